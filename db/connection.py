@@ -1,0 +1,207 @@
+"""One asynchronous psycopg2 connection, watched by the event loop for as long as it lives."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+import psycopg2
+from psycopg2 import errorcodes
+from psycopg2.extensions import (
+    POLL_OK,
+    POLL_READ,
+    POLL_WRITE,
+    make_dsn,
+    parse_dsn,
+    register_adapter,
+)
+from psycopg2.extras import UUID_adapter
+
+Row = tuple[Any, ...]
+
+# A statement that may not fit the socket's buffer wants to be flushed; a smaller one is sent whole.
+FITS_THE_SOCKET = 8192
+
+# Without these a network that swallows packets holds a request for minutes.
+LOST_NETWORK_IS_NOTICED = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 5000,
+    "application_name": "errand",
+}
+
+# The server shuts down, has crashed, starts, or has become a standby: another connection may serve.
+USELESS = {
+    errorcodes.ADMIN_SHUTDOWN,
+    errorcodes.CRASH_SHUTDOWN,
+    errorcodes.CANNOT_CONNECT_NOW,
+    errorcodes.READ_ONLY_SQL_TRANSACTION,
+}
+
+# Only towards the database: what comes back stays text, as JSON wants it.
+register_adapter(UUID, UUID_adapter)
+
+
+def single_host_urls(url: str) -> list[str]:
+    """The URL once for each of its hosts.
+
+    libpq's connect_timeout does not count on asynchronous connections: a host that swallows
+    packets would keep it from the next one, so each gets a try and a deadline of its own.
+    """
+    options = {**LOST_NETWORK_IS_NOTICED, **parse_dsn(url)}
+    hosts = options.get("host", "").split(",")
+    ports = options.get("port", "").split(",")
+    if len(ports) == 1:
+        ports *= len(hosts)
+    one_each = zip(hosts, ports, strict=True)
+    return [
+        make_dsn(**{**options, "host": host or None, "port": port or None})
+        for host, port in one_each
+    ]
+
+
+class Connection:
+    """Runs one statement at a time; must not be used again after it is lost or closed."""
+
+    def __init__(self, raw: Any, statement_timeout: float) -> None:
+        self._raw = raw
+        self._cursor = raw.cursor()
+        self._loop = asyncio.get_running_loop()
+        self._descriptor: int = raw.fileno()
+        self._loop.add_reader(self._descriptor, self._advance)
+        self._answer: asyncio.Future[list[Row]] | None = None
+        self._settled: asyncio.Future[None] | None = None
+        self._statement_timeout = statement_timeout
+        self._deadline = 0.0
+
+    @classmethod
+    async def open(
+        cls,
+        url: str,
+        *,
+        connect_timeout: float,
+        statement_timeout: float,
+        preparations: Iterable[str] = (),
+    ) -> "Connection":
+        """Connect, and make the prepared statements known."""
+        async with asyncio.timeout(connect_timeout):
+            connection = cls(await _connected(url), statement_timeout)
+            try:
+                if script := "; ".join(preparations):
+                    await connection.fetch(script)
+            except BaseException:
+                connection.close()
+                raise
+        return connection
+
+    @property
+    def busy(self) -> bool:
+        """Whether the database has still to answer."""
+        return self._answer is not None
+
+    @property
+    def overdue(self) -> bool:
+        """Whether a statement takes longer than it may."""
+        return self.busy and self._loop.time() > self._deadline
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is of no further use."""
+        return bool(self._raw.closed)
+
+    def fetch(self, sql: str, values: dict[str, Any] | None = None) -> "asyncio.Future[list[Row]]":
+        """Send a statement; the future brings its rows."""
+        statement: bytes = self._cursor.mogrify(sql, values)
+        try:
+            self._cursor.execute(statement)
+        except psycopg2.OperationalError:
+            self.close()
+            raise
+        self._deadline = self._loop.time() + self._statement_timeout
+        answer = self._answer = self._loop.create_future()
+        if len(statement) > FITS_THE_SOCKET:
+            self._advance()
+        return answer
+
+    def expire(self, error: Exception) -> None:
+        """Let whoever waits for the answer wait no longer."""
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error)
+
+    async def settle(self, timeout: float) -> None:
+        """Cancel the statement under way, with its transaction, or else close the connection."""
+        try:
+            async with asyncio.timeout(timeout):
+                # libpq cancels through a second connection, and blocks while it does
+                await asyncio.to_thread(self._raw.cancel)
+                if self.busy:
+                    self._settled = self._loop.create_future()
+                    await self._settled
+                # A cancellation that comes too late hits this one, and not somebody's next.
+                await self.fetch("ROLLBACK")
+        except (psycopg2.Error, TimeoutError):
+            self.close()
+
+    def close(self, reason: psycopg2.Error | None = None) -> None:
+        """Close it, whatever it is doing."""
+        # The descriptor may be another's as soon as the socket is closed: forget it first.
+        self._loop.remove_reader(self._descriptor)
+        self._loop.remove_writer(self._descriptor)
+        self._raw.close()
+        self._finish(error=reason or psycopg2.OperationalError("the connection was closed"))
+
+    def _advance(self) -> None:
+        """Take what the database has sent; between statements that can only be its farewell."""
+        try:
+            state = self._raw.poll()
+            if state == POLL_WRITE:
+                self._loop.add_writer(self._descriptor, self._flush)
+            elif state == POLL_OK and self.busy:
+                self._finish(self._cursor.fetchall() if self._cursor.description else [])
+        except psycopg2.Error as error:
+            if self._raw.closed or not self.busy or error.pgcode in USELESS:
+                self.close(error)
+            else:
+                self._finish(error=error)
+
+    def _flush(self) -> None:
+        self._loop.remove_writer(self._descriptor)
+        self._advance()
+
+    def _finish(self, rows: list[Row] | None = None, error: Exception | None = None) -> None:
+        answer, self._answer = self._answer, None
+        if answer is not None and not answer.done():
+            if error is None:
+                answer.set_result(rows or [])
+            else:
+                answer.set_exception(error)
+        if self._settled is not None and not self._settled.done():
+            self._settled.set_result(None)
+
+
+async def _connected(url: str) -> Any:
+    """Follow libpq through its attempt to connect."""
+    raw = psycopg2.connect(url, async_=1)
+    try:
+        while (state := raw.poll()) != POLL_OK:
+            await _ready(raw.fileno(), state)
+    except BaseException:
+        raw.close()
+        raise
+    return raw
+
+
+async def _ready(descriptor: int, state: int) -> None:
+    """Wait until the socket can be read or written; at each step it may be another one."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    if state == POLL_READ:
+        add, remove = loop.add_reader, loop.remove_reader
+    else:
+        add, remove = loop.add_writer, loop.remove_writer
+    add(descriptor, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        remove(descriptor)

@@ -1,0 +1,39 @@
+"""The pool of this process: made at start-up, used by every resource of the data layer."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from db import statements
+from db.compiled import Statement
+from db.connection import Row
+from db.pool import Pool, PoolOptions
+
+_pool: Pool | None = None
+
+
+@asynccontextmanager
+async def connected(options: PoolOptions) -> AsyncIterator[Pool]:
+    """Have a database while the server runs."""
+    global _pool
+    catalogue = [each for each in vars(statements).values() if isinstance(each, Statement)]
+    _pool = Pool(options, catalogue)
+    _pool.open()
+    try:
+        yield _pool
+    finally:
+        await _pool.close()
+        _pool = None
+
+
+async def fetch(statement: Statement, **values: Any) -> list[Row]:
+    """Run one statement as a transaction of its own."""
+    if _pool is None:
+        raise RuntimeError("the database is used outside of `connected`")
+    return await _pool.fetch(statement, **values)
+
+
+async def fetch_dicts(statement: Statement, **values: Any) -> list[dict[str, Any]]:
+    """The same, each row by the names of its columns."""
+    columns = statement.columns
+    return [dict(zip(columns, row, strict=True)) for row in await fetch(statement, **values)]

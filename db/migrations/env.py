@@ -1,0 +1,20 @@
+"""How Alembic connects, and what it compares the database with."""
+
+from alembic import context
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import StaticPool
+
+from db.models import SQLModel
+
+# Any number will do, as long as nothing else locks it; see `pg_advisory_xact_lock`.
+MIGRATION_LOCK = 0x657272616E64
+
+engine = create_engine(
+    "postgresql+psycopg2://", creator=context.config.attributes["connect"], poolclass=StaticPool
+)
+with engine.connect() as connection:
+    context.configure(connection=connection, target_metadata=SQLModel.metadata)
+    with context.begin_transaction():
+        # Held until the end of the transaction: servers that start together migrate in turn.
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+        context.run_migrations()

@@ -1,0 +1,81 @@
+"""The tables, and the models of a task that are created, updated and read."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Column, DateTime, ForeignKey, Index, Uuid, text
+from sqlmodel import Field, SQLModel
+
+TITLE_LENGTH = 255
+DESCRIPTION_LENGTH = 2000
+
+
+def _moment(*, nullable: bool = False) -> Column[datetime]:
+    default = None if nullable else text("now()")
+    return Column(DateTime(timezone=True), nullable=nullable, server_default=default)
+
+
+class User(SQLModel, table=True):
+    """An owner of tasks; `revision` counts every write of their data, in the order of commits."""
+
+    __tablename__ = "users"
+
+    id: UUID = Field(primary_key=True)
+    revision: int = Field(sa_column=Column(BigInteger, nullable=False, server_default=text("1")))
+    created_at: datetime = Field(sa_column=_moment())
+
+
+class TaskCreate(SQLModel):
+    """What a client says of a new task."""
+
+    title: str = Field(min_length=1, max_length=TITLE_LENGTH)
+    description: str | None = Field(default=None, max_length=DESCRIPTION_LENGTH)
+    completed: bool = False
+
+
+class TaskUpdate(SQLModel):
+    """What a client may change; a field that is absent stays as it is."""
+
+    title: str = Field(default=None, min_length=1, max_length=TITLE_LENGTH)
+    description: str | None = Field(default=None, max_length=DESCRIPTION_LENGTH)
+    completed: bool = Field(default=None)
+
+
+class TaskRead(SQLModel):
+    """What a client is told of a task."""
+
+    id: UUID
+    user_id: UUID
+    title: str = Field(min_length=1, max_length=TITLE_LENGTH)
+    description: str | None = Field(max_length=DESCRIPTION_LENGTH)
+    completed: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class Task(SQLModel, table=True):
+    """A task, or with `deleted_at` the tombstone of one; every key begins with the owner."""
+
+    __tablename__ = "tasks"
+    __table_args__ = (
+        Index("tasks_by_revision", "user_id", "revision", unique=True),
+        Index(
+            "tasks_newest_first",
+            "user_id",
+            text("created_at DESC"),
+            text("id DESC"),
+            postgresql_where=text("deleted_at IS NULL"),
+        ),
+    )
+
+    user_id: UUID = Field(
+        sa_column=Column(Uuid, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    )
+    id: UUID = Field(primary_key=True)
+    title: str = Field(max_length=TITLE_LENGTH)
+    description: str | None = Field(default=None, max_length=DESCRIPTION_LENGTH)
+    completed: bool = Field(sa_column_kwargs={"server_default": text("false")})
+    created_at: datetime = Field(sa_column=_moment())
+    updated_at: datetime = Field(sa_column=_moment())
+    deleted_at: datetime | None = Field(sa_column=_moment(nullable=True))
+    revision: int = Field(sa_column=Column(BigInteger, nullable=False))

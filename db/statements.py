@@ -1,0 +1,140 @@
+"""Every statement that the program asks of its database, in the contract's order.
+
+Each is one round trip, leads with the owner, and is written over the tables of `db.models`;
+nothing is executed here.
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    DateTime,
+    Integer,
+    Interval,
+    String,
+    Table,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from db.compiled import Statement
+from db.models import Task, TaskRead, User
+
+ONE = literal_column("1", Integer)
+UTC = literal_column("'UTC'", String)
+RFC_3339 = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'""", String)
+MICROSECOND = literal_column("interval '1 microsecond'", Interval)
+
+tasks: Table = Task.metadata.tables["tasks"]
+users: Table = User.metadata.tables["users"]
+
+
+def given(name: str, column: ColumnElement[Any] | Any) -> ColumnElement[Any]:
+    """A value that comes with the request, of the type of that column."""
+    return bindparam(name, type_=column.type)
+
+
+def as_written(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The column as clients read it: moments as RFC 3339 text in UTC, the rest as it is."""
+    if isinstance(column.type, DateTime):
+        return func.to_char(func.timezone(UTC, column), RFC_3339).label(column.key)
+    return column
+
+
+TASK = [as_written(tasks.c[name]) for name in TaskRead.model_fields]
+
+this_user = tasks.c.user_id == given("user_id", tasks.c.user_id)
+this_task = this_user & (tasks.c.id == given("task_id", tasks.c.id)) & tasks.c.deleted_at.is_(None)
+
+# The clock may stand still or step back between two changes; `updated_at` may not.
+LATER = func.greatest(func.clock_timestamp(), tasks.c.updated_at + MICROSECOND)
+
+
+def owner_of(condition: ColumnElement[bool]) -> CTE:
+    """Take the next revision of the owner's data, under the lock of the owner's row.
+
+    The lock puts a user's writes in order, so that revisions commit in the order they count.
+    """
+    return (
+        update(users)
+        .where(users.c.id == given("user_id", users.c.id))
+        .where(select(ONE).select_from(tasks).where(condition).exists())
+        .values(revision=users.c.revision + ONE)
+        .returning(users.c.revision)
+        .cte("owner")
+    )
+
+
+def changed(**values: Any) -> Any:
+    """Change this task, if it is there, and stamp it with the owner's next revision."""
+    owner = owner_of(this_task)
+    return (
+        update(tasks)
+        .where(this_task)
+        .values(**values, updated_at=LATER, revision=owner.c.revision)
+    )
+
+
+LIST = Statement(
+    "list_tasks",
+    select(*TASK)
+    .where(this_user)
+    .where(tasks.c.deleted_at.is_(None))
+    .where(
+        given("completed", tasks.c.completed).is_(None)
+        | (tasks.c.completed == given("completed", tasks.c.completed))
+    )
+    .order_by(tasks.c.created_at.desc(), tasks.c.id.desc())
+    .limit(bindparam("limit", type_=Integer))
+    .offset(bindparam("offset", type_=Integer)),
+)
+
+_next_revision = (
+    insert(users)
+    .values(id=given("user_id", users.c.id))
+    .on_conflict_do_update(index_elements=["id"], set_={"revision": users.c.revision + ONE})
+    .returning(users.c.revision)
+    .cte("owner")
+)
+_brought = {
+    name: given(name, tasks.c[name])
+    for name in ("user_id", "id", "title", "description", "completed")
+}
+CREATE = Statement(
+    "create_task",
+    insert(tasks)
+    .from_select([*_brought, "revision"], select(*_brought.values(), _next_revision.c.revision))
+    .returning(*TASK),
+)
+
+GET = Statement("get_task", select(*TASK).where(this_task))
+
+UPDATE = Statement(
+    "update_task",
+    changed(
+        title=func.coalesce(given("title", tasks.c.title), tasks.c.title),
+        # null is a description like any other, so that its absence needs a word of its own
+        description=case(
+            (
+                given("names_description", tasks.c.completed),
+                given("description", tasks.c.description),
+            ),
+            else_=tasks.c.description,
+        ),
+        completed=func.coalesce(given("completed", tasks.c.completed), tasks.c.completed),
+    ).returning(*TASK),
+)
+
+DELETE = Statement(
+    "delete_task", changed(deleted_at=func.clock_timestamp()).returning(tasks.c.revision)
+)
+
+TOGGLE = Statement("toggle_task", changed(completed=~tasks.c.completed).returning(*TASK))
+
+PING = Statement("ping", select(ONE.label("answer")))
