@@ -6,9 +6,9 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from sqlalchemy import Select
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Compiled, Dialect
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.compiler import SQLCompiler
 
 _DIALECT = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
@@ -18,9 +18,11 @@ class Returning(Protocol):
     """Any SQLAlchemy clause that returns rows."""
 
     @property
-    def exported_columns(self) -> ReadOnlyColumnCollection[str, Any]: ...
+    def exported_columns(self) -> ReadOnlyColumnCollection[Any, Any]:
+        """What it returns."""
 
-    def compile(self, *, dialect: Dialect) -> Compiled: ...
+    def compile(self, *, dialect: Dialect) -> Compiled:
+        """It as text."""
 
 
 class Statement:

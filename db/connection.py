@@ -205,3 +205,12 @@ async def _ready(descriptor: int, state: int) -> None:
         await ready.wait()
     finally:
         remove(descriptor)
+
+
+def check_url(url: str) -> str:
+    """The URL, if libpq understands it."""
+    try:
+        parse_dsn(url)
+    except psycopg2.Error as error:
+        raise ValueError(str(error).strip()) from None
+    return url

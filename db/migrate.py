@@ -1,12 +1,15 @@
 """Bring a database's schema to this version, or find out whether it is there."""
 
+from contextlib import closing
 from importlib.resources import files
-from typing import Any
 
 import psycopg2
 from psycopg2 import errors
+from psycopg2.extensions import connection
 
-from db.errors import SchemaOutdated
+from db.errors import DatabaseAway, SchemaOutdated
+
+CONNECT_TIMEOUT_SECONDS = 5
 
 NEWEST = max(
     entry.name.removesuffix(".py").split("_", 1)[0]
@@ -22,24 +25,27 @@ def migrate(url: str) -> None:
 
     config = Config()
     config.set_main_option("script_location", "db:migrations")
-    with psycopg2.connect(url) as connection:
-        config.attributes["connect"] = lambda: connection
+    with closing(_connect(url)) as opened:
+        config.attributes["connect"] = lambda: opened
         command.upgrade(config, "head")
-    connection.close()
 
 
-def schema_version(url: str, *, connect_timeout: int) -> str | None:
+def schema_version(url: str) -> str | None:
     """The last migration that the database has seen."""
-    connection: Any = psycopg2.connect(url, connect_timeout=connect_timeout)
-    try:
-        with connection, connection.cursor() as cursor:
+    with closing(_connect(url)) as opened, opened.cursor() as cursor:
+        try:
             cursor.execute("SELECT version_num FROM alembic_version")
-            row = cursor.fetchone()
-            return str(row[0]) if row else None
-    except errors.UndefinedTable:
-        return None
-    finally:
-        connection.close()
+        except errors.UndefinedTable:
+            return None
+        row = cursor.fetchone()
+        return str(row[0]) if row else None
+
+
+def _connect(url: str) -> connection:
+    try:
+        return psycopg2.connect(url, connect_timeout=CONNECT_TIMEOUT_SECONDS)
+    except psycopg2.OperationalError as error:
+        raise DatabaseAway(f"The database cannot be reached: {error}") from error
 
 
 def require_newest(version: str | None) -> None:

@@ -178,7 +178,7 @@ class Pool:
         pause = SHORTEST_PAUSE
         async with self._connecting:
             while (connection := await self._try_to_connect()) is None:
-                await asyncio.sleep(pause * random.uniform(0.5, 1.5))
+                await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
                 pause = min(2 * pause, LONGEST_PAUSE)
         self._connections.add(connection)
         self._release(connection)

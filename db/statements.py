@@ -75,9 +75,7 @@ def changed(**values: Any) -> Any:
     """Change this task, if it is there, and stamp it with the owner's next revision."""
     owner = owner_of(this_task)
     return (
-        update(tasks)
-        .where(this_task)
-        .values(**values, updated_at=LATER, revision=owner.c.revision)
+        update(tasks).where(this_task).values(**values, updated_at=LATER, revision=owner.c.revision)
     )
 
 

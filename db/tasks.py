@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from db import statements
+from db.compiled import Statement
 from db.database import fetch, fetch_dicts
 from db.errors import TaskNotFound
 
@@ -75,7 +76,7 @@ def uuid7() -> UUID:
     return UUID(int=bits)
 
 
-async def _only(statement: statements.Statement, **values: Any) -> TaskFields:
+async def _only(statement: Statement, **values: Any) -> TaskFields:
     rows = await fetch_dicts(statement, **values)
     if not rows:
         raise TaskNotFound(_unknown(values["task_id"]))

@@ -1,0 +1,168 @@
+"""The server: Connexion's application with one middleware, compiled from the contract."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from connexion import AsyncApp
+from connexion.exceptions import ResolverError
+from connexion.http_facts import METHODS
+from connexion.middleware.abstract import SpecMiddleware
+from connexion.middleware.lifespan import LifespanMiddleware
+from connexion.resolver import Resolver
+from connexion.spec import Specification
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from db import database
+from openapi import docs, problems
+from openapi.bodies import ClientGone
+from openapi.contract import CONTRACT, Contract, Unsupported, UnusableContract
+from openapi.departures import Departures
+from openapi.operation import Operation
+from openapi.problems import METHOD, UNKNOWN_PATH, Answer, Problem
+from openapi.routing import Router
+from openapi.settings import Settings
+
+
+class Compiled(SpecMiddleware):  # type: ignore[misc]
+    """Answers every request by itself, each stage once; stands for Connexion's own layers."""
+
+    def __init__(
+        self, app: ASGIApp, *, contract: Contract, body_limit: int, departures: Departures
+    ) -> None:
+        self._contract = contract
+        self._body_limit = body_limit
+        self._departures = departures
+        self._router = Router()
+        self._ids: set[str] = set()
+        self._pages = docs.pages(contract)
+        self._home = Answer(307, [(b"location", b"/docs"), (b"content-length", b"0")], b"")
+
+    def add_api(self, specification: Specification, **options: Any) -> None:
+        """Compile every operation, or refuse to start."""
+        try:
+            for path, item in specification["paths"].items():
+                for method in item.keys() & METHODS:
+                    operation = self._compile(specification, path, method, options)
+                    self._serve(operation, specification.base_path + path, method.upper())
+        except Unsupported as error:
+            raise self._contract.refuse(error) from None
+
+    def _serve(self, operation: Operation, path: str, method: str) -> None:
+        if operation.id in self._ids:
+            raise Unsupported(f"the operationId {operation.id!r} stands twice", operation.where)
+        self._ids.add(operation.id)
+        self._router.add(path, method, operation)
+
+    def _compile(
+        self, specification: Specification, path: str, method: str, options: dict[str, Any]
+    ) -> Operation:
+        where = ("paths", path, method)
+        if "operationId" not in specification.get_operation(path, method):
+            raise Unsupported("an operation needs an operationId", where)
+        try:
+            described = specification.operation_cls.from_spec(
+                specification,
+                path=path,
+                method=method,
+                resolver=options["resolver"],
+                uri_parser_class=options["uri_parser_class"],
+            )
+        except ResolverError as error:
+            raise Unsupported(f"nothing implements the operation: {error}", where) from error
+        return Operation(described, self._body_limit, where)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            raise RuntimeError(f"there is nothing here but HTTP, no {scope['type']}")
+        visit = self._departures.enter(receive)
+        operation = f"{scope['method']} {scope['path']}"
+        try:
+            answer = await self._answer(scope, receive)
+        except ClientGone:
+            return
+        except asyncio.CancelledError:
+            if visit.gone:
+                return
+            raise
+        except Exception as error:
+            answer = problems.answer(error, operation)
+        finally:
+            self._departures.leave(visit)
+        await send(
+            {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
+        )
+        await send({"type": "http.response.body", "body": answer.body})
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+        path, method = scope["raw_path"], scope["method"]
+        headers = dict(scope["headers"])
+        found = self._router.match(path)
+        if found is None:
+            return self._page(path, method, headers)
+        route, values = found
+        operation = route.operations.get(method)
+        if operation is None:
+            return _other_method(method, route.allow)
+        return await operation.answer(values, scope["query_string"], headers, receive)
+
+    def _page(self, path: bytes, method: str, headers: dict[bytes, bytes]) -> Answer:
+        page = self._pages.get(path)
+        if page is None and path != b"/":
+            raise Problem(UNKNOWN_PATH, "The contract names no such path.")
+        if method not in ("GET", "HEAD"):
+            return _other_method(method, docs.ALLOW)
+        return page.answer(headers) if page else self._home
+
+
+def _other_method(method: str, allow: bytes) -> Answer:
+    if method == "OPTIONS":
+        return Answer(204, [(b"allow", allow)], b"")
+    raise Problem(METHOD, f"{method} is not among {allow.decode()}.", headers=[(b"allow", allow)])
+
+
+class App(AsyncApp):  # type: ignore[misc]
+    """Connexion's application, which says why it does not start instead of showing a trace."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve; Connexion compiles the contract when it is first called, at start-up."""
+        try:
+            await self.middleware(scope, receive, send)
+        except UnusableContract as error:
+            await receive()
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+
+
+def create_app(settings: Settings, contract_path: Path = CONTRACT) -> App:
+    """The application, ready to be served."""
+    contract = Contract.load(contract_path)
+    departures = Departures()
+    compiled = partial(
+        Compiled, contract=contract, body_limit=settings.body_limit, departures=departures
+    )
+    app = App(
+        __name__,
+        resolver=Resolver(),
+        lifespan=_lifespan(settings, departures),
+        middlewares=[LifespanMiddleware, compiled],
+    )
+    app.add_api(contract.document)
+    return app
+
+
+def _lifespan(
+    settings: Settings, departures: Departures
+) -> Callable[[Any], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        """Have a database, and look for clients that go, while requests are served."""
+        watch = asyncio.create_task(departures.look())
+        async with database.connected(settings.pool_options()):
+            yield
+        watch.cancel()
+
+    return lifespan

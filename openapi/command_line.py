@@ -1,0 +1,88 @@
+"""The command `errand`."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+
+def main() -> None:
+    """Run the command; whatever it started is stopped again, however it ends."""
+    # uvicorn stops on SIGTERM and raises it again: it must end in an exit, not in a death.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        errand(prog_name="errand", standalone_mode=True)
+    except KeyboardInterrupt:
+        sys.exit(0)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="errand", prog_name="errand")
+def errand() -> None:
+    """A task API server made from its OpenAPI contract.
+
+    Every setting can also stand in the environment, or in a file named .env; flags come first.
+    """
+
+
+def database_flags(command: Any) -> Any:
+    """Where the data is."""
+    for flag, text in (
+        ("--data-dir", "Folder of the embedded PostgreSQL.  [ERRAND_DATA_DIR]"),
+        ("--database-url", "libpq URL; without it, PostgreSQL is embedded.  [DATABASE_URL]"),
+    ):
+        command = click.option(flag, help=text)(command)
+    return command
+
+
+@errand.command()
+@click.option("--host", help="Address to listen on.  [ERRAND_HOST; 127.0.0.1]")
+@click.option("--port", help="Port to listen on; 0 takes any.  [ERRAND_PORT; 8000]")
+@click.option("--workers", help="Processes that serve.  [ERRAND_WORKERS; 1]")
+@click.option("--log-level", help="debug, info, warning or error.  [ERRAND_LOG_LEVEL; info]")
+@database_flags
+def serve(**flags: str | None) -> None:
+    """Serve the API and its documentation."""
+    with complaints_shown():
+        from openapi.serving import serve as run
+        from openapi.settings import load_settings
+
+        run(load_settings(**flags))
+
+
+@errand.command()
+@database_flags
+def migrate(**flags: str | None) -> None:
+    """Bring the database's schema to this version."""
+    with complaints_shown():
+        from db.migrate import NEWEST
+        from db.migrate import migrate as run
+        from openapi.serving import database_at
+        from openapi.settings import load_settings
+
+        with database_at(load_settings(**flags)) as url:
+            run(url)
+        click.echo(f"The database's schema is {NEWEST}.")
+
+
+@contextmanager
+def complaints_shown() -> Iterator[None]:
+    """Say what a user can mend in a sentence, not in a trace."""
+    from db.embedded import EmbeddedPostgresError
+    from db.errors import DatabaseAway, SchemaOutdated
+    from openapi.contract import UnusableContract
+    from openapi.settings import WrongSettings
+
+    try:
+        yield
+    except (
+        WrongSettings,
+        UnusableContract,
+        DatabaseAway,
+        SchemaOutdated,
+        EmbeddedPostgresError,
+    ) as error:
+        raise click.ClickException(str(error)) from error

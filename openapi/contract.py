@@ -1,0 +1,87 @@
+"""The contract, loaded and checked by Connexion, and the places of what is wrong with it."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+with warnings.catch_warnings():
+    # Connexion imports Starlette's test client, which warns of the httpx it is given.
+    warnings.simplefilter("ignore")
+    from connexion.exceptions import InvalidSpecification
+    from connexion.spec import Specification
+
+CONTRACT = Path(__file__).with_name("openapi.yaml")
+
+Where = tuple[str, ...]
+
+
+class UnusableContract(Exception):
+    """The contract says something that the server would not do: it must not start."""
+
+
+class Unsupported(Exception):
+    """Something in the contract is not supported; `where` are the keys that lead to it."""
+
+    def __init__(self, detail: str, where: Where) -> None:
+        super().__init__(detail)
+        self.where = where
+
+
+@dataclass(frozen=True)
+class Contract:
+    """The document as it was written, and as Connexion reads it."""
+
+    path: Path
+    specification: Specification
+
+    @classmethod
+    def load(cls, path: Path = CONTRACT) -> "Contract":
+        """Read it, follow its references, and check it against OpenAPI's own schema."""
+        try:
+            return cls(path, Specification.load(path))
+        except (InvalidSpecification, yaml.YAMLError) as error:
+            raise UnusableContract(f"{path}: {error}") from error
+
+    @cached_property
+    def written(self) -> bytes:
+        """The file, to the letter."""
+        return self.path.read_bytes()
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What the file says, its references kept."""
+        document: dict[str, Any] = self.specification.raw
+        return document
+
+    def refuse(self, problem: Unsupported) -> UnusableContract:
+        """Say what is not supported, and in which line it stands."""
+        line = self._line(problem.where)
+        return UnusableContract(f"{self.path}:{line}: {problem} (at {'.'.join(problem.where)})")
+
+    def _line(self, where: Where) -> int:
+        root: yaml.Node = yaml.compose(self.written, Loader=yaml.SafeLoader)  # type: ignore[assignment]
+        return int(_descend(root, root, where).start_mark.line) + 1
+
+
+def _descend(root: yaml.Node, node: yaml.Node, where: Sequence[str]) -> yaml.Node:
+    """The node those keys lead to, through references; or the last one that is there."""
+    if reference := _child(node, "$ref"):
+        keys = [key.replace("~1", "/").replace("~0", "~") for key in reference.value.split("/")[1:]]
+        node = _descend(root, root, keys)
+    if not where or (child := _child(node, where[0])) is None:
+        return node
+    return _descend(root, child, where[1:])
+
+
+def _child(node: yaml.Node, key: str) -> yaml.Node | None:
+    if isinstance(node, yaml.MappingNode):
+        return next((value for name, value in node.value if name.value == key), None)
+    if isinstance(node, yaml.SequenceNode) and key.isdigit() and int(key) < len(node.value):
+        child: yaml.Node = node.value[int(key)]
+        return child
+    return None

@@ -1,0 +1,100 @@
+"""What people read: Swagger UI, the contract as it was written, and what each problem means."""
+
+import mimetypes
+from collections.abc import Iterator
+from hashlib import sha256
+from html import escape
+from importlib.util import find_spec
+from pathlib import Path
+
+import orjson
+
+from openapi.contract import Contract
+from openapi.problems import KINDS, Answer, Headers
+
+SWAGGER_UI_FILES = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")
+ALLOW = b"GET, HEAD, OPTIONS"
+
+PAGE = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<link rel="icon" type="image/png" href="/docs/favicon-32x32.png">
+{head}</head>
+<body>
+{body}</body>
+</html>
+"""
+SWAGGER_UI_HEAD = '<link rel="stylesheet" href="/docs/swagger-ui.css">\n'
+SWAGGER_UI_BODY = """\
+<div id="swagger-ui"></div>
+<script src="/docs/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>
+"""
+SWAGGER_UI_START = """\
+SwaggerUIBundle({
+  url: "/openapi.json",
+  dom_id: "#swagger-ui",
+  deepLinking: true,
+  tryItOutEnabled: true,
+  displayRequestDuration: true,
+});
+"""
+
+
+class Page:
+    """Something to read that does not change while the server runs."""
+
+    def __init__(self, content_type: str, body: bytes) -> None:
+        self._body = body
+        self._etag = f'"{sha256(body).hexdigest()[:32]}"'.encode()
+        self._headers: Headers = [
+            (b"content-type", content_type.encode()),
+            (b"etag", self._etag),
+            (b"cache-control", b"no-cache"),
+        ]
+
+    def answer(self, headers: dict[bytes, bytes]) -> Answer:
+        """The page, unless the client has it already."""
+        known = headers.get(b"if-none-match", b"").replace(b"W/", b"").split(b",")
+        if self._etag in (each.strip() for each in known) or known == [b"*"]:
+            return Answer(304, self._headers[1:], b"")
+        length = (b"content-length", str(len(self._body)).encode())
+        return Answer(200, [*self._headers, length], self._body)
+
+
+def pages(contract: Contract) -> dict[bytes, Page]:
+    """Every page by its path."""
+    html = "text/html; charset=utf-8"
+    title = escape(contract.document["info"]["title"])
+    swagger_ui = PAGE.format(title=title, head=SWAGGER_UI_HEAD, body=SWAGGER_UI_BODY)
+    problems = PAGE.format(title=f"{title}: problems", head="", body="".join(_explanations()))
+    return {
+        b"/docs": Page(html, swagger_ui.encode()),
+        b"/docs/start.js": Page("text/javascript; charset=utf-8", SWAGGER_UI_START.encode()),
+        b"/problems": Page(html, problems.encode()),
+        b"/openapi.yaml": Page("application/yaml", contract.written),
+        b"/openapi.json": Page("application/json", orjson.dumps(contract.document)),
+        **{f"/docs/{path.name}".encode(): page for path, page in _swagger_ui()},
+    }
+
+
+def _swagger_ui() -> Iterator[tuple[Path, Page]]:
+    """The files of swagger-ui-dist, as the package brings them; its Flask part is not imported."""
+    found = find_spec("flask_swagger_ui")
+    assert found and found.submodule_search_locations, "a dependency is missing: flask-swagger-ui"
+    folder = Path(found.submodule_search_locations[0]) / "dist"
+    for name in SWAGGER_UI_FILES:
+        path = folder / name
+        content_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        yield path, Page(content_type, path.read_bytes())
+
+
+def _explanations() -> Iterator[str]:
+    yield "<h1>Problems</h1>\n"
+    for kind in KINDS:
+        yield f'<h2 id="{kind.name}">{kind.status}: {escape(kind.title)}</h2>\n'
+        yield f"<p>{escape(kind.advice)}</p>\n"

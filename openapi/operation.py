@@ -1,0 +1,122 @@
+"""One operation of the contract, compiled: from a request to the answer of its handler."""
+
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from starlette.types import Receive
+
+from openapi import bodies
+from openapi.bodies import Body
+from openapi.contract import Unsupported, Where
+from openapi.media_types import JSON, accepts_json
+from openapi.parameters import Parameters
+from openapi.problems import (
+    NOT_ACCEPTABLE,
+    Answer,
+    Fault,
+    Problem,
+    ResponseBreaksContract,
+    invalid,
+)
+from openapi.responses import Response
+
+Handler = Callable[..., Coroutine[Any, Any, Any]]
+
+
+class Operation:
+    """Everything that is known of an operation before the first request."""
+
+    def __init__(self, described: Any, body_limit: int, where: Where) -> None:
+        """Compile what Connexion has read and resolved."""
+        self.where = where
+        self.id: str = described.operation_id.rpartition(".")[2]
+        self._handler: Handler = described.function
+        self._body_limit = body_limit
+        _refuse_security(described, where)
+        self._parameters = Parameters(_without_repeats(described.parameters), where)
+        request_body = described.request_body
+        self._body = Body(request_body, (*where, "requestBody")) if request_body else None
+        self._responses = {
+            _status(code, where): Response(_status(code, where), each, (*where, "responses", code))
+            for code, each in described.responses.items()
+        }
+        self._usual = min(self._responses)
+        self._answers_json = any(JSON in each.content for each in self._responses.values())
+        self._check_handler(where)
+
+    @property
+    def statuses(self) -> set[int]:
+        """Every status that the contract declares."""
+        return set(self._responses)
+
+    async def answer(
+        self,
+        path: dict[str, str],
+        query: bytes,
+        headers: dict[bytes, bytes],
+        receive: Receive,
+    ) -> Answer:
+        """Check the request, let the handler do its work, check what it returns."""
+        self._check_accept(headers)
+        faults: list[Fault] = []
+        values = self._parameters.read(path, query, headers, faults)
+        if self._body is None:
+            bodies.refuse(headers)
+        else:
+            await self._body.read(headers, receive, self._body_limit, values, faults)
+        if faults:
+            raise invalid(faults)
+        return self._made_into_answer(await self._handler(**values))
+
+    def _check_accept(self, headers: dict[bytes, bytes]) -> None:
+        accept = headers.get(b"accept", b"*/*")
+        if accept != b"*/*" and self._answers_json and not accepts_json(accept):
+            raise Problem(NOT_ACCEPTABLE, "The Accept header excludes application/json.")
+
+    def _made_into_answer(self, returned: Any) -> Answer:
+        value, status, headers = (
+            returned if isinstance(returned, tuple) else (returned, self._usual, {})
+        )
+        response = self._responses.get(status)
+        if response is None:
+            raise ResponseBreaksContract(f"{self.id} declares no {status}")
+        return response.answer(value, headers)
+
+    def _check_handler(self, where: Where) -> None:
+        """The handler must be able to take what the contract lets a client send."""
+        if not inspect.iscoroutinefunction(self._handler):
+            raise Unsupported(f"{self.id} is not implemented by an `async def`", where)
+        given = {*self._parameters.arguments, *(["body"] if self._body else [])}
+        certain = {
+            *(n for n, each in self._parameters.arguments.items() if each.required),
+            *(n for n, each in self._parameters.arguments.items() if each.has_default),
+            *(["body"] if self._body and self._body.required else []),
+        }
+        taken = inspect.signature(self._handler).parameters
+        wanted = {name for name, each in taken.items() if each.default is inspect.Parameter.empty}
+        if not (wanted <= certain and given <= taken.keys()):
+            raise Unsupported(
+                f"{self.id} takes ({', '.join(taken)}), "
+                f"but the contract gives ({', '.join(sorted(given))})",
+                where,
+            )
+
+
+def _status(code: str, where: Where) -> int:
+    if not code.isdigit():
+        raise Unsupported(
+            f"the response {code!r} is not supported: name the status", (*where, "responses", code)
+        )
+    return int(code)
+
+
+def _refuse_security(described: Any, where: Where) -> None:
+    if described.security:
+        raise Unsupported("security requirements are not supported", (*where, "security"))
+
+
+def _without_repeats(definitions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """An operation's own parameters come first and stand for the path's of the same name."""
+    first = {(each["name"], each["in"]): each for each in reversed(definitions)}
+    return list(first.values())

@@ -1,0 +1,133 @@
+"""Every error of the whole program, in the words and the form that a client gets (RFC 9457)."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
+
+import orjson
+
+from db import errors
+
+log = logging.getLogger("errand")
+
+PROBLEM_JSON = b"application/problem+json"
+RETRY_AFTER_SECONDS = 1
+MOST_FAULTS = 100
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Answer(NamedTuple):
+    """What is sent to the client."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+class Kind(NamedTuple):
+    """A kind of problem: its status, its stable name, and what it means."""
+
+    status: int
+    name: str
+    title: str
+    advice: str
+
+
+# fmt: off
+MALFORMED      = Kind(400, "malformed-request",      "The request cannot be parsed",        "Send well-formed JSON in UTF-8, and percent-encode the path and the query.")
+UNKNOWN_PATH   = Kind(404, "unknown-path",           "There is nothing at this path",       "The contract, /openapi.yaml, lists every path. A trailing slash makes another path.")
+TASK_NOT_FOUND = Kind(404, "task-not-found",         "This user has no such task",          "It was deleted, or never was, or belongs to somebody else.")
+METHOD         = Kind(405, "method-not-allowed",     "This path does not take that method", "The Allow header lists the methods it takes.")
+NOT_ACCEPTABLE = Kind(406, "not-acceptable",         "There is nothing but JSON",           "Let the Accept header include application/json, or leave it out.")
+TOO_LARGE      = Kind(413, "body-too-large",         "The body is too large",               "Send less; the detail names the limit.")
+MEDIA_TYPE     = Kind(415, "unsupported-media-type", "The body is of the wrong type",       "Name one of the types that the contract lists in Content-Type; UTF-8, not compressed.")
+INVALID        = Kind(422, "invalid-request",        "The request breaks the contract",     "`errors` lists every fault, with the field or the parameter.")
+INTERNAL       = Kind(500, "internal-error",         "The server is at fault",              "The server has logged what happened under `request_id`.")
+DATABASE_AWAY  = Kind(503, "database-away",          "The database cannot be reached",      "Nothing was changed. Try again after the seconds that Retry-After names.")
+OUTCOME_UNSURE = Kind(503, "outcome-unknown",        "The database did not say how it went", "Look whether the change was made before trying again.")
+# fmt: on
+
+KINDS = [each for each in list(globals().values()) if isinstance(each, Kind)]
+
+OF_DOMAIN_ERRORS: dict[type[errors.DomainError], Kind] = {
+    errors.TaskNotFound: TASK_NOT_FOUND,
+    errors.DatabaseAway: DATABASE_AWAY,
+    errors.ConnectionLost: OUTCOME_UNSURE,
+    errors.StatementTimedOut: OUTCOME_UNSURE,
+}
+
+
+class Fault(NamedTuple):
+    """One thing that is wrong with a request: in the body, or in a parameter."""
+
+    detail: str
+    pointer: str | None = None
+    parameter: str | None = None
+
+    def document(self) -> dict[str, str]:
+        """It as it stands among the `errors`."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
+
+
+class Problem(Exception):
+    """Raised anywhere on a request's way to end it with a problem document."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        detail: str,
+        *,
+        faults: Sequence[Fault] = (),
+        headers: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.faults = faults
+        self.headers = headers
+
+
+class ResponseBreaksContract(Exception):
+    """A handler returned what the contract does not promise."""
+
+
+def invalid(faults: Sequence[Fault]) -> Problem:
+    """The request breaks the contract in these ways."""
+    count = "is 1 fault" if len(faults) == 1 else f"are {len(faults)} faults"
+    return Problem(
+        INVALID, f"There {count} in the request; `errors` lists every one.", faults=faults
+    )
+
+
+def answer(error: Exception, operation: str) -> Answer:
+    """The document for whatever ended a request."""
+    request_id = uuid4()
+    if isinstance(error, Problem):
+        return _document(error, request_id)
+    if isinstance(error, errors.DomainError):
+        return _document(_of_domain_error(error), request_id)
+    log.error("%s failed: request_id=%s", operation, request_id, exc_info=error)
+    return _document(Problem(INTERNAL, "Something went wrong that should not have."), request_id)
+
+
+def _of_domain_error(error: errors.DomainError) -> Problem:
+    kind = OF_DOMAIN_ERRORS[type(error)]
+    retry = (b"retry-after", str(RETRY_AFTER_SECONDS).encode())
+    return Problem(kind, str(error), headers=[retry] if kind.status == 503 else [])  # noqa: PLR2004
+
+
+def _document(problem: Problem, request_id: UUID) -> Answer:
+    kind = problem.kind
+    document: dict[str, Any] = {
+        "type": f"/problems#{kind.name}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": str(problem),
+        "request_id": str(request_id),
+    }
+    if problem.faults:
+        document["errors"] = [fault.document() for fault in problem.faults[:MOST_FAULTS]]
+    body = orjson.dumps(document)
+    headers = [(b"content-type", PROBLEM_JSON), (b"content-length", b"%d" % len(body))]
+    return Answer(kind.status, [*headers, *problem.headers], body)

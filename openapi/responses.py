@@ -1,0 +1,67 @@
+"""What handlers return, checked against the contract and made into bytes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from openapi.contract import Unsupported, Where
+from openapi.media_types import JSON
+from openapi.problems import Answer, ResponseBreaksContract
+from openapi.schemas import Schema
+
+PROBLEM = "application/problem+json"
+READABLE = {"integer": int, "number": float}
+
+
+class Response:
+    """One response that an operation may give."""
+
+    def __init__(self, status: int, definition: dict[str, Any], where: Where) -> None:
+        self.status = status
+        self.content = set(definition.get("content", {}))
+        if not self.content <= {JSON, PROBLEM}:
+            raise Unsupported("responses are JSON, or problem documents", (*where, "content"))
+        media = definition.get("content", {}).get(JSON)
+        self._schema = media and Schema(
+            media.get("schema", {}), "response", (*where, "content", JSON, "schema")
+        )
+        self._headers = {
+            name: (
+                bool(header.get("required")),
+                str(header["schema"].get("type")),
+                Schema(header["schema"], "response", (*where, "headers", name, "schema")),
+            )
+            for name, header in definition.get("headers", {}).items()
+        }
+
+    def answer(self, value: Any, headers: Mapping[str, str]) -> Answer:
+        """The answer, if it is as the contract promises."""
+        raw = [
+            (name.lower().encode("latin-1"), text.encode("latin-1"))
+            for name, text in headers.items()
+        ]
+        if self._headers or headers:
+            self._check_headers(headers)
+        if self._schema is None:
+            if value is not None:
+                raise ResponseBreaksContract(f"{self.status} has no body, but there is a value")
+            return Answer(self.status, raw, b"")
+        if not self._schema.accepts(value):
+            faults = [tuple(fault.document().values()) for fault in self._schema.faults(value)]
+            raise ResponseBreaksContract(f"the body of {self.status}: {faults}")
+        body = orjson.dumps(value)
+        raw.append((b"content-type", b"application/json"))
+        raw.append((b"content-length", b"%d" % len(body)))
+        return Answer(self.status, raw, body)
+
+    def _check_headers(self, headers: Mapping[str, str]) -> None:
+        if undeclared := headers.keys() - self._headers.keys():
+            raise ResponseBreaksContract(f"{self.status} declares no headers {undeclared}")
+        for name, (required, kind, schema) in self._headers.items():
+            if name in headers:
+                value = READABLE.get(kind, str)(headers[name])
+                if not schema.accepts(value):
+                    raise ResponseBreaksContract(f"the header {name} of {self.status}: {value!r}")
+            elif required:
+                raise ResponseBreaksContract(f"{self.status} lacks the header {name}")

@@ -1,0 +1,152 @@
+"""Schemas of the contract, compiled once to validators that name every fault."""
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from jsonschema_rs import Draft202012Validator, ValidationError, ValidationErrorKind
+
+from openapi.contract import Unsupported, Where
+from openapi.problems import Fault
+
+Direction = Literal["request", "response"]
+
+# What means the same in OpenAPI 3.0 and in JSON Schema 2020-12.
+SAME = {
+    *("type", "enum", "format", "pattern", "minLength", "maxLength"),
+    *("minimum", "maximum", "multipleOf"),
+    *("minItems", "maxItems", "uniqueItems"),
+    *("minProperties", "maxProperties", "required"),
+}
+ANNOTATIONS = {"title", "description", "default", "example", "externalDocs", "deprecated"}
+OF_SCHEMAS = {"allOf", "anyOf", "oneOf"}
+TRANSLATED = {
+    *("nullable", "exclusiveMinimum", "exclusiveMaximum", "readOnly", "writeOnly"),
+    *("items", "properties", "additionalProperties", "not"),
+    *OF_SCHEMAS,
+}
+INTEGER_RANGES = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
+LONGEST_MESSAGE = 300
+
+
+class Schema:
+    """One schema of the contract, as it applies to requests or to responses."""
+
+    def __init__(self, schema: dict[str, Any], direction: Direction, where: Where) -> None:
+        self.defaults = _defaults(schema, where)
+        try:
+            self._validator = Draft202012Validator(
+                translate(schema, direction, where),
+                validate_formats=True,
+                ignore_unknown_formats=False,
+                mask="this value",
+            )
+        except ValueError as error:
+            raise Unsupported(str(error), where) from error
+        self.accepts = self._validator.is_valid
+
+    def faults(self, value: Any) -> Iterator[Fault]:
+        """Everything that is wrong with the value, each with its place."""
+        for error in self._validator.iter_errors(value):
+            for path, detail in _spelled_out(error):
+                yield Fault(detail, pointer="".join(f"/{_escaped(part)}" for part in path))
+
+
+def translate(schema: dict[str, Any], direction: Direction, where: Where) -> dict[str, Any]:
+    """An OpenAPI 3.0 schema as JSON Schema 2020-12; refuse whatever would not be enforced."""
+    _refuse_unknown(schema, where)
+    translated = {key: value for key, value in schema.items() if key in SAME}
+    for key in OF_SCHEMAS & schema.keys():
+        translated[key] = [
+            translate(each, direction, (*where, key, str(index)))
+            for index, each in enumerate(schema[key])
+        ]
+    for key in {"items", "not"} & schema.keys():
+        translated[key] = translate(schema[key], direction, (*where, key))
+    _translate_properties(schema, translated, direction, where)
+    _translate_numbers(schema, translated)
+    _translate_nullable(schema, translated, where)
+    return translated
+
+
+def _refuse_unknown(schema: dict[str, Any], where: Where) -> None:
+    known = SAME | ANNOTATIONS | TRANSLATED
+    for key in schema:
+        if key not in known and not key.startswith("x-"):
+            raise Unsupported(f"the schema keyword {key!r} is not supported", (*where, key))
+
+
+def _translate_properties(
+    schema: dict[str, Any], translated: dict[str, Any], direction: Direction, where: Where
+) -> None:
+    hidden = "readOnly" if direction == "request" else "writeOnly"
+    properties = schema.get("properties", {})
+    if properties:
+        translated["properties"] = {
+            # "may not be sent": whatever is there is a fault
+            name: False
+            if each.get(hidden)
+            else translate(each, direction, (*where, "properties", name))
+            for name, each in properties.items()
+        }
+        translated["required"] = [
+            name for name in schema.get("required", ()) if not properties.get(name, {}).get(hidden)
+        ]
+    if properties or schema.get("type") == "object":
+        rest = schema.get("additionalProperties", True)
+        if rest is True:
+            raise Unsupported("an object must say which fields it has: additionalProperties", where)
+        translated["additionalProperties"] = rest and translate(
+            rest, direction, (*where, "additionalProperties")
+        )
+
+
+def _translate_numbers(schema: dict[str, Any], translated: dict[str, Any]) -> None:
+    for bound in ("minimum", "maximum"):
+        exclusive = "exclusive" + bound.capitalize()
+        if schema.get(exclusive):
+            translated[exclusive] = translated.pop(bound)
+    if schema.get("format") in INTEGER_RANGES:
+        lowest, highest = INTEGER_RANGES[translated.pop("format")]
+        translated["minimum"] = max(lowest, translated.get("minimum", lowest))
+        translated["maximum"] = min(highest, translated.get("maximum", highest))
+
+
+def _translate_nullable(schema: dict[str, Any], translated: dict[str, Any], where: Where) -> None:
+    if not schema.get("nullable"):
+        return
+    if "type" not in schema:
+        raise Unsupported("nullable needs a type beside it", (*where, "nullable"))
+    translated["type"] = [schema["type"], "null"]
+    if "enum" in schema:
+        translated["enum"] = [*schema["enum"], None]
+
+
+def _defaults(schema: dict[str, Any], where: Where) -> dict[str, Any]:
+    """The defaults of an object's fields."""
+    defaults = {}
+    for name, each in schema.get("properties", {}).items():
+        if _defaults(each, (*where, "properties", name)):
+            raise Unsupported("only fields of the outermost object can have defaults", where)
+        if "default" in each:
+            defaults[name] = each["default"]
+    return defaults
+
+
+def _spelled_out(error: ValidationError) -> Iterator[tuple[list[str | int], str]]:
+    """One fault for each field, where the validator counts several in one sentence."""
+    path = list(error.instance_path)
+    kind = error.kind
+    if isinstance(kind, ValidationErrorKind.AdditionalProperties):
+        for name in kind.unexpected:
+            yield [*path, name], "this field is unknown"
+    elif isinstance(kind, ValidationErrorKind.Required):
+        yield [*path, kind.property], "this field is required"
+    elif isinstance(kind, ValidationErrorKind.FalseSchema):
+        yield path, "this field is not the client's to set"
+    else:
+        yield path, error.message[:LONGEST_MESSAGE]
+
+
+def _escaped(part: str | int) -> str:
+    """A step of a JSON pointer (RFC 6901)."""
+    return str(part)[:LONGEST_MESSAGE].replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,109 @@
+"""From settings to a server that listens, with its database."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import click
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.supervisors import Multiprocess
+
+from db.embedded import running_postgres
+from db.errors import DatabaseAway
+from db.migrate import NEWEST, migrate, require_newest, schema_version
+from openapi import problems
+from openapi.app import create_app
+from openapi.settings import Settings
+
+BACKLOG = 2048
+EXAMPLE_USER = "0190a1b2-0000-7000-8000-00000000a11c"
+EXAMPLE_BODY = """-H 'Content-Type: application/json' -d '{"title": "Buy milk"}'"""
+GRACE_SECONDS = 10
+
+
+def serve(settings: Settings) -> None:
+    """Serve until a signal comes, then stop whatever was started."""
+    _log(settings.log_level)
+    with database_at(settings) as url:
+        _prepare_schema(settings, url)
+        config = uvicorn.Config(
+            partial(create_app, settings.model_copy(update={"database_url": url})),
+            factory=True,
+            host=settings.host,
+            port=settings.port,
+            workers=settings.workers,
+            http=Protocol,
+            ws="none",
+            lifespan="on",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            log_config=None,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+        listening = config.bind_socket()
+        listening.listen(BACKLOG)
+        _announce(*listening.getsockname()[:2])
+        if settings.workers > 1:
+            Multiprocess(config, sockets=[listening]).run()
+        else:
+            server = uvicorn.Server(config)
+            server.run(sockets=[listening])
+            if not server.started:
+                sys.exit(1)
+
+
+@contextmanager
+def database_at(settings: Settings) -> Iterator[str]:
+    """The URL of the database that is set, or of an embedded one that runs meanwhile."""
+    if settings.database_url:
+        yield settings.database_url
+        return
+    with running_postgres(settings.data_dir) as url:
+        yield url
+
+
+def _prepare_schema(settings: Settings, url: str) -> None:
+    """Migrate what is ours; of somebody else's database, only make sure that it is ready."""
+    try:
+        version = schema_version(url)
+    except DatabaseAway as error:
+        click.echo(f"{error} Serving all the same: requests are answered 503 until it is back.")
+        return
+    if settings.database_url:
+        require_newest(version)
+    elif version != NEWEST:
+        migrate(url)
+
+
+def _log(level: str) -> None:
+    """Our own events at the level that is set; of other libraries' only what went wrong."""
+    logging.basicConfig(
+        level="DEBUG" if level == "debug" else "WARNING",
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    logging.getLogger("errand").setLevel(level.upper())
+
+
+def _announce(host: str, port: int) -> None:
+    at = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    tasks = f"{at}/api/{EXAMPLE_USER}/tasks"
+    click.echo(f"Errand listens on {at}")
+    click.echo(f"  Swagger UI  {at}/docs")
+    click.echo(f"  Try         curl {tasks} {EXAMPLE_BODY}")
+
+
+class Protocol(HttpToolsProtocol):
+    """uvicorn's HTTP, whose own error is a problem document like any other."""
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP."""
+        error = problems.Problem(problems.MALFORMED, "This is not a well-formed HTTP request.")
+        answer = problems.answer(error, "an unreadable request")
+        lines = [b"HTTP/1.1 400 Bad Request", b"connection: close"]
+        lines += [b"%b: %b" % header for header in answer.headers]
+        self.transport.write(b"\r\n".join([*lines, b"", answer.body]))
+        self.transport.close()
