@@ -1,6 +1,7 @@
 """One asynchronous psycopg2 connection, watched by the event loop for as long as it lives."""
 
 import asyncio
+import ctypes
 from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
@@ -39,6 +40,15 @@ USELESS = {
     errorcodes.READ_ONLY_SQL_TRANSACTION,
 }
 
+# psycopg2's own way to cancel blocks, and holds Python's global lock while it does: a network that
+# swallows packets would stop the whole process. libpq 17 has one that does not block.
+libpq = ctypes.CDLL(psycopg2._psycopg.__file__)
+CAN_CANCEL = hasattr(libpq, "PQcancelCreate")
+if CAN_CANCEL:
+    libpq.PQcancelCreate.restype = ctypes.c_void_p
+    libpq.PQcancelErrorMessage.restype = ctypes.c_char_p
+CANCEL_ACCEPTED = 3
+
 # Only towards the database: what comes back stays text, as JSON wants it.
 register_adapter(UUID, UUID_adapter)
 
@@ -64,11 +74,14 @@ def single_host_urls(url: str) -> list[str]:
 class Connection:
     """Runs one statement at a time; must not be used again after it is lost or closed."""
 
-    def __init__(self, raw: Any, statement_timeout: float) -> None:
+    def __init__(self, raw: Any, url: str, statement_timeout: float) -> None:
+        self.url = url
+        self.refused_to_write = False
         self._raw = raw
         self._cursor = raw.cursor()
         self._loop = asyncio.get_running_loop()
         self._descriptor: int = raw.fileno()
+        self._watched = True
         self._loop.add_reader(self._descriptor, self._advance)
         self._answer: asyncio.Future[list[Row]] | None = None
         self._settled: asyncio.Future[None] | None = None
@@ -86,7 +99,7 @@ class Connection:
     ) -> "Connection":
         """Connect, and make the prepared statements known."""
         async with asyncio.timeout(connect_timeout):
-            connection = cls(await _connected(url), statement_timeout)
+            connection = cls(await _connected(url), url, statement_timeout)
             try:
                 if script := "; ".join(preparations):
                     await connection.fetch(script)
@@ -133,21 +146,22 @@ class Connection:
         """Cancel the statement under way, with its transaction, or else close the connection."""
         try:
             async with asyncio.timeout(timeout):
-                # libpq cancels through a second connection, and blocks while it does
-                await asyncio.to_thread(self._raw.cancel)
+                await _cancel(self._raw)
                 if self.busy:
                     self._settled = self._loop.create_future()
                     await self._settled
                 # A cancellation that comes too late hits this one, and not somebody's next.
                 await self.fetch("ROLLBACK")
-        except (psycopg2.Error, TimeoutError):
+        except Exception:  # one that cannot be settled, for whatever reason, is not used again
             self.close()
 
-    def close(self, reason: psycopg2.Error | None = None) -> None:
+    def close(self, reason: Exception | None = None) -> None:
         """Close it, whatever it is doing."""
-        # The descriptor may be another's as soon as the socket is closed: forget it first.
-        self._loop.remove_reader(self._descriptor)
-        self._loop.remove_writer(self._descriptor)
+        # The descriptor may be another's as soon as the socket is closed: forget it first, and once.
+        if self._watched:
+            self._watched = False
+            self._loop.remove_reader(self._descriptor)
+            self._loop.remove_writer(self._descriptor)
         self._raw.close()
         self._finish(error=reason or psycopg2.OperationalError("the connection was closed"))
 
@@ -159,8 +173,10 @@ class Connection:
                 self._loop.add_writer(self._descriptor, self._flush)
             elif state == POLL_OK and self.busy:
                 self._finish(self._cursor.fetchall() if self._cursor.description else [])
-        except psycopg2.Error as error:
-            if self._raw.closed or not self.busy or error.pgcode in USELESS:
+        except Exception as error:  # a ValueError, too: a moment after the year 9999
+            code = getattr(error, "pgcode", None)
+            self.refused_to_write = code == errorcodes.READ_ONLY_SQL_TRANSACTION
+            if self._raw.closed or not self.busy or code in USELESS:
                 self.close(error)
             else:
                 self._finish(error=error)
@@ -190,6 +206,22 @@ async def _connected(url: str) -> Any:
         raw.close()
         raise
     return raw
+
+
+async def _cancel(raw: Any) -> None:
+    """Have the server cancel what it runs for us; it is asked through a second connection."""
+    if raw.closed or not CAN_CANCEL:
+        raise psycopg2.NotSupportedError("a statement of this connection cannot be cancelled")
+    request = ctypes.c_void_p(libpq.PQcancelCreate(ctypes.c_void_p(raw.pgconn_ptr)))
+    try:
+        state = POLL_WRITE if libpq.PQcancelStart(request) else POLL_OK
+        while state in (POLL_READ, POLL_WRITE):
+            await _ready(libpq.PQcancelSocket(request), state)
+            state = libpq.PQcancelPoll(request)
+        if state != CANCEL_ACCEPTED:
+            raise psycopg2.OperationalError(libpq.PQcancelErrorMessage(request).decode())
+    finally:
+        libpq.PQcancelFinish(request)
 
 
 async def _ready(descriptor: int, state: int) -> None:

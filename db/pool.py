@@ -5,10 +5,9 @@ import logging
 import random
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import cycle
 from typing import Any
 
 import psycopg2
@@ -33,6 +32,9 @@ LONGEST_PAUSE = 2.0
 SWEEP_INTERVAL = 0.1
 CANCEL_TIMEOUT = 3.0
 
+CLOSING = "The server is stopping."
+UNCERTAIN = "A change may have been made or not: look."
+
 
 @dataclass(frozen=True)
 class PoolOptions:
@@ -52,7 +54,7 @@ class Pool:
     def __init__(self, options: PoolOptions, statements: Sequence[Statement]) -> None:
         self._options = options
         self._preparations = [each.preparation for each in statements] if options.prepare else []
-        self._urls = cycle(single_host_urls(options.url))
+        self._urls = deque(single_host_urls(options.url))
         self._connections: set[Connection] = set()
         self._free: list[Connection] = []
         self._waiting: deque[asyncio.Future[Connection]] = deque()
@@ -67,13 +69,16 @@ class Pool:
         self._in_background(self._sweep())
 
     async def close(self) -> None:
-        """Stop, and close every connection."""
+        """Stop, cancel what is under way, and close every connection."""
         self._closed = True
+        self._free.clear()
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_exception(DatabaseAway(CLOSING))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for connection in self._connections:
-            connection.close()
+        await asyncio.gather(*map(self._dismiss, self._connections))
 
     async def fetch(self, statement: Statement, **values: Any) -> list[Row]:
         """Run one statement as a transaction of its own; once more where that is safe."""
@@ -94,14 +99,15 @@ class Pool:
         """Statements that take effect together, or not at all."""
         connection = await self._acquire()
         try:
-            await connection.fetch("BEGIN")
             try:
+                await connection.fetch("BEGIN")
                 yield Transaction(partial(self._run, connection))
+                await connection.fetch("COMMIT")
             except BaseException:
+                # Critical section: cancelled as BEGIN was answered, it would be free, but not idle.
                 if not connection.busy and not connection.lost:
                     await connection.fetch("ROLLBACK")
                 raise
-            await connection.fetch("COMMIT")
         except psycopg2.Error as error:
             raise self._translated(error, connection) from error
         finally:
@@ -116,20 +122,22 @@ class Pool:
     def _translated(self, error: psycopg2.Error, connection: Connection) -> Exception:
         if error.pgcode in WORTH_A_RETRY:
             return DatabaseAway("The database could not take the change; nothing was changed.")
+        if error.pgcode == errorcodes.QUERY_CANCELED:
+            return StatementTimedOut("The database cancelled the statement; nothing was changed.")
         if connection.lost:
-            return ConnectionLost(
-                "The connection to the database broke. A change may have been made or not: look."
-            )
+            return ConnectionLost(f"The connection to the database broke. {UNCERTAIN}")
         return error
 
     async def _acquire(self) -> Connection:
-        while self._free:
-            connection = self._free.pop()
+        while True:
+            connection = self._free.pop() if self._free else await self._wait_for_one()
             if not connection.lost:
                 return connection
-        return await self._wait_for_one()
+            self._replace(connection)
 
     async def _wait_for_one(self) -> Connection:
+        if self._closed:
+            raise DatabaseAway(CLOSING)
         waiter: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         try:
@@ -137,21 +145,31 @@ class Pool:
                 return await waiter
         except TimeoutError:
             # Critical section: a connection may have been handed over as the time ran out.
-            if waiter.done() and not waiter.cancelled():
+            if not self._given_up(waiter):
                 return waiter.result()
             raise DatabaseAway(
                 f"No database connection became free within {self._options.wait_timeout:g} s."
             ) from None
         except asyncio.CancelledError:
             # Critical section: as above, but nobody is left to use it.
-            if waiter.done() and not waiter.cancelled():
+            if not self._given_up(waiter) and not waiter.exception():
                 self._release(waiter.result())
             raise
+
+    def _given_up(self, waiter: asyncio.Future[Connection]) -> bool:
+        """Whether it waits in vain; then it is forgotten, for an outage brings many of them."""
+        if waiter.done() and not waiter.cancelled():
+            return False
+        with suppress(ValueError):
+            self._waiting.remove(waiter)
+        return True
 
     def _release(self, connection: Connection) -> None:
         """Hand the connection to whoever waits the longest, once it has nothing left to do."""
         if connection.lost:
             self._replace(connection)
+        elif self._closed:
+            pass  # close() sees to it
         elif connection.busy:
             self._in_background(self._settle(connection))
         else:
@@ -167,11 +185,28 @@ class Pool:
         await connection.settle(CANCEL_TIMEOUT)
         self._release(connection)
 
+    async def _dismiss(self, connection: Connection) -> None:
+        try:
+            if connection.busy:
+                connection.expire(ConnectionLost(f"{CLOSING} {UNCERTAIN}"))
+                await connection.settle(CANCEL_TIMEOUT)
+        finally:
+            connection.close()
+
     def _replace(self, connection: Connection) -> None:
-        if connection in self._connections:
-            self._connections.remove(connection)
-            if not self._closed:
-                self._in_background(self._connect())
+        if self._closed or connection not in self._connections:
+            return
+        self._connections.remove(connection)
+        if connection in self._free:
+            self._free.remove(connection)
+        if connection.refused_to_write:
+            self._avoid(connection.url)
+        self._in_background(self._connect())
+
+    def _avoid(self, url: str) -> None:
+        """Turn to the next host, unless that has been done."""
+        if self._urls[0] == url:
+            self._urls.rotate(-1)
 
     async def _connect(self) -> None:
         """Open a connection, however long it takes; one try at a time spares a database in need."""
@@ -184,15 +219,17 @@ class Pool:
         self._release(connection)
 
     async def _try_to_connect(self) -> Connection | None:
+        url = self._urls[0]
         try:
             return await Connection.open(
-                next(self._urls),
+                url,
                 connect_timeout=self._options.connect_timeout,
                 statement_timeout=self._options.statement_timeout,
                 preparations=self._preparations,
             )
         except (psycopg2.Error, OSError) as error:
             log.warning("cannot connect to the database: %s", str(error).strip() or repr(error))
+            self._avoid(url)
             return None
 
     async def _sweep(self) -> None:

@@ -1,0 +1,178 @@
+"""A real PostgreSQL, a real server, and the people who use it."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import uuid4
+
+import httpx
+import psycopg2
+import pytest
+from psycopg2.extensions import make_dsn
+
+from db.embedded import running_postgres
+from db.migrate import migrate
+
+LISTENING = "Errand listens on "
+
+
+@dataclass
+class Task:
+    """A task that is there when a test begins."""
+
+    url: str
+    document: dict[str, Any]
+
+
+class User(httpx.Client):
+    """Somebody with tasks; paths are relative to theirs."""
+
+    def __init__(self, server: str) -> None:
+        self.id = str(uuid4())
+        self.tasks = f"/api/{self.id}/tasks"
+        super().__init__(base_url=server, timeout=30)
+
+    def creates(self, title: str = "Buy milk", **fields: Any) -> Task:
+        """Have a new task."""
+        response = self.post(self.tasks, json={"title": title, **fields})
+        assert response.status_code == 201, response.text
+        return Task(response.headers["location"], response.json())
+
+
+class Serve(Protocol):
+    """Starts a server with these settings, and returns its URL."""
+
+    def __call__(self, **settings: str) -> str: ...
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """An embedded PostgreSQL of this worker's own, with the schema in its template."""
+    with tempfile.TemporaryDirectory(prefix="errand-") as folder:
+        # The server's account must reach it, where the tests run as root.
+        Path(folder).chmod(0o755)
+        with running_postgres(Path(folder) / "data", durable=False) as url:
+            with administration(url) as execute:
+                execute("CREATE DATABASE template")
+            migrate(database_named("template", url))
+            yield url
+
+
+@pytest.fixture(scope="session")
+def new_database(postgres_url: str) -> Callable[[], str]:
+    """Make a database with the schema and nothing else, as often as it is called."""
+
+    def create() -> str:
+        name = f"errand_{uuid4().hex}"
+        with administration(postgres_url) as execute:
+            execute(f"CREATE DATABASE {name} TEMPLATE template")
+        return database_named(name, postgres_url)
+
+    return create
+
+
+@pytest.fixture(scope="session")
+def database_url(new_database: Callable[[], str]) -> str:
+    """The database of the server that most tests share; each test brings users of its own."""
+    return new_database()
+
+
+@pytest.fixture(scope="session")
+def server(database_url: str) -> Iterator[str]:
+    """The URL of a server that runs as `errand serve` does."""
+    with serving(DATABASE_URL=database_url) as url:
+        yield url
+
+
+@pytest.fixture
+def serve(new_database: Callable[[], str]) -> Iterator[Serve]:
+    """Start further servers, each with settings of its own; they stop with the test."""
+    with ExitStack() as stack:
+
+        def start(**settings: str) -> str:
+            settings.setdefault("DATABASE_URL", new_database())
+            return stack.enter_context(serving(**settings))
+
+        yield start
+
+
+@pytest.fixture
+def alice(server: str) -> Iterator[User]:
+    """A user."""
+    with User(server) as user:
+        yield user
+
+
+@pytest.fixture
+def bob(server: str) -> Iterator[User]:
+    """Another user."""
+    with User(server) as user:
+        yield user
+
+
+@pytest.fixture
+def task(alice: User) -> Task:
+    """A task of Alice's."""
+    return alice.creates("Buy milk", description="Two litres")
+
+
+@contextmanager
+def serving(**settings: str) -> Iterator[str]:
+    """Run `errand serve` on any free port, with these settings in its environment."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "openapi", "serve", "--port", "0"],
+        env={**os.environ, **settings},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    try:
+        first = process.stdout.readline()
+        assert first.startswith(LISTENING), first
+        yield first.removeprefix(LISTENING).strip()
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+@contextmanager
+def administration(url: str) -> Iterator[Callable[[str], None]]:
+    """Run statements outside of a transaction."""
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            yield cursor.execute
+    finally:
+        connection.close()
+
+
+def database_named(name: str, url: str) -> str:
+    """The same server's database of another name."""
+    return make_dsn(url, dbname=name)
+
+
+def assert_problem(response: httpx.Response, status: int, name: str) -> dict[str, Any]:
+    """The answer is a problem document of that kind; returns it."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    problem: dict[str, Any] = response.json()
+    assert problem["type"] == f"/problems#{name}"
+    assert problem["status"] == status
+    assert problem["title"]
+    assert problem["detail"]
+    assert problem["request_id"]
+    return problem
+
+
+def assert_faults(response: httpx.Response, *places: str) -> None:
+    """The request broke the contract in these places, and in no other."""
+    problem = assert_problem(response, 422, "invalid-request")
+    found = {fault.get("pointer", fault.get("parameter")) for fault in problem["errors"]}
+    assert found == set(places)
