@@ -1,0 +1,1 @@
+"""The data: tables, statements, connections, and PostgreSQL itself."""

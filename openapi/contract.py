@@ -1,6 +1,5 @@
 """The contract, loaded and checked by Connexion, and the places of what is wrong with it."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,12 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
-with warnings.catch_warnings():
-    # Connexion imports Starlette's test client, which warns of the httpx it is given.
-    warnings.simplefilter("ignore")
-    from connexion.exceptions import InvalidSpecification
-    from connexion.spec import Specification
+from connexion.exceptions import InvalidSpecification
+from connexion.spec import Specification
 
 CONTRACT = Path(__file__).with_name("openapi.yaml")
 

@@ -26,6 +26,7 @@ TRANSLATED = {
 }
 INTEGER_RANGES = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 LONGEST_MESSAGE = 300
+DEEPEST = 64
 
 
 class Schema:
@@ -69,6 +70,8 @@ def translate(schema: dict[str, Any], direction: Direction, where: Where) -> dic
 
 
 def _refuse_unknown(schema: dict[str, Any], where: Where) -> None:
+    if len(where) > DEEPEST:
+        raise Unsupported("recursive schemas are not supported", where)
     known = SAME | ANNOTATIONS | TRANSLATED
     for key in schema:
         if key not in known and not key.startswith("x-"):

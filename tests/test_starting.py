@@ -1,0 +1,140 @@
+"""What stops the server from starting: a contract that it would not keep."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openapi.app import create_app
+from openapi.contract import CONTRACT, UnusableContract
+from openapi.settings import load_settings
+
+USER_ID = "      - $ref: '#/components/parameters/UserId'\n"
+LIMIT = "            default: 50\n"
+TITLE = "      minLength: 1\n      maxLength: 255\n"
+OPERATION = "      operationId: list_tasks\n"
+
+REFUSED = {
+    "a cookie parameter": (
+        USER_ID,
+        USER_ID + "      - {name: session, in: cookie, schema: {type: string}}\n",
+        "parameters in the cookie are not supported",
+    ),
+    "a parameter without a type": (
+        "            type: boolean\n",
+        "            enum: [a]\n",
+        "a parameter needs a plain type",
+    ),
+    "another style": (
+        "          in: query\n          description: How many tasks to return",
+        "          in: query\n          style: pipeDelimited\n          description: How many",
+        "the style 'pipeDelimited' is not supported",
+    ),
+    "a schema keyword": (
+        TITLE,
+        TITLE + "      xml: {name: title}\n",
+        "the schema keyword 'xml' is not supported",
+    ),
+    "an unknown format": (TITLE, TITLE + "      format: colour\n", "colour"),
+    "an open object": (
+        "    TaskCreate:\n      type: object\n      additionalProperties: false\n",
+        "    TaskCreate:\n      type: object\n",
+        "an object must say which fields it has",
+    ),
+    "a default response": ("        '503':\n", "        default:\n", "'default' is not supported"),
+    "a body that is not JSON": (
+        "          application/json:\n            schema:\n"
+        "              $ref: '#/components/schemas/TaskCreate'\n",
+        "          text/plain:\n            schema:\n"
+        "              $ref: '#/components/schemas/TaskCreate'\n",
+        "bodies of text/plain are not supported",
+    ),
+    "a security requirement": (
+        OPERATION,
+        OPERATION + "      security: [{key: []}]\n",
+        "security requirements are not supported",
+    ),
+    "an operation that nothing implements": (
+        "operationId: get_readiness",
+        "operationId: get_unreadiness",
+        "nothing implements the operation",
+    ),
+    "an operation without an id": (OPERATION, "", "an operation needs an operationId"),
+    "the same operationId twice": (
+        "operationId: get_readiness",
+        "operationId: get_liveness",
+        "the operationId 'get_liveness' stands twice",
+    ),
+    "a parameter that the handler does not take": (
+        "        - name: offset\n",
+        "        - name: skip\n",
+        "list_tasks takes (user_id, offset, limit, completed)",
+    ),
+    "a value that may be missing where the handler needs it": (
+        LIMIT,
+        "",
+        "list_tasks takes (user_id, offset, limit, completed)",
+    ),
+    "a recursive schema": (
+        "    Title:\n",
+        "    Title:\n      not: {$ref: '#/components/schemas/Title'}\n",
+        "recursive schemas are not supported",
+    ),
+    "another version of OpenAPI": ("openapi: 3.0.3", "openapi: 3.1.0", "3.1.0"),
+    "broken YAML": ("openapi: 3.0.3", "openapi: [3.0.3", "openapi.yaml"),
+}
+
+
+@pytest.fixture
+def contract_with(tmp_path: Path) -> Callable[[str, str], Path]:
+    """Write the contract with one change."""
+
+    def write(old: str, new: str) -> Path:
+        text = CONTRACT.read_text()
+        assert old in text
+        path = tmp_path / "openapi.yaml"
+        path.write_text(text.replace(old, new, 1))
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_contract_is_refused_that_has(
+    case: str, contract_with: Callable[[str, str], Path]
+) -> None:
+    old, new, reason = REFUSED[case]
+
+    complaint = complaint_about(contract_with(old, new))
+
+    assert reason in complaint
+    assert "openapi.yaml" in complaint
+
+
+def test_a_refusal_names_the_line(contract_with: Callable[[str, str], Path]) -> None:
+    path = contract_with(TITLE, TITLE + "      xml: {name: title}\n")
+    line = 1 + path.read_text().splitlines().index("      xml: {name: title}")
+
+    assert f"openapi.yaml:{line}: " in complaint_about(path)
+
+
+def complaint_about(path: Path) -> str:
+    """What a server says that does not start with this contract."""
+    settings = load_settings(database_url="postgresql:///nowhere")
+    try:
+        app = create_app(settings, path)
+    except UnusableContract as error:
+        return str(error)
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, str]:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(app({"type": "lifespan", "asgi": {"version": "3.0"}}, receive, send))
+    assert [message["type"] for message in sent] == ["lifespan.startup.failed"]
+    return str(sent[0]["message"])
