@@ -11,12 +11,10 @@ import click
 
 def main() -> None:
     """Run the command; whatever it started is stopped again, however it ends."""
-    # uvicorn stops on SIGTERM and raises it again: it must end in an exit, not in a death.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    try:
-        errand(prog_name="errand", standalone_mode=True)
-    except KeyboardInterrupt:
-        sys.exit(0)
+    # uvicorn stops on a signal and raises it again: it must end in an exit, not in a death.
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, lambda *_: sys.exit(0))
+    errand(prog_name="errand")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -38,7 +38,9 @@ class Operation:
         request_body = described.request_body
         self._body = Body(request_body, (*where, "requestBody")) if request_body else None
         self._responses = {
-            _status(code, where): Response(_status(code, where), each, (*where, "responses", code))
+            (status := _status(code, where)): Response(
+                self.id, status, each, (*where, "responses", code)
+            )
             for code, each in described.responses.items()
         }
         self._usual = min(self._responses)

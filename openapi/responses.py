@@ -17,8 +17,11 @@ READABLE = {"integer": int, "number": float}
 class Response:
     """One response that an operation may give."""
 
-    def __init__(self, status: int, definition: dict[str, Any], where: Where) -> None:
+    def __init__(
+        self, operation_id: str, status: int, definition: dict[str, Any], where: Where
+    ) -> None:
         self.status = status
+        self._name = f"{operation_id}'s {status}"
         self.content = set(definition.get("content", {}))
         if not self.content <= {JSON, PROBLEM}:
             raise Unsupported("responses are JSON, or problem documents", (*where, "content"))
@@ -45,11 +48,11 @@ class Response:
             self._check_headers(headers)
         if self._schema is None:
             if value is not None:
-                raise ResponseBreaksContract(f"{self.status} has no body, but there is a value")
+                raise ResponseBreaksContract(f"{self._name} has no body, but there is a value")
             return Answer(self.status, raw, b"")
         if not self._schema.accepts(value):
             faults = [tuple(fault.document().values()) for fault in self._schema.faults(value)]
-            raise ResponseBreaksContract(f"the body of {self.status}: {faults}")
+            raise ResponseBreaksContract(f"the body of {self._name}: {faults}")
         body = orjson.dumps(value)
         raw.append((b"content-type", b"application/json"))
         raw.append((b"content-length", b"%d" % len(body)))
@@ -57,11 +60,11 @@ class Response:
 
     def _check_headers(self, headers: Mapping[str, str]) -> None:
         if undeclared := headers.keys() - self._headers.keys():
-            raise ResponseBreaksContract(f"{self.status} declares no headers {undeclared}")
+            raise ResponseBreaksContract(f"{self._name} declares no headers {undeclared}")
         for name, (required, kind, schema) in self._headers.items():
             if name in headers:
                 value = READABLE.get(kind, str)(headers[name])
                 if not schema.accepts(value):
-                    raise ResponseBreaksContract(f"the header {name} of {self.status}: {value!r}")
+                    raise ResponseBreaksContract(f"the header {name} of {self._name}: {value!r}")
             elif required:
-                raise ResponseBreaksContract(f"{self.status} lacks the header {name}")
+                raise ResponseBreaksContract(f"{self._name} lacks the header {name}")

@@ -21,6 +21,8 @@ from db.migrate import migrate
 
 LISTENING = "Errand listens on "
 
+Server = subprocess.Popen[str]
+
 
 @dataclass
 class Task:
@@ -125,20 +127,32 @@ def task(alice: User) -> Task:
 @contextmanager
 def serving(**settings: str) -> Iterator[str]:
     """Run `errand serve` on any free port, with these settings in its environment."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "openapi", "serve", "--port", "0"],
-        env={**os.environ, **settings},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout
+    process = started(log=None, **settings)
     try:
-        first = process.stdout.readline()
-        assert first.startswith(LISTENING), first
-        yield first.removeprefix(LISTENING).strip()
+        yield url_of(process)
     finally:
         process.terminate()
         process.communicate(timeout=20)
+
+
+def started(*flags: str, log: Path | None = None, **settings: str) -> Server:
+    """Start `errand serve` on any free port."""
+    with (log or Path(os.devnull)).open("w") as stderr:
+        return subprocess.Popen(
+            [sys.executable, "-m", "openapi", "serve", "--port", "0", *flags],
+            env={**os.environ, **settings},
+            stdout=subprocess.PIPE,
+            stderr=stderr if log else None,
+            text=True,
+        )
+
+
+def url_of(process: Server) -> str:
+    """Where a server listens that has just been started."""
+    assert process.stdout
+    first = process.stdout.readline()
+    assert first.startswith(LISTENING), first
+    return first.removeprefix(LISTENING).strip()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg2
 import pytest
 
 from tests.conftest import Task, User, assert_faults, assert_problem
@@ -289,8 +290,6 @@ def test_a_hundred_concurrent_creations_all_succeed(alice: User) -> None:
 def test_every_write_takes_the_next_revision_of_its_owner(
     alice: User, task: Task, database_url: str
 ) -> None:
-    import psycopg2
-
     alice.patch(f"{task.url}/complete")
     alice.put(task.url, json={"title": "x"})
     alice.creates("second")

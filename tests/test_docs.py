@@ -1,0 +1,60 @@
+"""What people read: Swagger UI and the contract, served without any other server's help."""
+
+import re
+
+import httpx
+import pytest
+import yaml
+
+from openapi.contract import CONTRACT
+
+PAGES = ["/docs", "/problems", "/openapi.yaml", "/openapi.json", "/docs/swagger-ui-bundle.js"]
+
+
+def test_the_root_leads_to_the_documentation(server: str) -> None:
+    response = httpx.get(server, follow_redirects=True)
+
+    assert response.url.path == "/docs"
+    assert response.status_code == 200
+
+
+def test_swagger_ui_is_current_and_whole(server: str) -> None:
+    page = httpx.get(f"{server}/docs").text
+    files = re.findall(r'(?:src|href)="([^"]+)"', page)
+
+    assert len(files) == 4
+    for file in files:
+        assert file.startswith("/docs/")
+        assert httpx.get(server + file).status_code == 200
+    assert re.search(r'"?5\.\d+\.\d+', httpx.get(f"{server}/docs/swagger-ui-bundle.js").text)
+
+
+def test_the_contract_is_served_to_the_letter(server: str) -> None:
+    assert httpx.get(f"{server}/openapi.yaml").content == CONTRACT.read_bytes()
+
+
+def test_the_contract_as_json_keeps_the_names_of_its_models(server: str) -> None:
+    served = httpx.get(f"{server}/openapi.json").json()
+
+    assert served == yaml.safe_load(CONTRACT.read_text())
+    assert "#/components/schemas/TaskCreate" in str(served["paths"])
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_that_the_client_has_is_not_sent_again(server: str, path: str) -> None:
+    first = httpx.get(server + path)
+
+    again = httpx.get(server + path, headers={"If-None-Match": first.headers["etag"]})
+    changed = httpx.get(server + path, headers={"If-None-Match": '"another"'})
+
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["etag"] == first.headers["etag"]
+    assert changed.status_code == 200
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_can_only_be_read(server: str, path: str) -> None:
+    response = httpx.post(server + path)
+
+    assert response.status_code == 405
+    assert response.headers["allow"] == "GET, HEAD, OPTIONS"

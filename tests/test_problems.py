@@ -1,0 +1,59 @@
+"""Every error of the program has its place: in the table, in the contract, on the page."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from db import errors
+from openapi import problems
+from openapi.contract import Contract
+
+# What no operation answers: there is none at an unknown path or for another method.
+WITHOUT_OPERATION = {problems.UNKNOWN_PATH, problems.METHOD}
+
+
+def subclasses(base: type[errors.DomainError]) -> Iterator[type[errors.DomainError]]:
+    for each in base.__subclasses__():
+        yield from subclasses(each) if each.__subclasses__() else [each]
+
+
+@pytest.mark.parametrize("error", list(subclasses(errors.DomainError)))
+def test_every_domain_error_has_its_kind(error: type[errors.DomainError]) -> None:
+    answer = problems.answer(error("because"), "a test")
+
+    assert answer.status == problems.OF_DOMAIN_ERRORS[error].status
+
+
+@pytest.mark.parametrize("kind", problems.KINDS, ids=lambda kind: kind.name)
+def test_every_kind_has_a_status_that_the_contract_declares(kind: problems.Kind) -> None:
+    declared = {
+        status
+        for item in Contract.load().specification["paths"].values()
+        for operation in item.values()
+        if isinstance(operation, dict)
+        for status in operation["responses"]
+    }
+
+    assert str(kind.status) in declared or kind in WITHOUT_OPERATION
+
+
+def test_names_of_kinds_are_unique() -> None:
+    assert len({kind.name for kind in problems.KINDS}) == len(problems.KINDS)
+
+
+@pytest.mark.parametrize("kind", problems.KINDS, ids=lambda kind: kind.name)
+def test_the_type_of_a_problem_leads_to_its_explanation(server: str, kind: problems.Kind) -> None:
+    page = httpx.get(f"{server}/problems").text
+
+    assert f'id="{kind.name}"' in page
+    assert kind.title in page
+
+
+def test_an_unforeseen_error_tells_a_client_nothing() -> None:
+    error = RuntimeError("SELECT secret FROM /etc/passwd")
+
+    answer = problems.answer(error, "a test")
+
+    assert answer.status == 500
+    assert b"secret" not in answer.body
