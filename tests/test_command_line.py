@@ -1,6 +1,7 @@
 """The command `errand`: what it says, what it starts, and that it stops it again."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -240,6 +241,7 @@ def test_several_workers_serve_and_stop_together(database_url: str) -> None:
     assert process.returncode == 0
 
 
+@pytest.mark.skipif(not shutil.which("curl"), reason="the example that is printed needs curl")
 def test_what_is_printed_at_start_works(data_dir: str, serve_on: Callable[[str], Server]) -> None:
     process = serve_on(data_dir)
     url = url_of(process)

