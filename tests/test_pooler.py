@@ -1,0 +1,75 @@
+"""Behind a pooler that gives each transaction another connection."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg2
+import pytest
+from psycopg2.extensions import make_dsn, parse_dsn
+
+from tests.conftest import Serve, User
+
+PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+PORT = 6432
+
+pytestmark = pytest.mark.skipif(PGBOUNCER is None, reason="there is no PgBouncer here")
+
+
+@pytest.fixture
+def pooler_url(new_database: Callable[[], str]) -> Iterator[str]:
+    """PgBouncer in transaction mode, with fewer connections than Errand asks it for."""
+    database = parse_dsn(new_database())
+    with tempfile.TemporaryDirectory(prefix="errand-") as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        configuration = folder / "pgbouncer.ini"
+        configuration.write_text(
+            "[databases]\n"
+            f"* = host={database['host']} port={database['port']} user={database['user']}\n"
+            "[pgbouncer]\n"
+            f"pool_mode = transaction\ndefault_pool_size = 2\nauth_type = any\n"
+            f"listen_port = {PORT}\nunix_socket_dir = {folder}\n"
+        )
+        # Like PostgreSQL, it refuses to run as root.
+        account = {"user": "nobody"} if os.geteuid() == 0 else {}
+        pgbouncer = subprocess.Popen(
+            [str(PGBOUNCER), "--quiet", str(configuration)],
+            **account,  # type: ignore[call-overload]
+        )
+        url = make_dsn(host=name, port=PORT, dbname=database["dbname"], user=database["user"])
+        wait_for(url)
+        yield url
+        pgbouncer.terminate()
+        pgbouncer.wait(20)
+
+
+def wait_for(url: str) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return psycopg2.connect(url).close()
+        except psycopg2.OperationalError:
+            assert time.monotonic() < deadline, "PgBouncer does not start"
+            time.sleep(0.05)
+
+
+def test_without_prepared_statements_a_transaction_pooler_serves(
+    serve: Serve, pooler_url: str
+) -> None:
+    server = serve(DATABASE_URL=pooler_url, ERRAND_PREPARE="off")
+    with User(server) as alice, ThreadPoolExecutor(16) as pool:
+        created = list(pool.map(lambda number: alice.creates(str(number)), range(200)))
+        toggled = list(pool.map(lambda task: alice.patch(f"{task.url}/complete"), created))
+        deleted = list(pool.map(lambda task: alice.delete(task.url), created[:100]))
+        left = alice.get(alice.tasks, params={"limit": 100}).json()
+
+    assert {response.status_code for response in toggled} == {200}
+    assert {response.status_code for response in deleted} == {204}
+    assert {task["id"] for task in left} == {task.document["id"] for task in created[100:]}
+    assert all(task["completed"] for task in left)
