@@ -80,7 +80,6 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
         if scope["type"] != "http":
             raise RuntimeError(f"there is nothing here but HTTP, no {scope['type']}")
         visit = self._departures.enter(receive)
-        operation = f"{scope['method']} {scope['path']}"
         try:
             answer = await self._answer(scope, receive)
         except ClientGone:
@@ -90,7 +89,7 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
                 return
             raise
         except Exception as error:
-            answer = problems.answer(error, operation)
+            answer = problems.answer(error, f"{scope['method']} {scope['path']}")
         finally:
             self._departures.leave(visit)
         await send(

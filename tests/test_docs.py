@@ -1,6 +1,7 @@
 """What people read: Swagger UI and the contract, served without any other server's help."""
 
 import re
+from importlib.metadata import version
 
 import httpx
 import pytest
@@ -58,3 +59,7 @@ def test_a_page_can_only_be_read(server: str, path: str) -> None:
 
     assert response.status_code == 405
     assert response.headers["allow"] == "GET, HEAD, OPTIONS"
+
+
+def test_the_contract_has_the_version_of_the_package() -> None:
+    assert yaml.safe_load(CONTRACT.read_text())["info"]["version"] == version("errand")
