@@ -157,7 +157,7 @@ class Connection:
 
     def close(self, reason: Exception | None = None) -> None:
         """Close it, whatever it is doing."""
-        # The descriptor may be another's as soon as the socket is closed: forget it first, and once.
+        # Forget the descriptor first, and once: the closed socket's may soon be another's.
         if self._watched:
             self._watched = False
             self._loop.remove_reader(self._descriptor)

@@ -1,0 +1,37 @@
+"""A database with some notes, and networks that can break."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.pool.network import Network, network_to
+from tests.pool.scenes import SCHEMA, Observer
+
+
+@pytest.fixture(scope="module")
+def url(new_database: Callable[[], str]) -> str:
+    url = new_database()
+    Observer(url).ask(SCHEMA)
+    return url
+
+
+@pytest.fixture
+def server(url: str) -> Iterator[Observer]:
+    observer = Observer(url)
+    observer.ask("SELECT setval('stumbles', 1, false)")
+    observer.ask("TRUNCATE notes")
+    yield observer
+    observer.connection.close()
+
+
+@pytest.fixture
+def network(url: str) -> Iterator[Network]:
+    with network_to(url) as network:
+        yield network
+
+
+@pytest.fixture
+def detour(url: str) -> Iterator[Network]:
+    """A second network to the same database."""
+    with network_to(url) as network:
+        yield network

@@ -1,0 +1,180 @@
+"""Statements, a pool to run them, and somebody who watches and meddles."""
+
+import asyncio
+import functools
+import inspect
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import psycopg2
+import pytest
+import uvloop
+from sqlalchemy import (
+    Column,
+    Float,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    bindparam,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
+
+from db import statements
+from db.compiled import Statement
+from db.pool import Pool, PoolOptions
+
+MOMENT = 0.05
+
+notes = Table("notes", MetaData(), Column("text", Text), Column("counter", Integer))
+
+_text = bindparam("text", type_=Text)
+_seconds = bindparam("seconds", type_=Float)
+_sleep = func.pg_sleep(_seconds)
+
+ECHO = Statement("echo", select(_text.label("text")))
+WHO = Statement("who", select(func.pg_backend_pid().label("pid")))
+NAP = Statement("nap", select(func.pg_backend_pid().label("pid"), _sleep.label("slept")))
+WRITE = Statement("write", insert(notes).values(text=_text).returning(notes.c.text))
+WRITE_SLOWLY = Statement(
+    "write_slowly",
+    insert(notes).from_select(["text"], select(_text).select_from(_sleep)).returning(notes.c.text),
+)
+COUNT = Statement(
+    "count_up",
+    update(notes)
+    .where(notes.c.text == _text)
+    .values(counter=notes.c.counter + statements.ONE)
+    .returning(notes.c.counter),
+)
+COUNT_TWO = Statement(
+    "count_two", select(func.count_two(_text, bindparam("other", type_=Text)).label("done"))
+)
+STUMBLE = Statement(
+    "stumble",
+    select(
+        func.stumble(bindparam("code", type_=Text), bindparam("times", type_=Integer)).label("pid")
+    ),
+)
+FAR_FUTURE = Statement("far", select(literal_column("timestamptz '20000-01-01'").label("moment")))
+CATALOGUE = [
+    *(ECHO, WHO, NAP, WRITE, WRITE_SLOWLY, COUNT, COUNT_TWO, STUMBLE, FAR_FUTURE),
+    *(statements.CREATE, statements.GET, statements.UPDATE, statements.TOGGLE),
+]
+
+SCHEMA = """
+CREATE TABLE notes (text text, counter integer NOT NULL DEFAULT 0);
+CREATE SEQUENCE stumbles;
+-- A sequence remembers what a transaction that was rolled back has forgotten.
+CREATE FUNCTION stumble(code text, times integer) RETURNS integer LANGUAGE plpgsql AS $$
+BEGIN
+    IF nextval('stumbles') <= times THEN
+        RAISE EXCEPTION 'stumbled' USING ERRCODE = code;
+    END IF;
+    RETURN pg_backend_pid();
+END $$;
+CREATE FUNCTION count_two(one text, other text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE notes SET counter = counter + 1 WHERE text = one;
+    UPDATE notes SET counter = counter + 1 WHERE text = other;
+    RETURN true;
+END $$;
+"""
+
+
+class Observer:
+    """Looks at the server from outside of the pool, and meddles with its connections."""
+
+    def __init__(self, url: str) -> None:
+        self.connection = psycopg2.connect(url, application_name="observer")
+        self.connection.autocommit = True
+        self.cursor = self.connection.cursor()
+
+    def ask(self, sql: str, *values: Any) -> list[Any]:
+        """The first column of what a statement returns."""
+        self.cursor.execute(sql, values)
+        return [row[0] for row in self.cursor.fetchall()] if self.cursor.description else []
+
+    def pids(self, state: str = "%") -> list[int]:
+        """The server processes that work for the pool."""
+        return self.ask(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+            " AND application_name = 'errand' AND state LIKE %s",
+            state,
+        )
+
+    def kill(self, state: str = "%") -> None:
+        """End the server processes in that state, and see to it that there were some."""
+        pids = self.pids(state)
+        assert pids
+        self.ask("SELECT pg_terminate_backend(pid) FROM unnest(%s) AS pid", pids)
+
+    def note(self, text: str) -> None:
+        self.ask("INSERT INTO notes (text) VALUES (%s)", text)
+
+    def written(self, text: str) -> int:
+        """How many notes have this text."""
+        return len(self.ask("SELECT 1 FROM notes WHERE text = %s", text))
+
+
+@asynccontextmanager
+async def pool_of(
+    size: int, url: str, *, wait: float = 10, timeout: float = 10, prepare: bool = True
+) -> AsyncIterator[Pool]:
+    """An open pool, all of its connections made."""
+    options = PoolOptions(
+        url=url,
+        size=size,
+        connect_timeout=1,
+        wait_timeout=wait,
+        statement_timeout=timeout,
+        prepare=prepare,
+    )
+    pool = Pool(options, CATALOGUE)
+    pool.open()
+    try:
+        await eventually(lambda: len(pool._free) == size, within=10)
+        yield pool
+    finally:
+        await pool.close()
+
+
+async def eventually(condition: Callable[[], bool], within: float = 5) -> None:
+    """Wait until it is so."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, inspect.getsource(condition)
+        await asyncio.sleep(0.01)
+
+
+async def abandoned(work: Coroutine[Any, Any, Any], after: float = MOMENT) -> None:
+    """Begin it, and cancel it after some time."""
+    task = asyncio.ensure_future(work)
+    await asyncio.sleep(after)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def on_both_loops(scenario: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run an asynchronous test on asyncio's own loop, and on the one that production uses."""
+
+    @functools.wraps(scenario)
+    def test(run: Callable[[Coroutine[Any, Any, None]], None], **fixtures: Any) -> None:
+        run(scenario(**fixtures))
+
+    asked = inspect.signature(scenario).parameters.values()
+    run = inspect.Parameter("run", inspect.Parameter.KEYWORD_ONLY)
+    test.__signature__ = inspect.Signature([*asked, run])  # type: ignore[attr-defined]
+    loops = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+    parametrised: Callable[..., None] = loops(test)
+    return parametrised
+
+
+in_both_modes = pytest.mark.parametrize("prepare", [True, False], ids=["prepared", "plain"])

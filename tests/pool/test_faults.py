@@ -1,0 +1,241 @@
+"""The pool on a bad day: broken connections, hanging networks, hosts that are down."""
+
+import asyncio
+import random
+import time
+
+import pytest
+from psycopg2.extensions import make_dsn
+
+from db.errors import ConnectionLost, DatabaseAway, StatementTimedOut
+from tests.pool.network import Network
+from tests.pool.scenes import (
+    MOMENT,
+    NAP,
+    STUMBLE,
+    WHO,
+    WRITE,
+    WRITE_SLOWLY,
+    Observer,
+    abandoned,
+    eventually,
+    on_both_loops,
+    pool_of,
+)
+
+
+@on_both_loops
+async def test_a_connection_lost_while_idle_is_replaced(url: str, server: Observer) -> None:
+    async with pool_of(3, url) as pool:
+        server.kill()
+        await asyncio.sleep(MOMENT)
+
+        assert await pool.fetch(WRITE, text="after the loss")
+        await eventually(lambda: len(server.pids()) == 3)
+
+
+@on_both_loops
+async def test_a_read_whose_connection_breaks_is_run_again(url: str, server: Observer) -> None:
+    async with pool_of(2, url) as pool:
+        nap = asyncio.ensure_future(pool.fetch(NAP, seconds=0.3))
+        await asyncio.sleep(MOMENT)
+        [victim] = server.pids("active")
+
+        server.kill("active")
+
+        [(pid, _)] = await nap
+        assert pid != victim
+
+
+@on_both_loops
+async def test_no_read_fails_while_every_connection_breaks(url: str, server: Observer) -> None:
+    async with pool_of(4, url) as pool:
+
+        async def read_on() -> None:
+            for _ in range(60):
+                await pool.fetch(NAP, seconds=0.005)
+
+        readers = asyncio.gather(*(read_on() for _ in range(6)))
+        for _ in range(3):
+            await asyncio.sleep(0.1)
+            await asyncio.to_thread(server.kill)
+
+        await readers
+
+
+@on_both_loops
+async def test_a_write_whose_connection_breaks_is_not_run_again(url: str, server: Observer) -> None:
+    async with pool_of(1, url) as pool:
+        write = asyncio.ensure_future(pool.fetch(WRITE_SLOWLY, text="once", seconds=0.3))
+        await asyncio.sleep(MOMENT)
+
+        server.kill("active")
+
+        with pytest.raises(ConnectionLost):
+            await write
+        assert await pool.fetch(WRITE, text="next") == [("next",)]
+        assert server.written("once") == 0
+
+
+@on_both_loops
+async def test_a_database_that_is_away_is_found_again(network: Network) -> None:
+    async with pool_of(2, network.url, wait=0.3) as pool:
+        network.go_down()
+        start = time.monotonic()
+        with pytest.raises(DatabaseAway):
+            await pool.fetch(WHO)
+        assert 0.3 <= time.monotonic() - start < 0.6
+
+        network.come_back()
+
+        await asyncio.sleep(1)
+        assert await pool.fetch(WRITE, text="back again")
+
+
+@on_both_loops
+async def test_a_network_that_hangs_is_survived(network: Network) -> None:
+    async with pool_of(2, network.url, timeout=0.3, wait=0.3) as pool:
+        network.hang()
+        start = time.monotonic()
+        with pytest.raises(StatementTimedOut, match=r"0\.3 s"):
+            await pool.fetch(WHO)
+        assert 0.3 <= time.monotonic() - start < 0.6
+
+        network.flow()
+
+        await asyncio.sleep(0.5)
+        for _ in range(4):
+            assert await pool.fetch(WRITE, text="it flows")
+
+
+@on_both_loops
+async def test_a_network_that_hangs_stops_nothing_else(network: Network) -> None:
+    async with pool_of(1, network.url, timeout=0.2) as pool:
+        network.hang()
+        with pytest.raises(StatementTimedOut):
+            await pool.fetch(WHO)
+
+        longest = 0.0
+        for _ in range(50):
+            start = time.monotonic()
+            await asyncio.sleep(0.01)
+            longest = max(longest, time.monotonic() - start)
+
+        assert longest < 0.1
+        network.flow()
+
+
+@on_both_loops
+async def test_a_network_slower_than_the_statements_time_loses_no_connection(
+    network: Network,
+) -> None:
+    async with pool_of(1, network.url, timeout=0.2) as pool:
+        network.delay = 0.3
+        with pytest.raises(StatementTimedOut):
+            await pool.fetch(WHO)
+
+        await asyncio.sleep(1.5)
+        network.delay = 0
+
+        assert await pool.fetch(WHO)
+
+
+# Several hosts
+
+
+@on_both_loops
+async def test_a_host_that_is_down_is_passed_over(network: Network, detour: Network) -> None:
+    network.go_down()
+
+    async with pool_of(3, two_hosts(network, detour)) as pool:
+        assert await pool.fetch(WHO)
+
+
+@on_both_loops
+async def test_a_host_that_hangs_is_passed_over_once(network: Network, detour: Network) -> None:
+    network.hang()
+    start = time.monotonic()
+
+    async with pool_of(4, two_hosts(network, detour)):
+        assert time.monotonic() - start < 2
+
+    assert network.connections_made == 1
+
+
+@on_both_loops
+async def test_a_standby_is_left_for_the_other_host(
+    network: Network, detour: Network, server: Observer
+) -> None:
+    async with pool_of(1, two_hosts(network, detour)) as pool:
+        [standby] = server.pids()
+
+        [(pid,)] = await pool.fetch(STUMBLE, code="25006", times=1)
+
+        assert pid != standby
+        assert (network.connections_made, detour.connections_made) == (1, 1)
+
+
+@on_both_loops
+async def test_a_standby_everywhere_is_a_database_away(url: str, server: Observer) -> None:
+    async with pool_of(1, url) as pool:
+        with pytest.raises(DatabaseAway, match="nothing was changed"):
+            await pool.fetch(STUMBLE, code="25006", times=1000)
+
+
+def two_hosts(one: Network, other: Network) -> str:
+    places = {key: f"{one.address[key]},{other.address[key]}" for key in ("host", "port")}
+    return make_dsn(one.url, **places)
+
+
+# Statements that take too long, or that nobody waits for any more
+
+
+@on_both_loops
+async def test_a_statement_that_times_out_is_cancelled_in_the_server(
+    url: str, server: Observer
+) -> None:
+    async with pool_of(1, url, timeout=0.2) as pool:
+        [pid] = server.pids()
+
+        with pytest.raises(StatementTimedOut, match=r"0\.2 s"):
+            await pool.fetch(WRITE_SLOWLY, text="too slow", seconds=30)
+
+        await eventually(lambda: not server.pids("active"), within=1)
+        assert await pool.fetch(WHO) == [(pid,)]
+        assert server.written("too slow") == 0
+
+
+@on_both_loops
+async def test_a_statement_that_the_server_itself_cancels_has_timed_out(
+    url: str, server: Observer
+) -> None:
+    async with pool_of(1, url) as pool:
+        nap = asyncio.ensure_future(pool.fetch(NAP, seconds=30))
+        await asyncio.sleep(MOMENT)
+
+        server.ask("SELECT pg_cancel_backend(%s)", *server.pids("active"))
+
+        with pytest.raises(StatementTimedOut):
+            await nap
+
+
+@on_both_loops
+async def test_a_cancelled_request_cancels_its_statement_in_the_server(
+    url: str, server: Observer
+) -> None:
+    async with pool_of(1, url) as pool:
+        [pid] = server.pids()
+
+        await abandoned(pool.fetch(NAP, seconds=30))
+
+        await eventually(lambda: not server.pids("active"), within=1)
+        assert await pool.fetch(WHO) == [(pid,)]
+
+
+@on_both_loops
+async def test_a_late_cancellation_hits_nobody_elses_statement(url: str) -> None:
+    async with pool_of(2, url) as pool:
+        for _ in range(150):
+            nap = pool.fetch(NAP, seconds=random.uniform(0, 0.002))
+            await abandoned(nap, after=random.uniform(0, 0.003))
+            await asyncio.gather(*(pool.fetch(NAP, seconds=0.001) for _ in range(2)))
