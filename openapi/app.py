@@ -81,7 +81,7 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
             raise RuntimeError(f"there is nothing here but HTTP, no {scope['type']}")
         visit = self._departures.enter(receive)
         try:
-            answer = await self._answer(scope, receive)
+            answer = await self._answer(scope, visit.receive)
         except ClientGone:
             return
         except asyncio.CancelledError:

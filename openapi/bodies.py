@@ -1,5 +1,6 @@
 """Bodies of requests: read once, within a limit, and parsed strictly."""
 
+from itertools import islice
 from typing import Any
 
 from jiter import from_json
@@ -7,8 +8,16 @@ from starlette.types import Message, Receive
 
 from openapi.contract import Unsupported, Where
 from openapi.media_types import JSON, content_type
-from openapi.problems import INVALID, MALFORMED, MEDIA_TYPE, TOO_LARGE, Fault, Problem
-from openapi.schemas import Schema
+from openapi.problems import (
+    INVALID,
+    MALFORMED,
+    MEDIA_TYPE,
+    MOST_FAULTS,
+    TOO_LARGE,
+    Fault,
+    Problem,
+)
+from openapi.schemas import LONGEST_MESSAGE, Schema
 
 Headers = dict[bytes, bytes]
 
@@ -45,8 +54,8 @@ class Body:
         schema = self._schema(headers)
         value = parsed(await received(headers, receive, limit))
         if not schema.accepts(value):
-            faults.extend(schema.faults(value))
-        elif schema.defaults:
+            faults.extend(islice(schema.faults(value), MOST_FAULTS + 1))
+        elif schema.defaults and isinstance(value, dict):
             value = {**schema.defaults, **value}
         values["body"] = value
 
@@ -100,7 +109,8 @@ def parsed(body: bytes) -> Any:
     try:
         return from_json(body, catch_duplicate_keys=True, allow_inf_nan=False)
     except ValueError as error:
-        raise Problem(MALFORMED, f"The body is not the JSON it should be: {error}.") from None
+        complaint = str(error)[:LONGEST_MESSAGE]  # it may cite a key as long as the body
+        raise Problem(MALFORMED, f"The body is not the JSON it should be: {complaint}.") from None
 
 
 def too_large(limit: int) -> Problem:

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.types import Receive
+from starlette.types import Message, Receive
 
 INTERVAL = 0.1
 
@@ -14,14 +14,23 @@ class Visit:
     """One request on its way."""
 
     task: "asyncio.Task[Any] | None"
-    receive: Receive
+    _receive: Receive
+    reading: bool = False
     seen: bool = False
     watcher: "asyncio.Task[None] | None" = None
     gone: bool = False
 
+    async def receive(self) -> Message:
+        """The next part of the request, for whoever reads its body."""
+        # Critical section: a watcher that receives as well would take a part of the body.
+        self.reading = True
+        message = await self._receive()
+        self.reading = message.get("more_body", False)
+        return message
+
     async def watch(self) -> None:
         """Cancel the work when the client goes."""
-        while (await self.receive())["type"] != "http.disconnect":
+        while (await self._receive())["type"] != "http.disconnect":
             pass  # what is left of a body that nobody reads
         self.gone = True
         if self.task is not None:
@@ -39,7 +48,7 @@ class Departures:
         self._visits: set[Visit] = set()
 
     def enter(self, receive: Receive) -> Visit:
-        """A request has been read, and its work begins."""
+        """A request has come; its body, if any, is read through the visit."""
         visit = Visit(asyncio.current_task(), receive)
         self._visits.add(visit)
         return visit
@@ -51,10 +60,10 @@ class Departures:
             visit.watcher.cancel()
 
     async def look(self) -> None:
-        """Watch every client whose request is there for the second time."""
+        """Watch every client whose request is there for the second time, and has come whole."""
         while True:
             await asyncio.sleep(INTERVAL)
             for visit in self._visits:
-                if visit.seen and visit.watcher is None:
+                if visit.seen and not visit.reading and visit.watcher is None:
                     visit.watcher = asyncio.create_task(visit.watch())
                 visit.seen = True

@@ -20,6 +20,8 @@ def content_type(header: bytes) -> tuple[str, bool]:
 @remembered
 def accepts_json(header: bytes) -> bool:
     """Whether the client takes JSON; the most specific range that covers it decides."""
+    if not header:
+        return True  # it names nothing, and so excludes nothing
     best, quality = 0, 0.0
     for part in header.decode("latin-1").split(","):
         name, *parameters = part.split(";")

@@ -68,13 +68,13 @@ class Router:
 
 
 def _find(node: Node, segments: list[str], depth: int, texts: list[str]) -> Route | None:
-    """The first match, a literal segment before a variable one."""
+    """The first match, a literal segment before a variable one, which may not be empty."""
     if depth == len(segments):
         return node.route
     literal = node.literal.get(segments[depth])
     if literal and (route := _find(literal, segments, depth + 1, texts)):
         return route
-    if node.variable is None:
+    if node.variable is None or not segments[depth]:
         return None
     texts.append(segments[depth])
     if route := _find(node.variable, segments, depth + 1, texts):

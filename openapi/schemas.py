@@ -26,6 +26,7 @@ TRANSLATED = {
 }
 INTEGER_RANGES = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 LONGEST_MESSAGE = 300
+LONGEST_NAME = 64
 DEEPEST = 64
 
 
@@ -152,4 +153,4 @@ def _spelled_out(error: ValidationError) -> Iterator[tuple[list[str | int], str]
 
 def _escaped(part: str | int) -> str:
     """A step of a JSON pointer (RFC 6901)."""
-    return str(part)[:LONGEST_MESSAGE].replace("~", "~0").replace("/", "~1")
+    return str(part)[:LONGEST_NAME].replace("~", "~0").replace("/", "~1")
