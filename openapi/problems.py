@@ -94,10 +94,13 @@ class ResponseBreaksContract(Exception):
 
 def invalid(faults: Sequence[Fault]) -> Problem:
     """The request breaks the contract in these ways."""
-    count = "is 1 fault" if len(faults) == 1 else f"are {len(faults)} faults"
-    return Problem(
-        INVALID, f"There {count} in the request; `errors` lists every one.", faults=faults
-    )
+    if len(faults) == 1:
+        detail = "There is 1 fault in the request; `errors` says which."
+    elif len(faults) <= MOST_FAULTS:
+        detail = f"There are {len(faults)} faults in the request; `errors` lists every one."
+    else:
+        detail = f"There are many faults in the request; `errors` lists the first {MOST_FAULTS}."
+    return Problem(INVALID, detail, faults=faults)
 
 
 def answer(error: Exception, operation: str) -> Answer:
