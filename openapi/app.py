@@ -89,7 +89,7 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
                 return
             raise
         except Exception as error:
-            answer = problems.answer(error, f"{scope['method']} {scope['path']}")
+            answer = problems.answer(error, f"{scope['method']} {scope['raw_path'].decode()}")
         finally:
             self._departures.leave(visit)
         await send(
@@ -100,6 +100,8 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         path, method = scope["raw_path"], scope["method"]
         headers = dict(scope["headers"])
+        if len(headers) < len(scope["headers"]):
+            headers = _joined(scope["headers"])
         found = self._router.match(path)
         if found is None:
             return self._page(path, method, headers)
@@ -116,6 +118,14 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
         if method not in ("GET", "HEAD"):
             return _other_method(method, docs.ALLOW)
         return page.answer(headers) if page else self._home
+
+
+def _joined(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """A header that stands more than once is one list (RFC 9110, 5.2)."""
+    values: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        values.setdefault(name, []).append(value)
+    return {name: b", ".join(each) for name, each in values.items()}
 
 
 def _other_method(method: str, allow: bytes) -> Answer:

@@ -8,14 +8,13 @@ from functools import partial
 
 import click
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 
 from db.embedded import running_postgres
 from db.errors import DatabaseAway
 from db.migrate import NEWEST, migrate, require_newest, schema_version
-from openapi import problems
 from openapi.app import create_app
+from openapi.protocol import Protocol
 from openapi.settings import Settings
 
 BACKLOG = 2048
@@ -94,16 +93,3 @@ def _announce(host: str, port: int) -> None:
     click.echo(f"Errand listens on {at}")
     click.echo(f"  Swagger UI  {at}/docs")
     click.echo(f"  Try         curl {tasks} {EXAMPLE_BODY}")
-
-
-class Protocol(HttpToolsProtocol):
-    """uvicorn's HTTP, whose own error is a problem document like any other."""
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer what is not HTTP."""
-        error = problems.Problem(problems.MALFORMED, "This is not a well-formed HTTP request.")
-        answer = problems.answer(error, "an unreadable request")
-        lines = [b"HTTP/1.1 400 Bad Request", b"connection: close"]
-        lines += [b"%b: %b" % header for header in answer.headers]
-        self.transport.write(b"\r\n".join([*lines, b"", answer.body]))
-        self.transport.close()

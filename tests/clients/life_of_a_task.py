@@ -1,0 +1,59 @@
+"""The whole life of a task, through the client that openapi-python-client makes of the contract.
+
+A line with `type: ignore` passes only if the types refuse it.
+"""
+
+import sys
+from http import HTTPStatus
+from uuid import uuid4
+
+from errand_client import Client
+from errand_client.api.tasks import (
+    create_task,
+    delete_task,
+    get_task,
+    list_tasks,
+    toggle_task,
+    update_task,
+)
+from errand_client.models import Fault, Problem, Task, TaskCreate, TaskUpdate
+
+errand = Client(base_url=sys.argv[1], raise_on_unexpected_status=True)
+
+user = uuid4()
+
+task = create_task.sync(user, client=errand, body=TaskCreate(title="Buy milk"))
+assert isinstance(task, Task)
+assert (task.title, task.description, task.completed) == ("Buy milk", None, False)
+
+assert list_tasks.sync(user, client=errand, limit=10, completed=False) == [task]
+
+assert get_task.sync(user, task.id, client=errand) == task
+
+changes = TaskUpdate(description="Two litres")
+updated = update_task.sync(user, task.id, client=errand, body=changes)
+assert isinstance(updated, Task)
+assert (updated.title, updated.description) == ("Buy milk", "Two litres")
+
+toggled = toggle_task.sync(user, task.id, client=errand)
+assert isinstance(toggled, Task)
+assert toggled.completed
+
+wrong = TaskUpdate(title=1)  # type: ignore[arg-type]
+refused = update_task.sync(user, task.id, client=errand, body=wrong)
+assert isinstance(refused, Problem)
+assert refused.errors
+faults: list[Fault] = refused.errors
+assert [fault.pointer for fault in faults] == ["/title"]
+
+deleted = delete_task.sync_detailed(user, task.id, client=errand)
+assert deleted.status_code is HTTPStatus.NO_CONTENT
+assert deleted.parsed is None
+
+gone = get_task.sync_detailed(user, task.id, client=errand)
+assert gone.status_code is HTTPStatus.NOT_FOUND
+problem = gone.parsed
+assert isinstance(problem, Problem)
+assert (problem.type_, problem.status) == ("/problems#task-not-found", 404)
+
+print("the task has lived")

@@ -1,0 +1,73 @@
+// The whole life of a task, through the client that openapi-typescript makes of the contract.
+// A line under @ts-expect-error compiles only if the types refuse it.
+
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import createClient from "openapi-fetch";
+import type { Fault, Problem, Task, TaskCreate, TaskUpdate, paths } from "./contract.js";
+
+const [, , baseUrl] = process.argv;
+assert(baseUrl, "which server?");
+const errand = createClient<paths>({ baseUrl });
+
+const user = { user_id: randomUUID() };
+
+const wanted: TaskCreate = { title: "Buy milk" };
+const created = await errand.POST("/api/{user_id}/tasks", { params: { path: user }, body: wanted });
+assert.equal(created.response.status, 201);
+assert(created.data);
+const task: Task = created.data;
+assert.equal(task.title, "Buy milk");
+assert.equal(task.description, null);
+assert.equal(task.completed, false);
+
+const path = { ...user, task_id: task.id };
+
+const listed = await errand.GET("/api/{user_id}/tasks", {
+  params: { path: user, query: { limit: 10, completed: false } },
+});
+assert.deepEqual(listed.data, [task]);
+
+const got = await errand.GET("/api/{user_id}/tasks/{task_id}", { params: { path } });
+assert.deepEqual(got.data, task);
+
+const changes: TaskUpdate = { description: "Two litres" };
+const updated = await errand.PUT("/api/{user_id}/tasks/{task_id}", {
+  params: { path },
+  body: changes,
+});
+assert.equal(updated.data?.title, "Buy milk");
+assert.equal(updated.data.description, "Two litres");
+
+const toggled = await errand.PATCH("/api/{user_id}/tasks/{task_id}/complete", { params: { path } });
+assert.equal(toggled.data?.completed, true);
+
+const refused = await errand.PUT("/api/{user_id}/tasks/{task_id}", {
+  params: { path },
+  // @ts-expect-error: a title is text
+  body: { title: 1 },
+});
+const faults: Fault[] | undefined = refused.error?.errors;
+assert.deepEqual(faults?.map((fault) => fault.pointer), ["/title"]);
+
+const deleted = await errand.DELETE("/api/{user_id}/tasks/{task_id}", { params: { path } });
+assert.equal(deleted.response.status, 204);
+assert.equal(deleted.error, undefined);
+
+const gone = await errand.GET("/api/{user_id}/tasks/{task_id}", { params: { path } });
+assert.equal(gone.data, undefined);
+assert(gone.error);
+const problem: Problem = gone.error;
+assert.equal(problem.type, "/problems#task-not-found");
+assert.equal(problem.status, 404);
+
+// @ts-expect-error: a problem has no such member
+assert.equal(problem.message, undefined);
+// @ts-expect-error: a task needs a title
+const untitled: TaskCreate = { completed: true };
+// @ts-expect-error: a client does not choose the id
+const numbered: TaskCreate = { title: "Buy milk", id: "1" };
+// @ts-expect-error: absent is not undefined
+const undescribed: TaskUpdate = { description: undefined };
+
+console.log("the task has lived");

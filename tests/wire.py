@@ -1,0 +1,70 @@
+"""A bare connection to the server, for what no HTTP client would send."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.client import parse_headers
+from typing import BinaryIO, cast
+
+import httpx
+
+PATIENCE = 20
+
+
+class Wire:
+    """Sends bytes as they are, and reads answers one by one."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._answers = cast(BinaryIO, connection.makefile("rb"))
+
+    def sends(self, *parts: bytes) -> None:
+        """Send it all, or as much as the server takes."""
+        with suppress(ConnectionError):
+            self._socket.sendall(b"".join(parts))
+
+    def answer(self, *, to_head: bool = False) -> httpx.Response:
+        """The next answer; to HEAD, one without its body."""
+        status_line = self._answers.readline()
+        assert status_line.startswith(b"HTTP/1.1 "), status_line
+        headers = list(parse_headers(self._answers).items())
+        length = 0 if to_head else int(dict(headers).get("content-length", 0))
+        return httpx.Response(
+            int(status_line.split()[1]), headers=headers, content=self._answers.read(length)
+        )
+
+    def is_closed(self) -> bool:
+        """Whether the server ends the connection, with nothing more to say."""
+        try:
+            return self._answers.read(1) == b""
+        except ConnectionResetError:
+            return True
+
+    def leaves(self) -> None:
+        """Close it, without a word."""
+        self._answers.close()
+        self._socket.close()
+
+
+@contextmanager
+def wire_to(server: str) -> Iterator[Wire]:
+    """Connect, for a while."""
+    url = httpx.URL(server)
+    with socket.create_connection((url.host, url.port or 80), timeout=PATIENCE) as connection:
+        wire = Wire(connection)
+        yield wire
+        wire.leaves()
+
+
+def request(method: str, path: str, *headers: str, body: bytes | None = None) -> bytes:
+    """A request as bytes; a body is announced as JSON of its length, others by their headers."""
+    if body is not None:
+        headers = (*headers, "Content-Type: application/json", f"Content-Length: {len(body)}")
+    head = "\r\n".join([f"{method} {path} HTTP/1.1", "Host: errand", *headers, "", ""])
+    return head.encode("latin-1") + (body or b"")
+
+
+def chunked(*chunks: bytes, ended: bool = True) -> bytes:
+    """A body in chunks."""
+    framed = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
+    return framed + (b"0\r\n\r\n" if ended else b"")
