@@ -59,14 +59,15 @@ class Parameter:
         _refuse_unsupported(definition, where)
         schema = definition["schema"]
         self.required: bool = definition.get("required", False)
-        self.has_default = "default" in schema
-        self.default = schema.get("default")
         self.is_array = schema["type"] == "array"
-        self._separator = "," if not definition.get("explode", self.location == "query") else None
+        repeats = self.location == "query" and definition.get("explode", True)
+        self._separator = None if repeats else ","
         item = schema["items"] if self.is_array else schema
         self._read = READERS[item["type"]]
         self._is_uuid = item.get("format") == "uuid"
         self._schema = Schema(schema, "request", where)
+        self.has_default = "default" in schema
+        self.default = self._default(schema["default"], where) if self.has_default else None
 
     def value(self, texts: list[str]) -> Any:
         """What the texts spell, checked against the schema; a UUID becomes one."""
@@ -75,11 +76,21 @@ class Parameter:
             value: Any = [self._read(part) for part in parts]
         else:
             value = self._read(texts[0])
+        return self._checked(value)
+
+    def _checked(self, value: Any) -> Any:
         if not self._schema.accepts(value):
             raise WrongText(next(iter(self._schema.faults(value))).detail)
         if self._is_uuid:
             return [UUID(part) for part in value] if self.is_array else UUID(value)
         return value
+
+    def _default(self, value: Any, where: Where) -> Any:
+        try:
+            return self._checked(value)
+        except WrongText as error:
+            place = (*where, "schema", "default")
+            raise Unsupported(f"the default breaks its own schema: {error}", place) from None
 
     @property
     def takes_many(self) -> bool:

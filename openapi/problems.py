@@ -41,6 +41,7 @@ UNKNOWN_PATH   = Kind(404, "unknown-path",           "There is nothing at this p
 TASK_NOT_FOUND = Kind(404, "task-not-found",         "This user has no such task",          "It was deleted, or never was, or belongs to somebody else.")
 METHOD         = Kind(405, "method-not-allowed",     "This path does not take that method", "The Allow header lists the methods it takes.")
 NOT_ACCEPTABLE = Kind(406, "not-acceptable",         "There is nothing but JSON",           "Let the Accept header include application/json, or leave it out.")
+TIMED_OUT      = Kind(408, "request-timeout",        "The request did not come whole",      "Send it again, at once and whole.")
 TOO_LARGE      = Kind(413, "body-too-large",         "The body is too large",               "Send less; the detail names the limit.")
 MEDIA_TYPE     = Kind(415, "unsupported-media-type", "The body is of the wrong type",       "Name one of the types that the contract lists in Content-Type; UTF-8, not compressed.")
 INVALID        = Kind(422, "invalid-request",        "The request breaks the contract",     "`errors` lists every fault, with the field or the parameter.")

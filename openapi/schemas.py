@@ -28,13 +28,13 @@ INTEGER_RANGES = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)
 LONGEST_MESSAGE = 300
 LONGEST_NAME = 64
 DEEPEST = 64
+MISPLACED_DEFAULT = "only fields of the outermost object can have defaults"
 
 
 class Schema:
     """One schema of the contract, as it applies to requests or to responses."""
 
     def __init__(self, schema: dict[str, Any], direction: Direction, where: Where) -> None:
-        self.defaults = _defaults(schema, where)
         try:
             self._validator = Draft202012Validator(
                 translate(schema, direction, where),
@@ -45,6 +45,7 @@ class Schema:
         except ValueError as error:
             raise Unsupported(str(error), where) from error
         self.accepts = self._validator.is_valid
+        self.defaults = _defaults(schema, where) if direction == "request" else {}
 
     def faults(self, value: Any) -> Iterator[Fault]:
         """Everything that is wrong with the value, each with its place."""
@@ -65,7 +66,7 @@ def translate(schema: dict[str, Any], direction: Direction, where: Where) -> dic
     for key in {"items", "not"} & schema.keys():
         translated[key] = translate(schema[key], direction, (*where, key))
     _translate_properties(schema, translated, direction, where)
-    _translate_numbers(schema, translated)
+    _translate_numbers(schema, translated, where)
     _translate_nullable(schema, translated, where)
     return translated
 
@@ -82,33 +83,42 @@ def _refuse_unknown(schema: dict[str, Any], where: Where) -> None:
 def _translate_properties(
     schema: dict[str, Any], translated: dict[str, Any], direction: Direction, where: Where
 ) -> None:
+    if (
+        schema.get("type") != "object"
+        and not {"properties", "additionalProperties"} & schema.keys()
+    ):
+        return
     hidden = "readOnly" if direction == "request" else "writeOnly"
     properties = schema.get("properties", {})
-    if properties:
-        translated["properties"] = {
-            # "may not be sent": whatever is there is a fault
-            name: False
-            if each.get(hidden)
-            else translate(each, direction, (*where, "properties", name))
-            for name, each in properties.items()
-        }
-        translated["required"] = [
-            name for name in schema.get("required", ()) if not properties.get(name, {}).get(hidden)
-        ]
-    if properties or schema.get("type") == "object":
-        rest = schema.get("additionalProperties", True)
-        if rest is True:
-            raise Unsupported("an object must say which fields it has: additionalProperties", where)
-        translated["additionalProperties"] = rest and translate(
-            rest, direction, (*where, "additionalProperties")
-        )
+    # There even if there are none: else the validator does not name unknown fields.
+    translated["properties"] = {
+        # "may not be sent": whatever is there is a fault
+        name: False
+        if each.get(hidden)
+        else translate(each, direction, (*where, "properties", name))
+        for name, each in properties.items()
+    }
+    translated["required"] = [
+        name for name in schema.get("required", ()) if not properties.get(name, {}).get(hidden)
+    ]
+    rest = schema.get("additionalProperties", True)
+    if rest is True:
+        raise Unsupported("an object must say which fields it has: additionalProperties", where)
+    if rest is False and (absent := set(schema.get("required", ())) - properties.keys()):
+        raise Unsupported(f"no object can have the required {absent}", (*where, "required"))
+    translated["additionalProperties"] = rest and translate(
+        rest, direction, (*where, "additionalProperties")
+    )
 
 
-def _translate_numbers(schema: dict[str, Any], translated: dict[str, Any]) -> None:
+def _translate_numbers(schema: dict[str, Any], translated: dict[str, Any], where: Where) -> None:
     for bound in ("minimum", "maximum"):
         exclusive = "exclusive" + bound.capitalize()
-        if schema.get(exclusive):
-            translated[exclusive] = translated.pop(bound)
+        if not schema.get(exclusive):
+            continue
+        if bound not in schema:
+            raise Unsupported(f"{exclusive} needs a {bound} beside it", (*where, exclusive))
+        translated[exclusive] = translated.pop(bound)
     if schema.get("format") in INTEGER_RANGES:
         lowest, highest = INTEGER_RANGES[translated.pop("format")]
         translated["minimum"] = max(lowest, translated.get("minimum", lowest))
@@ -126,14 +136,37 @@ def _translate_nullable(schema: dict[str, Any], translated: dict[str, Any], wher
 
 
 def _defaults(schema: dict[str, Any], where: Where) -> dict[str, Any]:
-    """The defaults of an object's fields."""
+    """The defaults of an object's fields; whatever else has one, nobody would fill it in."""
     defaults = {}
-    for name, each in schema.get("properties", {}).items():
-        if _defaults(each, (*where, "properties", name)):
-            raise Unsupported("only fields of the outermost object can have defaults", where)
-        if "default" in each:
-            defaults[name] = each["default"]
+    for part, place in _parts(schema, where):
+        _defaults_refused(part, place)
+        if "default" not in part:
+            continue
+        if place[-2] != "properties":
+            raise Unsupported(MISPLACED_DEFAULT, (*place, "default"))
+        if not Schema(part, "request", place).accepts(part["default"]):
+            raise Unsupported("the default breaks its own schema", (*place, "default"))
+        defaults[place[-1]] = part["default"]
     return defaults
+
+
+def _defaults_refused(schema: dict[str, Any], where: Where) -> None:
+    for part, place in _parts(schema, where):
+        if "default" in part:
+            raise Unsupported(MISPLACED_DEFAULT, (*place, "default"))
+        _defaults_refused(part, place)
+
+
+def _parts(schema: dict[str, Any], where: Where) -> Iterator[tuple[dict[str, Any], Where]]:
+    """The schemas directly within a schema, and their places."""
+    for name, each in schema.get("properties", {}).items():
+        yield each, (*where, "properties", name)
+    for key in ("items", "not", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            yield schema[key], (*where, key)
+    for key in OF_SCHEMAS & schema.keys():
+        for index, each in enumerate(schema[key]):
+            yield each, (*where, key, str(index))
 
 
 def _spelled_out(error: ValidationError) -> Iterator[tuple[list[str | int], str]]:

@@ -34,7 +34,7 @@ def serve(settings: Settings) -> None:
             host=settings.host,
             port=settings.port,
             workers=settings.workers,
-            http=Protocol,
+            http=partial(Protocol, request_timeout=settings.request_timeout),  # type: ignore[arg-type]
             ws="none",
             lifespan="on",
             access_log=False,

@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     body_limit: int = Field(
         1024 * 1024, ge=1, le=1024**3, description="The largest body of a request, in bytes."
     )
+    request_timeout: float = Field(
+        30, gt=0, le=600, description="Seconds that a request may take to come whole."
+    )
     pool_size: int = Field(8, ge=1, le=256, description="Database connections of each worker.")
     connect_timeout: float = Field(
         10, gt=0, le=120, description="Seconds that connecting to one database host may take."

@@ -9,8 +9,8 @@ from db import errors
 from openapi import problems
 from openapi.contract import Contract
 
-# What no operation answers: there is none at an unknown path or for another method.
-WITHOUT_OPERATION = {problems.UNKNOWN_PATH, problems.METHOD}
+# What no operation answers: there is none at an unknown path, for another method, or half a request.
+WITHOUT_OPERATION = {problems.UNKNOWN_PATH, problems.METHOD, problems.TIMED_OUT}
 
 
 def subclasses(base: type[errors.DomainError]) -> Iterator[type[errors.DomainError]]:

@@ -1,0 +1,65 @@
+"""Requests that do not come whole: they end, and hold nobody else up."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.conftest import Serve, User, assert_problem
+from tests.wire import Wire, request, wire_to
+
+PATH = "/api/0190a1b2-0000-7000-8000-00000000a11c/tasks"
+WHOLE = request("POST", PATH, body=b'{"title": "x"}')
+
+
+@pytest.fixture
+def impatient(serve: Serve) -> str:
+    return serve(ERRAND_REQUEST_TIMEOUT="0.5")
+
+
+@pytest.fixture
+def wire(impatient: str) -> Iterator[Wire]:
+    with wire_to(impatient) as wire:
+        yield wire
+
+
+@pytest.mark.parametrize("sent", [10, WHOLE.index(b"\r\n\r\n"), len(WHOLE) - 1])
+def test_half_a_request_is_given_up(wire: Wire, sent: int) -> None:
+    wire.sends(WHOLE[:sent])
+
+    assert_problem(wire.answer(), 408, "request-timeout")
+    assert wire.is_closed()
+
+
+def test_half_a_request_behind_a_whole_one_is_given_up(wire: Wire) -> None:
+    wire.sends(WHOLE, WHOLE[:10])
+
+    assert wire.answer().status_code == 201
+    assert_problem(wire.answer(), 408, "request-timeout")
+    assert wire.is_closed()
+
+
+def test_a_client_that_says_nothing_is_left(wire: Wire) -> None:
+    assert wire.is_closed()
+
+
+def test_the_rest_of_a_body_that_was_refused_is_not_waited_for(wire: Wire) -> None:
+    wire.sends(request("POST", "/nowhere", "Content-Length: 100"), b"half")
+
+    assert_problem(wire.answer(), 404, "unknown-path")
+    assert wire.is_closed()
+
+
+def test_a_request_in_parts_is_served_if_it_ends_in_time(wire: Wire) -> None:
+    for part in (WHOLE[:10], WHOLE[10:60], WHOLE[60:]):
+        wire.sends(part)
+
+    assert wire.answer().status_code == 201
+
+
+def test_a_hundred_half_requests_hold_nobody_up(impatient: str) -> None:
+    with ExitStack() as stack, User(impatient) as alice:
+        for _ in range(100):
+            stack.enter_context(wire_to(impatient)).sends(WHOLE[:20])
+
+        assert alice.creates().document
