@@ -142,7 +142,7 @@ def _defaults(schema: dict[str, Any], where: Where) -> dict[str, Any]:
         _defaults_refused(part, place)
         if "default" not in part:
             continue
-        if place[-2] != "properties":
+        if place[:-1] != (*where, "properties"):
             raise Unsupported(MISPLACED_DEFAULT, (*place, "default"))
         if not Schema(part, "request", place).accepts(part["default"]):
             raise Unsupported("the default breaks its own schema", (*place, "default"))

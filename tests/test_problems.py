@@ -9,7 +9,7 @@ from db import errors
 from openapi import problems
 from openapi.contract import Contract
 
-# What no operation answers: there is none at an unknown path, for another method, or half a request.
+# What no operation answers: none is at an unknown path, for another method, or for half a request.
 WITHOUT_OPERATION = {problems.UNKNOWN_PATH, problems.METHOD, problems.TIMED_OUT}
 
 
