@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from typing import Any
 
 import psycopg2
@@ -25,7 +26,7 @@ WORTH_A_RETRY = {
     errorcodes.DEADLOCK_DETECTED,
     errorcodes.READ_ONLY_SQL_TRANSACTION,
 }
-RETRIES = 3
+TRIES = 3
 
 SHORTEST_PAUSE = 0.05
 LONGEST_PAUSE = 2.0
@@ -82,17 +83,16 @@ class Pool:
 
     async def fetch(self, statement: Statement, **values: Any) -> list[Row]:
         """Run one statement as a transaction of its own; once more where that is safe."""
-        for retries_left in reversed(range(RETRIES)):
+        for tried in count(1):
             connection = await self._acquire()
             try:
                 return await self._run(connection, statement, values)
             except psycopg2.Error as error:
-                safe = error.pgcode in WORTH_A_RETRY or (connection.lost and statement.only_reads)
-                if not (retries_left and safe):
+                if not self._worth_another(error, connection, statement, tried):
                     raise self._translated(error, connection) from error
             finally:
                 self._release(connection)
-        raise AssertionError("the last try returns or raises")
+        raise AssertionError("a try returns, raises, or is followed by another")
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["Transaction"]:
@@ -118,6 +118,14 @@ class Pool:
     ) -> "asyncio.Future[list[Row]]":
         sql = statement.prepared if self._options.prepare else statement.plain
         return connection.fetch(sql, values)
+
+    def _worth_another(
+        self, error: psycopg2.Error, connection: Connection, statement: Statement, tried: int
+    ) -> bool:
+        if error.pgcode in WORTH_A_RETRY:
+            return tried < TRIES
+        # Where the server has restarted, every connection may prove to be lost.
+        return connection.lost and statement.only_reads and tried < TRIES + self._options.size
 
     def _translated(self, error: psycopg2.Error, connection: Connection) -> Exception:
         if error.pgcode in WORTH_A_RETRY:

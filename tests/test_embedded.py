@@ -21,14 +21,16 @@ from db.embedded import EmbeddedPostgresError, running_postgres
 PROJECT = Path(__file__).parents[1]
 PATIENCE = 60.0
 USER = """
-import signal, sys
+import select, signal, sys
 from pathlib import Path
 from db.embedded import running_postgres
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 with running_postgres(Path(sys.argv[1]), durable=sys.argv[2] == "durable") as url:
     print(url, flush=True)
-    sys.stdin.read()
+    # a signal just before a read that blocks would wait as long as the read
+    while not select.select([sys.stdin], [], [], 0.05)[0]:
+        pass
 """
 
 quick_postgres = functools.partial(running_postgres, durable=False)
