@@ -5,11 +5,11 @@ import logging
 import random
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg2
 from psycopg2 import errorcodes
@@ -49,6 +49,18 @@ class PoolOptions:
     prepare: bool
 
 
+class Waiter(NamedTuple):
+    """A request that waits for a connection, and until when."""
+
+    connection: "asyncio.Future[Connection]"
+    deadline: float
+
+    def refuse(self, reason: str) -> None:
+        """There is none for it."""
+        if not self.connection.done():
+            self.connection.set_exception(DatabaseAway(reason))
+
+
 class Pool:
     """Runs statements, each on whichever connection is free; replaces connections that are lost."""
 
@@ -58,7 +70,7 @@ class Pool:
         self._urls = deque(single_host_urls(options.url))
         self._connections: set[Connection] = set()
         self._free: list[Connection] = []
-        self._waiting: deque[asyncio.Future[Connection]] = deque()
+        self._waiting: deque[Waiter] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._connecting = asyncio.Lock()
         self._closed = False
@@ -74,8 +86,7 @@ class Pool:
         self._closed = True
         self._free.clear()
         for waiter in self._waiting:
-            if not waiter.done():
-                waiter.set_exception(DatabaseAway(CLOSING))
+            waiter.refuse(CLOSING)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -146,31 +157,27 @@ class Pool:
     async def _wait_for_one(self) -> Connection:
         if self._closed:
             raise DatabaseAway(CLOSING)
-        waiter: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        waiter = Waiter(loop.create_future(), loop.time() + self._options.wait_timeout)
         self._waiting.append(waiter)
         try:
-            async with asyncio.timeout(self._options.wait_timeout):
-                return await waiter
-        except TimeoutError:
-            # Critical section: a connection may have been handed over as the time ran out.
-            if not self._given_up(waiter):
-                return waiter.result()
-            raise DatabaseAway(
-                f"No database connection became free within {self._options.wait_timeout:g} s."
-            ) from None
+            return await waiter.connection
         except asyncio.CancelledError:
-            # Critical section: as above, but nobody is left to use it.
-            if not self._given_up(waiter) and not waiter.exception():
-                self._release(waiter.result())
+            # Critical section: a connection may have been handed over, and nobody is left to use it
+            connection = waiter.connection
+            if connection.done() and not connection.cancelled() and not connection.exception():
+                self._release(connection.result())
             raise
 
-    def _given_up(self, waiter: asyncio.Future[Connection]) -> bool:
-        """Whether it waits in vain; then it is forgotten, for an outage brings many of them."""
-        if waiter.done() and not waiter.cancelled():
-            return False
-        with suppress(ValueError):
-            self._waiting.remove(waiter)
-        return True
+    def _give_up_waiting(self) -> None:
+        """Refuse those who have waited too long; the longest wait stands first."""
+        now = asyncio.get_running_loop().time()
+        while self._waiting and (
+            self._waiting[0].deadline < now or self._waiting[0].connection.done()
+        ):
+            waiter = self._waiting.popleft()
+            limit = self._options.wait_timeout
+            waiter.refuse(f"No database connection became free within {limit:g} s.")
 
     def _release(self, connection: Connection) -> None:
         """Hand the connection to whoever waits the longest, once it has nothing left to do."""
@@ -182,7 +189,7 @@ class Pool:
             self._in_background(self._settle(connection))
         else:
             while self._waiting:
-                waiter = self._waiting.popleft()
+                waiter = self._waiting.popleft().connection
                 if not waiter.done():
                     waiter.set_result(connection)
                     return
@@ -241,12 +248,13 @@ class Pool:
             return None
 
     async def _sweep(self) -> None:
-        """Let no statement take longer than it may, and no lost connection go unnoticed.
+        """Let nobody wait longer than they may, and no lost connection go unnoticed.
 
-        One look at all connections ten times a second costs a request nothing, unlike a timer each.
+        One look at everything ten times a second costs a request nothing, unlike a timer each.
         """
         while True:
             await asyncio.sleep(SWEEP_INTERVAL)
+            self._give_up_waiting()
             for connection in list(self._connections):
                 if connection.lost:
                     self._replace(connection)

@@ -1,8 +1,5 @@
 """Links from one page of a list to the others (RFC 8288)."""
 
-from typing import Any
-from urllib.parse import urlencode
-
 
 def page_links(
     path: str, offset: int, limit: int, more: bool, filters: dict[str, bool | None]
@@ -13,10 +10,10 @@ def page_links(
         offsets["prev"] = max(0, offset - limit)
     if more:
         offsets["next"] = offset + limit
-    chosen = {name: str(value).lower() for name, value in filters.items() if value is not None}
-
-    def link(relation: str, start: int) -> str:
-        query: dict[str, Any] = {"offset": start, "limit": limit, **chosen}
-        return f'<{path}?{urlencode(query)}>; rel="{relation}"'
-
-    return ", ".join(link(relation, start) for relation, start in offsets.items())
+    chosen = "".join(
+        f"&{name}={str(value).lower()}" for name, value in filters.items() if value is not None
+    )
+    return ", ".join(
+        f'<{path}?offset={start}&limit={limit}{chosen}>; rel="{relation}"'
+        for relation, start in offsets.items()
+    )

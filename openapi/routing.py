@@ -61,7 +61,10 @@ class Router:
 
     def match(self, path: bytes) -> tuple[Route, dict[str, str]] | None:
         """What serves the path, and the texts of its parameters; each segment is decoded alone."""
-        segments = [decoded(segment) for segment in path.split(b"/")[1:]]
+        if b"%" in path:
+            segments = [decoded(segment) for segment in path.split(b"/")[1:]]
+        else:
+            segments = decoded(path).split("/")[1:]
         texts: list[str] = []
         route = _find(self._root, segments, 0, texts)
         return None if route is None else (route, dict(zip(route.names, texts, strict=True)))

@@ -1,0 +1,95 @@
+"""What every peer finds: a database of its own, in one of two schemas, with the same tasks.
+
+Ids are made of numbers, so that pgbench, whose variables are numbers, can make them as well.
+Every user has ten tasks, but for the reader, who has the first ten thousand.
+"""
+
+from contextlib import closing
+
+import psycopg2
+from psycopg2.extensions import make_dsn, parse_dsn
+
+from db.migrate import migrate
+
+FIRST = 100_000_000_000
+READERS_TASKS = 10_000
+WRITERS = 1_000
+TASKS_A_WRITER = 10
+LAST = FIRST + READERS_TASKS + WRITERS * TASKS_A_WRITER - 1
+
+USER_PREFIX = "00000000-0000-7000-8000-"
+TASK_PREFIX = "00000000-0000-7000-9000-"
+READER = f"{USER_PREFIX}{FIRST}"
+
+TITLE = "Buy milk and a few other things"
+DESCRIPTION = "Two litres, the blue one, and whatever else there is no more of at home"
+
+# What a tutorial would have, with the index that the list needs.
+PLAIN_SCHEMA = """
+    CREATE TABLE tasks (
+        id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+        user_id uuid NOT NULL,
+        title varchar(255) NOT NULL,
+        description varchar(2000),
+        completed boolean NOT NULL DEFAULT false,
+        created_at timestamptz NOT NULL DEFAULT now(),
+        updated_at timestamptz NOT NULL DEFAULT now()
+    );
+    CREATE INDEX ON tasks (user_id, created_at DESC, id DESC);
+"""
+USERS = f"""
+    INSERT INTO users (id, revision)
+    SELECT ('{USER_PREFIX}' || {FIRST} + number)::uuid, {LAST - FIRST}
+      FROM generate_series(0, {WRITERS}) AS number
+"""
+TASKS = f"""
+    INSERT INTO tasks (id, user_id, title, description, created_at, updated_at {{column}})
+    SELECT ('{TASK_PREFIX}' || {FIRST} + number)::uuid,
+           ('{USER_PREFIX}' || {FIRST} + greatest(0, (number - {READERS_TASKS}) / {TASKS_A_WRITER}
+                                                     + (number >= {READERS_TASKS})::int))::uuid,
+           '{TITLE}', '{DESCRIPTION}',
+           timestamptz '2026-01-01' + number * interval '1 minute',
+           timestamptz '2026-01-01' + number * interval '1 minute' {{value}}
+      FROM generate_series(0, {LAST - FIRST}) AS number
+"""
+
+
+def task_id(number: int) -> str:
+    """The id of the task of that number, counted from nought."""
+    return f"{TASK_PREFIX}{FIRST + number}"
+
+
+def owner_id(number: int) -> str:
+    """The id of the task's owner."""
+    if number < READERS_TASKS:
+        return READER
+    return f"{USER_PREFIX}{FIRST + 1 + (number - READERS_TASKS) // TASKS_A_WRITER}"
+
+
+def database(server: str, name: str, *, errands: bool) -> str:
+    """Make a database with all tasks, in Errand's schema or in the plain one; return its URL."""
+    url = make_dsn(server, dbname=name)
+    run(server, f"CREATE DATABASE {name}")
+    if errands:
+        migrate(url)
+        run(url, USERS, TASKS.format(column=", revision", value=", number"))
+    else:
+        run(url, PLAIN_SCHEMA, TASKS.format(column="", value=""))
+    run(url, "VACUUM ANALYZE")
+    return url
+
+
+def run(url: str, *statements: str) -> None:
+    """Run statements, each as a transaction of its own."""
+    with closing(psycopg2.connect(url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+
+def environment(url: str) -> dict[str, str]:
+    """Where the database is, in the variables that libpq and every other driver reads."""
+    names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "dbname": "PGDATABASE"}
+    options = parse_dsn(url)
+    return {variable: options[name] for name, variable in names.items()}
