@@ -23,12 +23,13 @@ Row = tuple[Any, ...]
 # A statement that may not fit the socket's buffer wants to be flushed; a smaller one is sent whole.
 FITS_THE_SOCKET = 8192
 
-# Without these a network that swallows packets holds a request for minutes.
-LOST_NETWORK_IS_NOTICED = {
+# Without the first four a network that swallows packets holds a request for minutes.
+ALWAYS = {
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 2,
     "tcp_user_timeout": 5000,
+    "client_encoding": "UTF8",
     "application_name": "errand",
 }
 
@@ -59,7 +60,7 @@ def single_host_urls(url: str) -> list[str]:
     libpq's connect_timeout does not count on asynchronous connections: a host that swallows
     packets would keep it from the next one, so each gets a try and a deadline of its own.
     """
-    options = {**LOST_NETWORK_IS_NOTICED, **parse_dsn(url)}
+    options = {**ALWAYS, **parse_dsn(url)}
     hosts = options.get("host", "").split(",")
     ports = options.get("port", "").split(",")
     if len(ports) == 1:
@@ -242,7 +243,11 @@ async def _ready(descriptor: int, state: int) -> None:
 def check_url(url: str) -> str:
     """The URL, if libpq understands it."""
     try:
-        parse_dsn(url)
-    except psycopg2.Error as error:
-        raise ValueError(str(error).strip()) from None
+        single_host_urls(url)
+    except (psycopg2.Error, ValueError):
+        # libpq's own words would tell the password
+        raise ValueError(
+            "libpq does not understand it; it takes postgresql://user:password@host:port/database,"
+            " or several hosts with as many ports, or one"
+        ) from None
     return url

@@ -22,12 +22,18 @@ def migrate(url: str) -> None:
     """Apply the migrations that the database lacks; several processes may do so at once."""
     from alembic import command
     from alembic.config import Config
+    from alembic.util import CommandError
+    from sqlalchemy.exc import SQLAlchemyError
 
     config = Config()
     config.set_main_option("script_location", "db:migrations")
+    require_known(schema_version(url))
     with closing(_connect(url)) as opened:
         config.attributes["connect"] = lambda: opened
-        command.upgrade(config, "head")
+        try:
+            command.upgrade(config, "head")
+        except (CommandError, SQLAlchemyError, psycopg2.Error) as error:
+            raise SchemaOutdated(f"The database cannot be migrated: {_reason(error)}") from error
 
 
 def schema_version(url: str) -> str | None:
@@ -37,8 +43,15 @@ def schema_version(url: str) -> str | None:
             cursor.execute("SELECT version_num FROM alembic_version")
         except errors.UndefinedTable:
             return None
+        except psycopg2.Error as error:
+            raise SchemaOutdated(f"The schema cannot be read: {_reason(error)}") from error
         row = cursor.fetchone()
         return str(row[0]) if row else None
+
+
+def _reason(error: Exception) -> str:
+    """What the database says, without the statement."""
+    return str(getattr(error, "orig", error)).strip().splitlines()[0]
 
 
 def _connect(url: str) -> connection:
@@ -50,8 +63,18 @@ def _connect(url: str) -> connection:
 
 def require_newest(version: str | None) -> None:
     """Refuse to work with any schema but this version's."""
+    require_known(version)
     if version != NEWEST:
         raise SchemaOutdated(
             f"The database's schema is {version or 'missing'}, but this version needs {NEWEST}. "
             "Run `errand migrate` with the same DATABASE_URL."
+        )
+
+
+def require_known(version: str | None) -> None:
+    """Refuse a schema that a later version has made."""
+    if version is not None and version > NEWEST:
+        raise SchemaOutdated(
+            f"The database's schema is {version}, but this version knows none after {NEWEST}. "
+            "Install the version of Errand that made it, or a later one."
         )

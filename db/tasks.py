@@ -57,7 +57,7 @@ async def update(user_id: UUID, task_id: UUID, changes: TaskFields) -> TaskField
 
 
 async def delete(user_id: UUID, task_id: UUID) -> None:
-    """Leave nothing of the task but its tombstone."""
+    """Make a tombstone of the task, which no reader finds any more."""
     if not await fetch(statements.DELETE, user_id=user_id, task_id=task_id):
         raise TaskNotFound(_unknown(task_id))
 

@@ -1,6 +1,9 @@
 """The server: Connexion's application with one middleware, compiled from the contract."""
 
 import asyncio
+import multiprocessing
+import os
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -134,6 +137,14 @@ def _other_method(method: str, allow: bytes) -> Answer:
     raise Problem(METHOD, f"{method} is not among {allow.decode()}.", headers=[(b"allow", allow)])
 
 
+def _stop_with_parent() -> None:
+    """A worker whose parent was killed would hold the port, and the database, for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        stop = partial(os.kill, os.getpid(), signal.SIGTERM)
+        asyncio.get_running_loop().add_reader(parent.sentinel, stop)
+
+
 class App(AsyncApp):  # type: ignore[misc]
     """Connexion's application, which says why it does not start instead of showing a trace."""
 
@@ -144,6 +155,17 @@ class App(AsyncApp):  # type: ignore[misc]
         except UnusableContract as error:
             await receive()
             await send({"type": "lifespan.startup.failed", "message": str(error)})
+
+
+async def _nothing_behind(scope: Scope, receive: Receive, send: Send) -> None:
+    """What the middleware that answers everything is wrapped around."""
+
+
+def check_contract() -> None:
+    """Compile the contract once before anything is started; raises what is wrong with it."""
+    contract = Contract.load()
+    compiled = Compiled(_nothing_behind, contract=contract, body_limit=0, departures=Departures())
+    compiled.add_api(contract.specification, resolver=Resolver(), uri_parser_class=None)
 
 
 def create_app(settings: Settings, contract_path: Path = CONTRACT) -> App:
@@ -169,6 +191,7 @@ def _lifespan(
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
         """Have a database, and look for clients that go, while requests are served."""
+        _stop_with_parent()
         watch = asyncio.create_task(departures.look())
         async with database.connected(settings.pool_options()):
             yield

@@ -12,7 +12,7 @@ import click
 def main() -> None:
     """Run the command; whatever it started is stopped again, however it ends."""
     # uvicorn stops on a signal and raises it again: it must end in an exit, not in a death.
-    for stop in (signal.SIGINT, signal.SIGTERM):
+    for stop in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(stop, lambda *_: sys.exit(0))
     errand(prog_name="errand")
 

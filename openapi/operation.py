@@ -1,6 +1,7 @@
 """One operation of the contract, compiled: from a request to the answer of its handler."""
 
 import inspect
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -45,6 +46,7 @@ class Operation:
         }
         self._usual = min(self._responses)
         self._answers_json = any(JSON in each.content for each in self._responses.values())
+        self._check_path(where)
         self._check_handler(where)
 
     @property
@@ -84,6 +86,16 @@ class Operation:
         if response is None:
             raise ResponseBreaksContract(f"{self.id} declares no {status}")
         return response.answer(value, headers)
+
+    def _check_path(self, where: Where) -> None:
+        """What the path names is what there is to be read of it, each once."""
+        named = sorted(re.findall(r"\{(.*?)\}", where[1]))
+        if named != (described := self._parameters.in_path):
+            raise Unsupported(
+                f"the path names ({', '.join(named)}), "
+                f"but its parameters are ({', '.join(described)})",
+                where,
+            )
 
     def _check_handler(self, where: Where) -> None:
         """The handler must be able to take what the contract lets a client send."""

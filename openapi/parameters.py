@@ -127,6 +127,11 @@ class Parameters:
         ]
         self._defaults = {each.argument: each.default for each in parameters if each.has_default}
 
+    @property
+    def in_path(self) -> list[str]:
+        """The names of those in the path."""
+        return sorted(self._path)
+
     def read(
         self,
         path: dict[str, str],

@@ -47,6 +47,7 @@ MEDIA_TYPE     = Kind(415, "unsupported-media-type", "The body is of the wrong t
 INVALID        = Kind(422, "invalid-request",        "The request breaks the contract",     "`errors` lists every fault, with the field or the parameter.")
 INTERNAL       = Kind(500, "internal-error",         "The server is at fault",              "The server has logged what happened under `request_id`.")
 DATABASE_AWAY  = Kind(503, "database-away",          "The database cannot be reached",      "Nothing was changed. Try again after the seconds that Retry-After names.")
+TOO_SLOW       = Kind(503, "database-too-slow",      "The database took too long",         "Try again after the seconds that Retry-After names; if it was a change, look first whether it was made.")
 OUTCOME_UNSURE = Kind(503, "outcome-unknown",        "The database did not say how it went", "Look whether the change was made before trying again.")
 # fmt: on
 
@@ -56,7 +57,7 @@ OF_DOMAIN_ERRORS: dict[type[errors.DomainError], Kind] = {
     errors.TaskNotFound: TASK_NOT_FOUND,
     errors.DatabaseAway: DATABASE_AWAY,
     errors.ConnectionLost: OUTCOME_UNSURE,
-    errors.StatementTimedOut: OUTCOME_UNSURE,
+    errors.StatementTimedOut: TOO_SLOW,
 }
 
 

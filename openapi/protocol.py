@@ -108,6 +108,8 @@ class Protocol(HttpToolsProtocol):
                 if self.scope["method"] == "CONNECT":
                     raise httptools.HttpParserError from None
                 data = self._head_without_upgrade() + data[upgrade.args[0] :]
+                # The old parser takes what follows for the other protocol, or for nothing.
+                self.parser = httptools.HttpRequestParser(self)
 
     def _should_upgrade(self) -> bool:
         """Whether the parser is to stop behind the headers."""

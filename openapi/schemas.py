@@ -90,6 +90,8 @@ def _translate_properties(
         return
     hidden = "readOnly" if direction == "request" else "writeOnly"
     properties = schema.get("properties", {})
+    if "" in properties:
+        raise Unsupported("a field needs a name: faults within it would lack their place", where)
     # There even if there are none: else the validator does not name unknown fields.
     translated["properties"] = {
         # "may not be sent": whatever is there is a fault

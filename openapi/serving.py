@@ -13,7 +13,7 @@ from uvicorn.supervisors import Multiprocess
 from db.embedded import running_postgres
 from db.errors import DatabaseAway
 from db.migrate import NEWEST, migrate, require_newest, schema_version
-from openapi.app import create_app
+from openapi.app import App, check_contract, create_app
 from openapi.protocol import Protocol
 from openapi.settings import Settings
 
@@ -26,10 +26,11 @@ GRACE_SECONDS = 10
 def serve(settings: Settings) -> None:
     """Serve until a signal comes, then stop whatever was started."""
     _log(settings.log_level)
+    check_contract()
     with database_at(settings) as url:
         _prepare_schema(settings, url)
         config = uvicorn.Config(
-            partial(create_app, settings.model_copy(update={"database_url": url})),
+            partial(_app, settings.model_copy(update={"database_url": url})),
             factory=True,
             host=settings.host,
             port=settings.port,
@@ -53,6 +54,12 @@ def serve(settings: Settings) -> None:
             server.run(sockets=[listening])
             if not server.started:
                 sys.exit(1)
+
+
+def _app(settings: Settings) -> App:
+    """The application; in a process of its own, if there are several workers."""
+    _log(settings.log_level)
+    return create_app(settings)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from dotenv import dotenv_values
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -104,14 +105,17 @@ def load_settings(**flags: Any) -> Settings:
 def _complaint(location: tuple[int | str, ...], message: str, value: Any) -> str:
     name = str(location[0])
     shown = name if name not in Settings.model_fields else variable(name)
-    return f"  {shown}={value}: {message}"
+    # It may hold a password.
+    told = shown if shown == "DATABASE_URL" else f"{shown}={value}"
+    return f"  {told}: {message}"
 
 
 def _unknown_variables() -> list[str]:
     """A misspelt variable would be ignored, and its writer surprised."""
     known = {variable(name) for name in Settings.model_fields}
+    given = {*os.environ, *dotenv_values(".env")}
     return [
         f"  {name}: there is no such setting"
-        for name in sorted(os.environ)
+        for name in sorted(given)
         if name.startswith(PREFIX) and name not in known
     ]

@@ -12,7 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
+from psycopg2.extensions import make_dsn
 
 from openapi.settings import Settings, load_settings, variable
 from tests.conftest import (
@@ -89,7 +91,7 @@ def test_every_wrong_setting_is_named_in_one_message() -> None:
         "99999",
         ERRAND_POOL_SIZE="many",
         ERRAND_BODY_LIMIT="-1",
-        DATABASE_URL="postgresql://[",
+        DATABASE_URL="postgres+psycopg2://alice:SECRET@/db",
         ERRAND_POOLSIZE="8",
     )
 
@@ -98,11 +100,12 @@ def test_every_wrong_setting_is_named_in_one_message() -> None:
         "ERRAND_PORT=99999",
         "ERRAND_POOL_SIZE=many",
         "ERRAND_BODY_LIMIT=-1",
-        "DATABASE_URL=postgresql://[",
+        "DATABASE_URL: ",
         "ERRAND_POOLSIZE: there is no such setting",
     ):
         assert name in ended.stderr
     assert "Traceback" not in ended.stderr
+    assert "SECRET" not in ended.stderr
 
 
 def test_flags_come_before_the_environment_and_that_before_the_file(
@@ -172,7 +175,7 @@ def test_the_embedded_database_needs_nothing_and_keeps_its_data(
     assert httpx.get(again + task.url).json() == task.document
 
 
-@pytest.mark.parametrize("signalled", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signalled", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_everything_that_was_started(
     data_dir: str, serve_on: Callable[[str], Server], signalled: signal.Signals
 ) -> None:
@@ -260,3 +263,44 @@ def test_what_is_printed_at_start_works(data_dir: str, serve_on: Callable[[str],
     assert created.stdout.endswith(" 201")
     assert swagger_ui == f"{url}/docs"
     assert httpx.get(swagger_ui).status_code == 200
+
+
+def test_workers_end_when_their_parent_is_killed(database_url: str) -> None:
+    parent = started("--workers", "2", "--database-url", database_url)
+    port = httpx.URL(url_of(parent)).port
+    assert port
+    workers = psutil.Process(parent.pid).children(recursive=True)
+    assert httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code == 200
+
+    parent.kill()
+    parent.communicate(timeout=20)
+
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert not alive
+    with socket.create_server(("127.0.0.1", port)):
+        pass
+
+
+def test_a_schema_of_a_later_version_is_refused(new_database: Callable[[], str]) -> None:
+    url = new_database()
+    with administration(url) as execute:
+        execute("UPDATE alembic_version SET version_num = '9999'")
+
+    for command in ("serve", "migrate"):
+        ended = errand(command, "--database-url", url)
+        assert ended.returncode == 1
+        assert "this version knows none after" in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+
+def test_a_role_that_may_not_migrate_is_told_so(new_database: Callable[[], str]) -> None:
+    url = new_database()
+    with administration(url) as execute:
+        execute("CREATE ROLE reader LOGIN")
+        execute("DROP TABLE alembic_version, tasks, users")
+
+    ended = errand("migrate", "--database-url", make_dsn(url, user="reader"))
+
+    assert ended.returncode == 1
+    assert "The database cannot be migrated: permission denied" in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -26,6 +26,7 @@ from pathlib import Path
 from db.embedded import running_postgres
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with running_postgres(Path(sys.argv[1]), durable=sys.argv[2] == "durable") as url:
     print(url, flush=True)
     # a signal just before a read that blocks would wait as long as the read

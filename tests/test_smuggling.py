@@ -141,3 +141,10 @@ def test_garbage_behind_a_request_is_not_taken_for_its_answer(wire: Wire, task: 
     wire.sends(request("PUT", task.url, body=BODY), b"garbage\r\n\r\n")
 
     assert wire.is_closed()
+
+
+def test_an_upgrade_on_a_connection_that_closes_is_declined_too(wire: Wire) -> None:
+    wire.sends(request("GET", "/health/live", "Connection: close, Upgrade", "Upgrade: websocket"))
+
+    assert wire.answer().status_code == 200
+    assert wire.is_closed()

@@ -72,6 +72,21 @@ REFUSED = {
         "        - name: skip\n",
         "list_tasks takes (user_id, offset, limit, completed)",
     ),
+    "a parameter in the path that the path does not name": (
+        "  /api/{user_id}/tasks/{task_id}/complete:\n",
+        "  /api/{user_id}/tasks/complete:\n",
+        "the path names (user_id), but its parameters are (task_id, user_id)",
+    ),
+    "the same name twice in a path": (
+        "  /api/{user_id}/tasks/{task_id}/complete:\n",
+        "  /api/{user_id}/tasks/{task_id}/complete/{task_id}:\n",
+        "the path names (task_id, task_id, user_id)",
+    ),
+    "a field that is required of an object without it": (
+        "      required: [title]\n",
+        "      required: [title, colour]\n",
+        "no object can have the required {'colour'}",
+    ),
     "a value that may be missing where the handler needs it": (
         LIMIT,
         "",

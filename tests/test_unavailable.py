@@ -86,7 +86,7 @@ def test_a_statement_that_takes_too_long_is_given_up(
 
         response = alice.put(task.url, json={"title": "x"})
 
-        assert_problem(response, 503, "outcome-unknown")
+        assert_problem(response, 503, "database-too-slow")
         assert "0.3 s" in response.json()["detail"]
         assert eventually(lambda: not statements_that_wait(locked))
         locked.rollback()

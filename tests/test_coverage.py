@@ -1,0 +1,169 @@
+"""Every status that the contract declares of an operation happens, and no other."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from handlers import health
+from openapi.app import create_app
+from openapi.settings import load_settings
+from tests.conftest import User, administration, serving
+from tests.coverage import OPERATIONS, Operation, ask, assert_as_described
+from tests.test_unavailable import away
+
+NOWHERE = "postgresql:///nowhere"
+BROKEN = {"user_id": str(uuid4()), "task_id": str(uuid4())}
+SMALL = 500
+
+Servers = Callable[[str], str]
+Way = Callable[[Operation, Servers], httpx.Response]
+
+
+@pytest.fixture(scope="module")
+def small_server(new_database: Callable[[], str]) -> Iterator[str]:
+    """One that takes but small bodies."""
+    with serving(DATABASE_URL=new_database(), ERRAND_BODY_LIMIT=str(SMALL)) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def lonely_server(new_database: Callable[[], str], postgres_url: str) -> Iterator[str]:
+    """One whose database has gone."""
+    database_url = new_database()
+    server = serving(DATABASE_URL=database_url, ERRAND_WAIT_TIMEOUT="0.1")
+    with server as url, away(database_url, postgres_url):
+        yield url
+
+
+@pytest.fixture(scope="module")
+def broken_server(new_database: Callable[[], str]) -> Iterator[str]:
+    """One whose database holds a task that breaks the contract, and fails to write any other."""
+    database_url = new_database()
+    with administration(database_url) as execute:
+        execute(f"INSERT INTO users (id) VALUES ('{BROKEN['user_id']}')")
+        execute(
+            "INSERT INTO tasks (user_id, id, title, revision)"
+            f" VALUES ('{BROKEN['user_id']}', '{BROKEN['task_id']}', '', 1)"
+        )
+        execute(
+            "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql"
+            " AS $$ BEGIN RAISE 'because'; END $$"
+        )
+        execute("CREATE TRIGGER fail BEFORE INSERT OR UPDATE ON tasks EXECUTE FUNCTION fail()")
+    with serving(DATABASE_URL=database_url) as url:
+        yield url
+
+
+@pytest.fixture
+def servers(request: pytest.FixtureRequest) -> Servers:
+    """Servers by their names, each started when it is first asked for."""
+
+    def named(name: str) -> str:
+        url: str = request.getfixturevalue(name)
+        return url
+
+    return named
+
+
+def ordinary(operation: Operation, servers: Servers, **options: Any) -> httpx.Response:
+    """A request that nothing is wrong with, but for these options."""
+    with User(servers("server")) as user:
+        task = user.creates().document
+        ids = {"user_id": user.id, "task_id": task["id"]}
+        return ask(user, operation, ids=ids, **options)
+
+
+def with_(**options: Any) -> Way:
+    return lambda operation, servers: ordinary(operation, servers, **options)
+
+
+def at(server: str, ids: dict[str, str] | None = None, **options: Any) -> Way:
+    """A request to this server, about a task of which it knows nothing, or that of these ids."""
+
+    def asked(operation: Operation, servers: Servers) -> httpx.Response:
+        with User(servers(server)) as user:
+            about = ids or {"user_id": user.id, "task_id": str(uuid4())}
+            return ask(user, operation, ids=about, **options)
+
+    return asked
+
+
+def failing(operation: Operation, servers: Servers) -> httpx.Response:
+    """What asks nothing of tables fails by its handler alone."""
+    if "user_id" in operation.path:
+        return at("broken_server", BROKEN)(operation, servers)
+
+    async def broken() -> None:
+        raise RuntimeError("because")
+
+    async def get() -> httpx.Response:
+        transport = httpx.ASGITransport(create_app(load_settings(database_url=NOWHERE)))
+        async with httpx.AsyncClient(transport=transport, base_url="http://errand") as client:
+            return await client.get(operation.path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(health, operation.id, broken)
+        return asyncio.run(get())
+
+
+TOO_LARGE: dict[str, Any] = {
+    "content": b" " * (SMALL + 1),
+    "headers": {"Content-Type": "application/json"},
+}
+
+WAYS: dict[int, Way] = {
+    200: ordinary,
+    201: ordinary,
+    204: ordinary,
+    400: with_(query="?%ff"),
+    404: at("server"),
+    406: with_(headers={"Accept": "text/html"}),
+    413: at("small_server", **TOO_LARGE),
+    415: with_(content=b"x", headers={"Content-Type": "text/plain"}),
+    422: with_(query="?unknown=1"),
+    500: failing,
+    503: at("lonely_server"),
+}
+
+DECLARED = [
+    (operation, int(status))
+    for operation in OPERATIONS.values()
+    for status in sorted(operation.responses)
+]
+UNDECLARED = [
+    (operation, status)
+    for operation in OPERATIONS.values()
+    for status in sorted(WAYS)
+    if (operation, status) not in DECLARED
+]
+
+
+def named(cases: list[tuple[Operation, int]]) -> list[str]:
+    return [f"{operation.id}-{status}" for operation, status in cases]
+
+
+def test_there_is_a_way_to_every_declared_status_and_to_no_other() -> None:
+    assert WAYS.keys() == {status for _, status in DECLARED}
+
+
+@pytest.mark.parametrize(("operation", "status"), DECLARED, ids=named(DECLARED))
+def test_a_status_that_is_declared_happens(
+    operation: Operation, status: int, servers: Servers
+) -> None:
+    response = WAYS[status](operation, servers)
+
+    assert response.status_code == status, response.text
+    assert_as_described(response, operation)
+
+
+@pytest.mark.parametrize(("operation", "status"), UNDECLARED, ids=named(UNDECLARED))
+def test_a_status_that_is_not_declared_does_not_happen(
+    operation: Operation, status: int, servers: Servers
+) -> None:
+    response = WAYS[status](operation, servers)
+
+    assert_as_described(response, operation)
