@@ -1,9 +1,11 @@
 """What handlers return, checked against the contract and made into bytes."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
+from pydantic import BaseModel
 
 from openapi.contract import Unsupported, Where
 from openapi.media_types import JSON
@@ -50,13 +52,21 @@ class Response:
             if value is not None:
                 raise ResponseBreaksContract(f"{self._name} has no body, but there is a value")
             return Answer(self.status, raw, b"")
-        if not self._schema.accepts(value):
-            faults = [tuple(fault.document().values()) for fault in self._schema.faults(value)]
-            raise ResponseBreaksContract(f"the body of {self._name}: {faults}")
-        body = orjson.dumps(value)
+        body = orjson.dumps(self._checked(value, self._schema))
         raw.append((b"content-type", b"application/json"))
         raw.append((b"content-length", b"%d" % len(body)))
         return Answer(self.status, raw, body)
+
+    def _checked(self, value: Any, schema: Schema) -> Any:
+        """The value, if the contract promises it; a model, an enum or the like as plain JSON."""
+        with suppress(ValueError):
+            if schema.accepts(value):
+                return value
+        plain = orjson.loads(orjson.dumps(value, default=_plain, option=orjson.OPT_UTC_Z))
+        if not schema.accepts(plain):
+            faults = [tuple(fault.document().values()) for fault in schema.faults(plain)]
+            raise ResponseBreaksContract(f"the body of {self._name}: {faults}")
+        return plain
 
     def _check_headers(self, headers: Mapping[str, str]) -> None:
         if undeclared := headers.keys() - self._headers.keys():
@@ -68,3 +78,9 @@ class Response:
                     raise ResponseBreaksContract(f"the header {name} of {self._name}: {value!r}")
             elif required:
                 raise ResponseBreaksContract(f"{self._name} lacks the header {name}")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    raise TypeError(f"{type(value).__name__} is not JSON")

@@ -37,6 +37,11 @@ REFUSED = {
         TITLE + "      xml: {name: title}\n",
         "the schema keyword 'xml' is not supported",
     ),
+    "nullable beside allOf": (
+        "          type: boolean\n          description: Whether it is done already.\n",
+        "          allOf: [{type: boolean}]\n          nullable: true\n",
+        "nullable needs a type beside it",
+    ),
     "an unknown format": (TITLE, TITLE + "      format: colour\n", "colour"),
     "an open object": (
         "    TaskCreate:\n      type: object\n      additionalProperties: false\n",

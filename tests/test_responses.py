@@ -1,0 +1,86 @@
+"""What handlers may return, and what of it is never sent."""
+
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+
+from db.models import TaskCreate
+from openapi.problems import ResponseBreaksContract
+from openapi.responses import Response
+
+ID = "0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+TEXT = {"type": "string"}
+UUID_TEXT = {"type": "string", "format": "uuid"}
+MOMENT = {"type": "string", "format": "date-time"}
+TITLED = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "title": TEXT,
+        "description": {"type": "string", "nullable": True},
+        "completed": {"type": "boolean"},
+    },
+}
+TITLED_PLAINLY = {"title": "x", "description": None, "completed": False}
+
+
+def response_of(schema: dict[str, Any], **headers: Any) -> Response:
+    content = {"application/json": {"schema": schema}}
+    return Response("get_it", 200, {"content": content, "headers": headers}, ())
+
+
+@pytest.mark.parametrize(
+    ("value", "schema", "sent"),
+    [
+        (TaskCreate(title="x"), TITLED, TITLED_PLAINLY),
+        ([TaskCreate(title="x")], {"type": "array", "items": TITLED}, [TITLED_PLAINLY]),
+        (Colour.RED, TEXT, "red"),
+        (UUID(ID), UUID_TEXT, ID),
+        (datetime(2026, 1, 31, tzinfo=UTC), MOMENT, "2026-01-31T00:00:00Z"),
+        ({"title": "x"}, TITLED, {"title": "x"}),
+    ],
+)
+def test_models_enums_and_the_like_are_written_as_json(
+    value: Any, schema: dict[str, Any], sent: Any
+) -> None:
+    assert orjson.loads(response_of(schema).answer(value, {}).body) == sent
+
+
+@pytest.mark.parametrize(
+    ("value", "schema"),
+    [
+        (TaskCreate(title="x"), TEXT),
+        ({"title": 5}, TITLED),
+        ({"secret": "x"}, TITLED),
+        (None, TITLED),
+        (datetime(2026, 1, 31), MOMENT),
+    ],
+)
+def test_a_value_that_the_contract_does_not_promise_is_not_sent(
+    value: Any, schema: dict[str, Any]
+) -> None:
+    with pytest.raises(ResponseBreaksContract, match="the body of get_it's 200"):
+        response_of(schema).answer(value, {})
+
+
+def test_a_value_where_there_is_no_body_is_not_sent() -> None:
+    with pytest.raises(ResponseBreaksContract, match="has no body"):
+        Response("delete_it", 204, {}, ()).answer({"secret": "x"}, {})
+
+
+@pytest.mark.parametrize("headers", [{}, {"Size": "0"}, {"Size": "1", "Secret": "x"}])
+def test_headers_must_be_those_that_the_contract_promises(headers: dict[str, str]) -> None:
+    size = {"required": True, "schema": {"type": "integer", "minimum": 1}}
+
+    with pytest.raises(ResponseBreaksContract):
+        response_of(TEXT, Size=size).answer("x", headers)
