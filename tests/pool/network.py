@@ -8,6 +8,8 @@ from typing import Any
 
 from psycopg2.extensions import make_dsn, parse_dsn
 
+ACCEPTED_BY_THEN = 0.02
+
 
 class Network:
     """Forwards TCP connections to PostgreSQL's socket, from a thread and a loop of its own."""
@@ -22,6 +24,7 @@ class Network:
         self._flowing: asyncio.Event
         self._listener: asyncio.Server
         self._pumps: set[asyncio.Task[None]] = set()
+        self._connecting = 0
         self._port = 0
 
     def start(self) -> None:
@@ -71,6 +74,10 @@ class Network:
 
     async def _close(self) -> None:
         self._listener.close()
+        # One that is cancelled before it runs, or while it connects, would leave a socket open.
+        await asyncio.sleep(ACCEPTED_BY_THEN)
+        while self._connecting:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
         for pump in self._pumps:
             pump.cancel()
         await asyncio.gather(*self._pumps, return_exceptions=True)
@@ -89,17 +96,24 @@ class Network:
             writer.transport.abort()
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        path = f"{self._target['host']}/.s.PGSQL.{self._target['port']}"
-        far_reader, far_writer = await asyncio.open_unix_connection(path)
+        far_reader, far_writer = await self._connect()
         ways = [self._pump(reader, far_writer), self._pump(far_reader, writer)]
         pumps = [asyncio.ensure_future(way) for way in ways]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            far_writer.transport.abort()
             for pump in pumps:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
-            far_writer.close()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        self._connecting += 1
+        try:
+            path = f"{self._target['host']}/.s.PGSQL.{self._target['port']}"
+            return await asyncio.open_unix_connection(path)
+        finally:
+            self._connecting -= 1
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         while data := await source.read(65536):
