@@ -49,11 +49,6 @@ class Operation:
         self._check_path(where)
         self._check_handler(where)
 
-    @property
-    def statuses(self) -> set[int]:
-        """Every status that the contract declares."""
-        return set(self._responses)
-
     async def answer(
         self,
         path: dict[str, str],

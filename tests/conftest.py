@@ -18,6 +18,7 @@ from psycopg2.extensions import make_dsn
 
 from db.embedded import running_postgres
 from db.migrate import migrate
+from tests.wire import Wire, wire_to
 
 LISTENING = "Errand listens on "
 
@@ -102,6 +103,13 @@ def serve(new_database: Callable[[], str]) -> Iterator[Serve]:
             return stack.enter_context(serving(**settings))
 
         yield start
+
+
+@pytest.fixture
+def wire(server: str) -> Iterator[Wire]:
+    """A connection to the server."""
+    with wire_to(server) as connected:
+        yield connected
 
 
 @pytest.fixture

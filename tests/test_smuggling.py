@@ -1,25 +1,10 @@
 """What is no proper HTTP, by mistake or by malice: no second request hides in it."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.conftest import Task, User, assert_problem
 from tests.contract import problem_validator
-from tests.wire import Wire, request, wire_to
-
-ALIVE = request("GET", "/health/live")
-BODY = b'{"title":"Buy milk"}'
-JSON = "Content-Type: application/json"
-CHUNKED = "Transfer-Encoding: chunked"
-LENGTH = f"Content-Length: {len(BODY)}"
-
-
-@pytest.fixture
-def wire(server: str) -> Iterator[Wire]:
-    """A connection to the server."""
-    with wire_to(server) as connected:
-        yield connected
+from tests.wire import ALIVE, BODY, CHUNKED, JSON, LENGTH, Wire, request
 
 
 def assert_unreadable(wire: Wire) -> None:

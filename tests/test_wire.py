@@ -1,25 +1,10 @@
 """What happens on the wire, which no schema describes."""
 
-from collections.abc import Iterator
-
 import httpx
 import pytest
 
 from tests.conftest import Serve, Task, User, assert_problem
-from tests.wire import Wire, chunked, request, wire_to
-
-ALIVE = request("GET", "/health/live")
-BODY = b'{"title":"Buy milk"}'
-JSON = "Content-Type: application/json"
-CHUNKED = "Transfer-Encoding: chunked"
-LENGTH = f"Content-Length: {len(BODY)}"
-
-
-@pytest.fixture
-def wire(server: str) -> Iterator[Wire]:
-    """A connection to the server."""
-    with wire_to(server) as connected:
-        yield connected
+from tests.wire import ALIVE, BODY, CHUNKED, JSON, LENGTH, Wire, chunked, request, wire_to
 
 
 @pytest.mark.parametrize("chunks", [[BODY], [BODY[:1], BODY[1:]], [bytes([each]) for each in BODY]])

@@ -68,3 +68,10 @@ def chunked(*chunks: bytes, ended: bool = True) -> bytes:
     """A body in chunks."""
     framed = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
     return framed + (b"0\r\n\r\n" if ended else b"")
+
+
+ALIVE = request("GET", "/health/live")
+BODY = b'{"title":"Buy milk"}'
+JSON = "Content-Type: application/json"
+CHUNKED = "Transfer-Encoding: chunked"
+LENGTH = f"Content-Length: {len(BODY)}"
