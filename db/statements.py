@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     bindparam,
     case,
+    delete,
     func,
     literal_column,
     select,
@@ -134,5 +135,11 @@ DELETE = Statement(
 )
 
 TOGGLE = Statement("toggle_task", changed(completed=~tasks.c.completed).returning(*TASK))
+
+# Every table of users' data refers to the user's row, and goes with it.
+ERASE = Statement(
+    "erase_user",
+    delete(users).where(users.c.id == given("user_id", users.c.id)).returning(users.c.id),
+)
 
 PING = Statement("ping", select(ONE.label("answer")))

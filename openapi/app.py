@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from openapi.departures import Departures
 from openapi.operation import Operation
 from openapi.problems import METHOD, UNKNOWN_PATH, Answer, Problem
 from openapi.routing import Router
+from openapi.security import Guard, guard_of
 from openapi.settings import Settings
 
 
@@ -34,9 +35,16 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
     """Answers every request by itself, each stage once; stands for Connexion's own layers."""
 
     def __init__(
-        self, app: ASGIApp, *, contract: Contract, body_limit: int, departures: Departures
+        self,
+        app: ASGIApp,
+        *,
+        contract: Contract,
+        body_limit: int,
+        departures: Departures,
+        guard: Guard | None,
     ) -> None:
         self._contract = contract
+        self._guard = guard
         self._body_limit = body_limit
         self._departures = departures
         self._router = Router()
@@ -76,7 +84,7 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
             )
         except ResolverError as error:
             raise Unsupported(f"nothing implements the operation: {error}", where) from error
-        return Operation(described, self._body_limit, where)
+        return Operation(described, self._body_limit, where, self._guard)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -161,24 +169,35 @@ async def _nothing_behind(scope: Scope, receive: Receive, send: Send) -> None:
     """What the middleware that answers everything is wrapped around."""
 
 
-def check_contract() -> None:
+def check_contract(settings: Settings) -> None:
     """Compile the contract once before anything is started; raises what is wrong with it."""
-    contract = Contract.load()
-    compiled = Compiled(_nothing_behind, contract=contract, body_limit=0, departures=Departures())
+    contract = Contract.load(settings=settings)
+    compiled = Compiled(
+        _nothing_behind,
+        contract=contract,
+        body_limit=settings.body_limit,
+        departures=Departures(),
+        guard=guard_of(settings),
+    )
     compiled.add_api(contract.specification, resolver=Resolver(), uri_parser_class=None)
 
 
 def create_app(settings: Settings, contract_path: Path = CONTRACT) -> App:
     """The application, ready to be served."""
-    contract = Contract.load(contract_path)
+    contract = Contract.load(contract_path, settings)
     departures = Departures()
+    guard = guard_of(settings)
     compiled = partial(
-        Compiled, contract=contract, body_limit=settings.body_limit, departures=departures
+        Compiled,
+        contract=contract,
+        body_limit=settings.body_limit,
+        departures=departures,
+        guard=guard,
     )
     app = App(
         __name__,
         resolver=Resolver(),
-        lifespan=_lifespan(settings, departures),
+        lifespan=_lifespan(settings, departures, guard),
         middlewares=[LifespanMiddleware, compiled],
     )
     app.add_api(contract.document)
@@ -186,14 +205,14 @@ def create_app(settings: Settings, contract_path: Path = CONTRACT) -> App:
 
 
 def _lifespan(
-    settings: Settings, departures: Departures
+    settings: Settings, departures: Departures, guard: Guard | None
 ) -> Callable[[Any], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
         """Have a database, and look for clients that go, while requests are served."""
         _stop_with_parent()
         watch = asyncio.create_task(departures.look())
-        async with database.connected(settings.pool_options()):
+        async with guard or nullcontext(), database.connected(settings.pool_options()):
             yield
         watch.cancel()
 

@@ -4,9 +4,14 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import click
+
+OPEN = "Ask nobody for a token, on whatever address.  [ERRAND_OPEN]"
+LOCAL_TOKENS = "Take the tokens that `errand token` makes.  [ERRAND_LOCAL_TOKENS]"
+HOURS = "How long it is valid.  [24]"
 
 
 def main() -> None:
@@ -40,9 +45,11 @@ def database_flags(command: Any) -> Any:
 @click.option("--host", help="Address to listen on.  [ERRAND_HOST; 127.0.0.1]")
 @click.option("--port", help="Port to listen on; 0 takes any.  [ERRAND_PORT; 8000]")
 @click.option("--workers", help="Processes that serve.  [ERRAND_WORKERS; 1]")
+@click.option("--open", is_flag=True, default=None, help=OPEN)
+@click.option("--local-tokens", is_flag=True, default=None, help=LOCAL_TOKENS)
 @click.option("--log-level", help="debug, info, warning or error.  [ERRAND_LOG_LEVEL; info]")
 @database_flags
-def serve(**flags: str | None) -> None:
+def serve(**flags: str | bool | None) -> None:
     """Serve the API and its documentation."""
     with complaints_shown():
         from openapi.serving import serve as run
@@ -64,6 +71,23 @@ def migrate(**flags: str | None) -> None:
         with database_at(load_settings(**flags)) as url:
             run(url)
         click.echo(f"The database's schema is {NEWEST}.")
+
+
+@errand.command()
+@click.option("--user", help="Whom it names: an id, or any name.  [the sample user]")
+@click.option("--hours", type=click.FloatRange(0, 24 * 365, min_open=True), default=24, help=HOURS)
+@click.option("--data-dir", help="Folder of the key it is signed with.  [ERRAND_DATA_DIR]")
+def token(user: str | None, hours: float, data_dir: str | None) -> None:
+    """Print a token for a server that was started with --local-tokens."""
+    with complaints_shown():
+        from openapi.local_tokens import issue
+        from openapi.security import SAMPLE_USER, check_local_tokens
+        from openapi.settings import load_settings
+
+        settings = load_settings(data_dir=data_dir)
+        check_local_tokens(settings)
+        subject = user or str(SAMPLE_USER.user_id)
+        click.echo(issue(settings.data_dir, subject, timedelta(hours=hours)))
 
 
 @contextmanager

@@ -2,13 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import yaml
 from connexion.exceptions import InvalidSpecification
 from connexion.spec import Specification
+
+from openapi.enforced import as_enforced
+from openapi.settings import Settings
+
+# The ones written in C are ten times as fast, which a start notices.
+Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 CONTRACT = Path(__file__).with_name("openapi.yaml")
 
@@ -29,23 +35,26 @@ class Unsupported(Exception):
 
 @dataclass(frozen=True)
 class Contract:
-    """The document as it was written, and as Connexion reads it."""
+    """The document as it was written, and as Connexion reads what is enforced of it."""
 
     path: Path
+    written: bytes
     specification: Specification
 
     @classmethod
-    def load(cls, path: Path = CONTRACT) -> "Contract":
+    def load(cls, path: Path = CONTRACT, settings: Settings | None = None) -> "Contract":
         """Read it, follow its references, and check it against OpenAPI's own schema."""
+        written = path.read_bytes()
         try:
-            return cls(path, Specification.load(path))
+            document = yaml.load(written, Loader=Loader)  # noqa: S506
+            if not isinstance(document, dict):
+                raise UnusableContract(f"{path}: this is not an OpenAPI document")
+            if settings is not None and (enforced := as_enforced(document, settings)) != document:
+                document = enforced
+                written = yaml.dump(document, Dumper=Dumper, sort_keys=False).encode()
+            return cls(path, written, Specification.from_dict(document))
         except (InvalidSpecification, yaml.YAMLError) as error:
             raise UnusableContract(f"{path}: {error}") from error
-
-    @cached_property
-    def written(self) -> bytes:
-        """The file, to the letter."""
-        return self.path.read_bytes()
 
     @property
     def document(self) -> dict[str, Any]:
@@ -59,7 +68,7 @@ class Contract:
         return UnusableContract(f"{self.path}:{line}: {problem} (at {'.'.join(problem.where)})")
 
     def _line(self, where: Where) -> int:
-        root: yaml.Node = yaml.compose(self.written, Loader=yaml.SafeLoader)  # type: ignore[assignment]
+        root: yaml.Node = yaml.compose(self.path.read_bytes(), Loader=Loader)  # type: ignore[assignment]
         return int(_descend(root, root, where).start_mark.line) + 1
 
 

@@ -21,6 +21,9 @@ from openapi.problems import (
     invalid,
 )
 from openapi.responses import Response
+from openapi.security import SAMPLE_USER, Guard, requires_token
+
+CALLER = "caller"
 
 Handler = Callable[..., Coroutine[Any, Any, Any]]
 
@@ -28,13 +31,17 @@ Handler = Callable[..., Coroutine[Any, Any, Any]]
 class Operation:
     """Everything that is known of an operation before the first request."""
 
-    def __init__(self, described: Any, body_limit: int, where: Where) -> None:
+    def __init__(
+        self, described: Any, body_limit: int, where: Where, guard: Guard | None = None
+    ) -> None:
         """Compile what Connexion has read and resolved."""
         self.where = where
         self.id: str = described.operation_id.rpartition(".")[2]
         self._handler: Handler = described.function
         self._body_limit = body_limit
-        _refuse_security(described, where)
+        self._guard = guard if requires_token(described, where) else None
+        if requires_token(described, where) and guard is None:
+            raise Unsupported("a token is required, but no keys are set", (*where, "security"))
         self._parameters = Parameters(_without_repeats(described.parameters), where)
         request_body = described.request_body
         self._body = Body(request_body, (*where, "requestBody")) if request_body else None
@@ -48,6 +55,7 @@ class Operation:
         self._answers_json = any(JSON in each.content for each in self._responses.values())
         self._check_path(where)
         self._check_handler(where)
+        self._tells_caller = CALLER in inspect.signature(self._handler).parameters
 
     async def answer(
         self,
@@ -57,6 +65,7 @@ class Operation:
         receive: Receive,
     ) -> Answer:
         """Check the request, let the handler do its work, check what it returns."""
+        caller = await self._guard.admit(headers, path) if self._guard else SAMPLE_USER
         self._check_accept(headers)
         faults: list[Fault] = []
         values = self._parameters.read(path, query, headers, faults)
@@ -66,6 +75,8 @@ class Operation:
             await self._body.read(headers, receive, self._body_limit, values, faults)
         if faults:
             raise invalid(faults)
+        if self._tells_caller:
+            values["caller"] = caller
         return self._made_into_answer(await self._handler(**values))
 
     def _check_accept(self, headers: dict[bytes, bytes]) -> None:
@@ -102,7 +113,11 @@ class Operation:
             *(n for n, each in self._parameters.arguments.items() if each.has_default),
             *(["body"] if self._body and self._body.required else []),
         }
-        taken = inspect.signature(self._handler).parameters
+        taken = {
+            name: each
+            for name, each in inspect.signature(self._handler).parameters.items()
+            if name != CALLER
+        }
         wanted = {name for name, each in taken.items() if each.default is inspect.Parameter.empty}
         if not (wanted <= certain and given <= taken.keys()):
             raise Unsupported(
@@ -118,11 +133,6 @@ def _status(code: str, where: Where) -> int:
             f"the response {code!r} is not supported: name the status", (*where, "responses", code)
         )
     return int(code)
-
-
-def _refuse_security(described: Any, where: Where) -> None:
-    if described.security:
-        raise Unsupported("security requirements are not supported", (*where, "security"))
 
 
 def _without_repeats(definitions: list[dict[str, Any]]) -> list[dict[str, Any]]:

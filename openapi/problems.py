@@ -37,6 +37,8 @@ class Kind(NamedTuple):
 
 # fmt: off
 MALFORMED      = Kind(400, "malformed-request",      "The request cannot be parsed",        "Send well-formed JSON in UTF-8, and percent-encode the path and the query.")
+UNAUTHENTICATED = Kind(401, "unauthenticated",       "Nobody knows who you are",            "Send a valid token of the issuer that this server trusts, as `Authorization: Bearer …`.")
+FORBIDDEN      = Kind(403, "not-yours",              "This belongs to somebody else",       "Use the user_id that GET /api/me tells. Whether the other one has any data is not told.")
 UNKNOWN_PATH   = Kind(404, "unknown-path",           "There is nothing at this path",       "The contract, /openapi.yaml, lists every path. A trailing slash makes another path.")
 TASK_NOT_FOUND = Kind(404, "task-not-found",         "This user has no such task",          "It was deleted, or never was, or belongs to somebody else.")
 METHOD         = Kind(405, "method-not-allowed",     "This path does not take that method", "The Allow header lists the methods it takes.")
@@ -49,6 +51,7 @@ INTERNAL       = Kind(500, "internal-error",         "The server is at fault",  
 DATABASE_AWAY  = Kind(503, "database-away",          "The database cannot be reached",      "Nothing was changed. Try again after the seconds that Retry-After names.")
 TOO_SLOW       = Kind(503, "database-too-slow",      "The database took too long",         "Try again after the seconds that Retry-After names; if it was a change, look first whether it was made.")
 OUTCOME_UNSURE = Kind(503, "outcome-unknown",        "The database did not say how it went", "Look whether the change was made before trying again.")
+KEYS_AWAY      = Kind(503, "keys-away",              "Tokens cannot be checked",            "The issuer's keys cannot be had now. Try again after the seconds that Retry-After names.")
 # fmt: on
 
 KINDS = [each for each in list(globals().values()) if isinstance(each, Kind)]

@@ -15,10 +15,10 @@ from db.errors import DatabaseAway
 from db.migrate import NEWEST, migrate, require_newest, schema_version
 from openapi.app import App, check_contract, create_app
 from openapi.protocol import Protocol
+from openapi.security import SAMPLE_USER, check_who_may_come_in
 from openapi.settings import Settings
 
 BACKLOG = 2048
-EXAMPLE_USER = "0190a1b2-0000-7000-8000-00000000a11c"
 EXAMPLE_BODY = """-H 'Content-Type: application/json' -d '{"title": "Buy milk"}'"""
 GRACE_SECONDS = 10
 
@@ -26,7 +26,8 @@ GRACE_SECONDS = 10
 def serve(settings: Settings) -> None:
     """Serve until a signal comes, then stop whatever was started."""
     _log(settings.log_level)
-    check_contract()
+    check_who_may_come_in(settings)
+    check_contract(settings)
     with database_at(settings) as url:
         _prepare_schema(settings, url)
         config = uvicorn.Config(
@@ -46,7 +47,7 @@ def serve(settings: Settings) -> None:
         )
         listening = config.bind_socket()
         listening.listen(BACKLOG)
-        _announce(*listening.getsockname()[:2])
+        _announce(settings, *listening.getsockname()[:2])
         if settings.workers > 1:
             Multiprocess(config, sockets=[listening]).run()
         else:
@@ -94,9 +95,13 @@ def _log(level: str) -> None:
     logging.getLogger("errand").setLevel(level.upper())
 
 
-def _announce(host: str, port: int) -> None:
+def _announce(settings: Settings, host: str, port: int) -> None:
     at = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    tasks = f"{at}/api/{EXAMPLE_USER}/tasks"
+    example = f"{at}/api/{SAMPLE_USER.user_id}/tasks {EXAMPLE_BODY}"
     click.echo(f"Errand listens on {at}")
     click.echo(f"  Swagger UI  {at}/docs")
-    click.echo(f"  Try         curl {tasks} {EXAMPLE_BODY}")
+    if settings.local_tokens:
+        click.echo(f'  Try         curl -H "Authorization: Bearer $(errand token)" {example}')
+    if not settings.asks_for_tokens:
+        click.echo(f"  Try         curl {example}")
+        click.echo("  Open mode   whoever reaches this address may read and change all tasks")

@@ -54,6 +54,25 @@ class Settings(BaseSettings):
     request_timeout: float = Field(
         30, gt=0, le=600, description="Seconds that a request may take to come whole."
     )
+    open: bool = Field(
+        False, description="Ask nobody for a token, on an address that others can reach, too."
+    )
+    jwks_url: str | None = Field(
+        None, description="Where the issuer of tokens publishes its keys; https, or on loopback."
+    )
+    key_file: Path | None = Field(
+        None, description="Or a file with its keys, as JWKS or PEM; read again when it changes."
+    )
+    public_key: str | None = Field(None, description="Or its one public key, as PEM.")
+    local_tokens: bool = Field(
+        False, description="Or take the tokens that `errand token` makes, to try it without issuer."
+    )
+    issuer: str | None = Field(None, description="The `iss` that tokens must bear.")
+    audience: str | None = Field(None, description="The `aud` that tokens must bear.")
+    user_claim: str = Field("sub", min_length=1, description="The claim that names the user.")
+    token_leeway: float = Field(
+        10, ge=0, le=300, description="Seconds by which the issuer's clock may be off."
+    )
     pool_size: int = Field(8, ge=1, le=256, description="Database connections of each worker.")
     connect_timeout: float = Field(
         10, gt=0, le=120, description="Seconds that connecting to one database host may take."
@@ -67,6 +86,17 @@ class Settings(BaseSettings):
     prepare: bool = Field(
         True, description="Prepare statements on each connection; off for transaction poolers."
     )
+
+    @property
+    def key_sources(self) -> list[str]:
+        """The settings that say whose tokens are taken, as far as they are given."""
+        sources = ("jwks_url", "key_file", "public_key", "local_tokens")
+        return [name for name in sources if getattr(self, name)]
+
+    @property
+    def asks_for_tokens(self) -> bool:
+        """Whether nobody comes in without one; else it is open mode."""
+        return bool(self.key_sources)
 
     def pool_options(self) -> PoolOptions:
         """What the connection pool wants to know."""

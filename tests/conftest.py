@@ -18,6 +18,7 @@ from psycopg2.extensions import make_dsn
 
 from db.embedded import running_postgres
 from db.migrate import migrate
+from tests.issuer import Issuer, running_issuer
 from tests.wire import Wire, wire_to
 
 LISTENING = "Errand listens on "
@@ -36,10 +37,11 @@ class Task:
 class User(httpx.Client):
     """Somebody with tasks; paths are relative to theirs."""
 
-    def __init__(self, server: str) -> None:
+    def __init__(self, server: str, issuer: Issuer | None = None) -> None:
         self.id = str(uuid4())
         self.tasks = f"/api/{self.id}/tasks"
-        super().__init__(base_url=server, timeout=30)
+        token = {"Authorization": f"Bearer {issuer.token(self.id)}"} if issuer else {}
+        super().__init__(base_url=server, timeout=30, headers=token)
 
     def creates(self, title: str = "Buy milk", **fields: Any) -> Task:
         """Have a new task."""
@@ -93,6 +95,20 @@ def server(database_url: str) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def issuer() -> Iterator[Issuer]:
+    """Whose tokens the guarded server takes."""
+    with running_issuer() as issuer:
+        yield issuer
+
+
+@pytest.fixture(scope="session")
+def guarded_server(issuer: Issuer, database_url: str) -> Iterator[str]:
+    """A server that lets nobody in without a token, on the same database."""
+    with serving(DATABASE_URL=database_url, **trusting(issuer)) as url:
+        yield url
+
+
 @pytest.fixture
 def serve(new_database: Callable[[], str]) -> Iterator[Serve]:
     """Start further servers, each with settings of its own; they stop with the test."""
@@ -141,6 +157,16 @@ def serving(**settings: str) -> Iterator[str]:
     finally:
         process.terminate()
         process.communicate(timeout=20)
+
+
+def trusting(issuer: Issuer, **others: str) -> dict[str, str]:
+    """The settings of a server that takes this issuer's tokens."""
+    return {
+        "ERRAND_JWKS_URL": issuer.jwks_url,
+        "ERRAND_ISSUER": issuer.url,
+        "ERRAND_AUDIENCE": issuer.url,
+        **others,
+    }
 
 
 def started(*flags: str, log: Path | None = None, **settings: str) -> Server:

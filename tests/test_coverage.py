@@ -8,11 +8,12 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from handlers import health
+from handlers import health, users
 from openapi.app import create_app
 from openapi.settings import load_settings
-from tests.conftest import User, administration, serving
+from tests.conftest import User, administration, serving, trusting
 from tests.coverage import OPERATIONS, Operation, ask, assert_as_described
+from tests.issuer import running_issuer
 from tests.test_unavailable import away
 
 NOWHERE = "postgresql:///nowhere"
@@ -54,7 +55,17 @@ def broken_server(new_database: Callable[[], str]) -> Iterator[str]:
             " AS $$ BEGIN RAISE 'because'; END $$"
         )
         execute("CREATE TRIGGER fail BEFORE INSERT OR UPDATE ON tasks EXECUTE FUNCTION fail()")
+        execute("CREATE TRIGGER fail BEFORE DELETE ON users EXECUTE FUNCTION fail()")
     with serving(DATABASE_URL=database_url) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def keyless_server(database_url: str) -> Iterator[str]:
+    """One whose issuer of tokens has gone."""
+    with running_issuer() as issuer:
+        settings = trusting(issuer)
+    with serving(DATABASE_URL=database_url, **settings) as url:
         yield url
 
 
@@ -97,8 +108,10 @@ def failing(operation: Operation, servers: Servers) -> httpx.Response:
     if "user_id" in operation.path:
         return at("broken_server", BROKEN)(operation, servers)
 
-    async def broken() -> None:
+    async def broken(caller: Any = None) -> None:
         raise RuntimeError("because")
+
+    module = {"get_me": users}.get(operation.id, health)
 
     async def get() -> httpx.Response:
         transport = httpx.ASGITransport(create_app(load_settings(database_url=NOWHERE)))
@@ -106,8 +119,32 @@ def failing(operation: Operation, servers: Servers) -> httpx.Response:
             return await client.get(operation.path)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(health, operation.id, broken)
+        patch.setattr(module, operation.id, broken)
         return asyncio.run(get())
+
+
+def guarded(**options: Any) -> Way:
+    """A request to a server that asks for tokens, without one or about somebody else."""
+
+    def asked(operation: Operation, servers: Servers) -> httpx.Response:
+        with User(servers("guarded_server"), **options) as user:
+            return ask(user, operation, ids={"user_id": str(uuid4()), "task_id": str(uuid4())})
+
+    return asked
+
+
+def forbidden(operation: Operation, servers: Servers) -> httpx.Response:
+    """A token, but another user's."""
+    issuer: Any = servers("issuer")
+    return guarded(issuer=issuer)(operation, servers)
+
+
+def unavailable(operation: Operation, servers: Servers) -> httpx.Response:
+    """What asks nothing of the database asks something of the issuer."""
+    if operation.id != "get_me":
+        return at("lonely_server")(operation, servers)
+    with User(servers("keyless_server"), servers("issuer")) as user:  # type: ignore[arg-type]
+        return ask(user, operation, ids={})
 
 
 TOO_LARGE: dict[str, Any] = {
@@ -120,13 +157,15 @@ WAYS: dict[int, Way] = {
     201: ordinary,
     204: ordinary,
     400: with_(query="?%ff"),
+    401: guarded(),
+    403: forbidden,
     404: at("server"),
     406: with_(headers={"Accept": "text/html"}),
     413: at("small_server", **TOO_LARGE),
     415: with_(content=b"x", headers={"Content-Type": "text/plain"}),
     422: with_(query="?unknown=1"),
     500: failing,
-    503: at("lonely_server"),
+    503: unavailable,
 }
 
 DECLARED = [

@@ -56,10 +56,15 @@ REFUSED = {
         "              $ref: '#/components/schemas/TaskCreate'\n",
         "bodies of text/plain are not supported",
     ),
-    "a security requirement": (
-        OPERATION,
-        OPERATION + "      security: [{key: []}]\n",
-        "security requirements are not supported",
+    "security that no server here can enforce": (
+        "      scheme: bearer\n",
+        "      scheme: basic\n",
+        "no security but bearer tokens, without scopes, is supported",
+    ),
+    "a choice of security": (
+        "security:\n  - bearerAuth: []\n",
+        "security:\n  - bearerAuth: []\n  - {}\n",
+        "alternatives or combinations of security are not supported",
     ),
     "an operation that nothing implements": (
         "operationId: get_readiness",

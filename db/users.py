@@ -1,0 +1,11 @@
+"""What can be done with users themselves."""
+
+from uuid import UUID
+
+from db import statements
+from db.database import fetch
+
+
+async def erase(user_id: UUID) -> None:
+    """Remove the user, and with them every row that is theirs."""
+    await fetch(statements.ERASE, user_id=user_id)
