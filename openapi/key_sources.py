@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import logging
 import math
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -206,8 +207,7 @@ def keys_at(
     """The keys that an issuer publishes."""
     address = checked_url(url)
     is_secure = address.scheme == "https"
-    # Reading the authorities takes tens of milliseconds: once, not at every fetch.
-    context = httpx.create_ssl_context() if is_secure else False
+    context = _authorities() if is_secure else False
 
     async def fetch() -> bytes:
         async with (
@@ -221,6 +221,14 @@ def keys_at(
     return Keys(
         fetch, jwk_set, name=url, interval=interval, pause=pause, longest_outage=longest_outage
     )
+
+
+def _authorities() -> ssl.SSLContext:
+    """Read once, as it takes tens of milliseconds; SSL_CERT_FILE and SSL_CERT_DIR say which."""
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:
+        raise UnusableKeys(f"SSL_CERT_FILE or SSL_CERT_DIR cannot be read: {error}") from None
 
 
 async def _received(response: httpx.Response) -> bytes:

@@ -18,6 +18,8 @@ from openapi.keys import ALGORITHMS, LONGEST_ID, Key
 LONGEST_TOKEN = 8 * 1024
 LONGEST_SUBJECT = 255  # OpenID Connect Core, 2
 REMEMBERED = 10_000
+# Users may write much into their tokens, and have as many as they like.
+LONGEST_REMEMBERED = 2 * 1024
 
 THREE_PARTS = re.compile(rb"([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 CANONICAL_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
@@ -27,7 +29,9 @@ TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 # A key that comes with the token proves nothing; of what is critical nothing is understood.
 REFUSED_HEADERS = frozenset({"jwk", "jku", "x5c", "x5u", "crit", "b64"})
 
-# Of users whose issuer names them otherwise than by UUID. It never changes: their tasks hang on it.
+# A user whom the issuer names otherwise than by UUID has the id
+#     uuid5(NAMESPACE, issuer + "\x1f" + name),
+# always the same, without a look-up. It never changes: their tasks hang on it.
 NAMESPACE = UUID("51bbe242-deef-4bbe-9fcf-40c3d4e97629")
 SEPARATOR = "\x1f"
 
@@ -89,16 +93,12 @@ class Verifier:
 
     def remembered(self, token: bytes) -> Caller | None:
         """Whose token it is, if it has been verified before and is still good."""
-        found = self._recent.get(token) or self._older.get(token)
+        found = self._recent.get(token) or self._recalled(token)
         if found is None:
             return None
         caller, until, key = found
         now = time.time()
-        if now >= until or now >= key.good_until:
-            return None
-        if token not in self._recent:
-            self._remember(token, found)
-        return caller
+        return caller if now < until and now < key.good_until else None
 
     async def verify(self, token: bytes) -> Caller:
         """Whose token it is; raises InvalidToken, or KeysUnavailable if that can't be told."""
@@ -122,9 +122,17 @@ class Verifier:
 
     def _remember(self, token: bytes, entry: Memory) -> None:
         """Two halves: what nobody asks for while one half fills up is forgotten."""
+        if len(token) > LONGEST_REMEMBERED:
+            return
         if len(self._recent) >= self._half:
             self._older, self._recent = self._recent, {}
         self._recent[token] = entry
+
+    def _recalled(self, token: bytes) -> Memory | None:
+        found = self._older.pop(token, None)
+        if found is not None:
+            self._remember(token, found)
+        return found
 
     def _claims(self, token: bytes, key: Key, algorithm: str) -> dict[str, Any]:
         try:

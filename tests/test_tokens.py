@@ -6,15 +6,16 @@ import hmac
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from openapi.key_sources import Keys, fixed_key, keys_at
-from openapi.tokens import LONGEST_TOKEN, Caller, InvalidToken, Verifier
+from openapi.tokens import LONGEST_TOKEN, NAMESPACE, Caller, InvalidToken, Verifier
 from tests.issuer import Issuer, SigningKey, base64url, encoded, new_private, running_issuer
 from tests.references import property_settings
 
@@ -417,6 +418,14 @@ def test_tokens_that_are_refused_displace_none(issuer: Issuer) -> None:
     assert visits.remembered(token)
 
 
+def test_a_token_that_takes_much_room_is_verified_every_time(issuer: Issuer) -> None:
+    visits, token = Visits(issuer), issuer.token(image="x" * 2000)
+
+    assert visits.verify(token)
+    assert visits.remembered(token) is None
+    assert visits.verify(token)
+
+
 # Whatever is sent
 
 
@@ -445,6 +454,25 @@ NAMES = ["alg", "kid", "typ", "cty", "b64", "jwk", "enc", "zip"]
 CLAIMS = ["iss", "aud", "sub", "exp", "iat", "nbf", "jti"]
 
 
+SUBJECTS = st.one_of(
+    st.text(min_size=1, max_size=40),
+    st.uuids().map(str),
+    st.uuids().map(lambda each: str(each).upper()),
+    st.uuids().map(lambda each: each.hex),
+    st.uuids().map(lambda each: each.urn),
+    st.uuids().map(lambda each: f"{{{each}}}"),
+    st.from_regex(r"[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}", fullmatch=True),
+)
+
+
+def user_of(issuer: Issuer, subject: str) -> UUID:
+    """As the canonical form has it: a UUID is what is written as UUIDs are."""
+    with suppress(ValueError):
+        if str(UUID(subject)) == subject.lower():
+            return UUID(subject)
+    return uuid5(NAMESPACE, f"{issuer.url}\x1f{subject}")
+
+
 @property_settings(200)
 @given(token=TOKENS)
 def test_no_bytes_are_a_token_by_chance(visits: Visits, token: bytes) -> None:
@@ -471,11 +499,12 @@ def test_a_token_with_one_byte_changed_is_refused(
 @given(
     header=st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=2),
     claims=st.dictionaries(st.sampled_from(CLAIMS), VALUES, max_size=2),
+    sub=SUBJECTS,
 )
 def test_whatever_an_issuer_signs_is_a_token_or_refused(
-    any_issuer: Issuer, visits: Visits, header: dict[str, Any], claims: dict[str, Any]
+    any_issuer: Issuer, visits: Visits, header: dict[str, Any], claims: dict[str, Any], sub: str
 ) -> None:
-    token = any_issuer.key.sign({"alg": "EdDSA", **header}, {**any_issuer.claims(), **claims})
+    token = any_issuer.key.sign({"alg": "EdDSA", **header}, {**any_issuer.claims(sub), **claims})
 
     try:
         caller = visits.verify(token)
@@ -484,5 +513,6 @@ def test_whatever_an_issuer_signs_is_a_token_or_refused(
     else:
         told = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
         assert caller.subject == told["sub"]
+        assert caller.user_id == user_of(any_issuer, told["sub"])
         assert told["iss"] == told["aud"] == any_issuer.url
         assert caller.expires_at.timestamp() == int(told["exp"]) > time.time() - 1
