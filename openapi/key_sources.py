@@ -1,0 +1,271 @@
+"""Where the keys of tokens come from: an issuer's URL, a file, or a setting."""
+
+import asyncio
+import ipaddress
+import logging
+import math
+import ssl
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from openapi.keys import Key, KeySet, Reader, UnusableKeys, jwk_set, jwk_set_or_pem, pem_key
+
+log = logging.getLogger("errand.tokens")
+
+TIMEOUT = 3.0
+LARGEST = 256 * 1024
+
+# Seconds, of an issuer and of a file.
+INTERVAL, PAUSE = 300.0, 10.0
+INTERVAL_OF_FILES, PAUSE_OF_FILES = 5.0, 1.0
+LONGEST_OUTAGE = 24 * 3600.0
+
+HEADERS = {"accept": "application/jwk-set+json, application/json", "accept-encoding": "identity"}
+
+Source = Callable[[], Awaitable[bytes]]
+
+
+class KeysUnavailable(Exception):
+    """Whether a token is good can't be told at present, as the keys can't be had."""
+
+
+class Keys:
+    """The keys that are trusted, kept fresh in the background.
+
+    A request waits for a fetch only if it comes before the first has ended, or with a key that
+    nobody knows; all wait for the same one, and there is one in a pause. While fetches fail,
+    nobody waits: the background alone tries again.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        read: Reader,
+        *,
+        name: str,
+        interval: float = INTERVAL,
+        pause: float = PAUSE,
+        longest_outage: float = LONGEST_OUTAGE,
+    ) -> None:
+        """Keys of that source, which is asked every interval, and after a failure every pause."""
+        self._source = source
+        self._read = read
+        self._name = name
+        self._interval = interval
+        self._pause = pause
+        self._longest_outage = longest_outage
+        self._document: bytes | None = None
+        self._keys: KeySet = {}
+        self._failing = False
+        self._fetch: asyncio.Task[None] | None = None
+        self._next: asyncio.TimerHandle | None = None
+        self._pause_ends = -math.inf
+
+    async def __aenter__(self) -> Self:
+        """Begin to fetch, without waiting for it: the issuer may start after its users."""
+        self._begin()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop fetching."""
+        if self._next is not None:
+            self._next.cancel()
+        if self._fetch is not None:
+            self._fetch.cancel()
+            await asyncio.wait([self._fetch])
+
+    async def find(self, name: str | None) -> Key | None:
+        """The key of that id, if the issuer has it."""
+        key = self._good(name)
+        if key is not None:
+            return key
+        if self._may_ask():
+            await self._asked()
+            key = self._good(name)
+        if key is None and (self._failing or not self._keys):
+            raise KeysUnavailable("The keys that tokens are signed with cannot be had at present.")
+        return key
+
+    def _good(self, name: str | None) -> Key | None:
+        key = self._keys.get(name) or self._keys.get(None)
+        return key if key is not None and time.time() < key.good_until else None
+
+    def _may_ask(self) -> bool:
+        if self._failing:
+            return False
+        return self._is_fetching() or asyncio.get_running_loop().time() >= self._pause_ends
+
+    def _is_fetching(self) -> bool:
+        return self._fetch is not None and not self._fetch.done()
+
+    async def _asked(self) -> None:
+        """Wait for the one fetch; who leaves before its end does not end it for the others."""
+        fetch = self._fetch
+        if fetch is None or fetch.done():
+            fetch = self._begin()
+        await asyncio.wait([fetch])
+
+    def _begin(self) -> "asyncio.Task[None]":
+        if self._next is not None:
+            self._next.cancel()
+        self._fetch = asyncio.create_task(self._fetched())
+        return self._fetch
+
+    def _begin_again(self) -> None:
+        if not self._is_fetching():
+            self._begin()
+
+    async def _fetched(self) -> None:
+        try:
+            self.take(await self._source())
+        except Exception as error:  # whatever an issuer may do, requests go on
+            self._fail(error)
+        loop = asyncio.get_running_loop()
+        self._pause_ends = loop.time() + self._pause
+        wait = self._pause if self._failing else self._interval
+        self._next = loop.call_later(wait, self._begin_again)
+
+    def take(self, document: bytes) -> None:
+        """Trust its keys and no others; what is wrong with it leaves things as they are."""
+        if document != self._document:
+            self._trust(self._read(document))
+            self._document = document
+        if self._failing:
+            log.info("The keys of tokens can be had again from %s", self._name)
+        self._failing = False
+        for key in self._keys.values():
+            key.good_until = time.time() + self._longest_outage
+
+    def _trust(self, keys: KeySet) -> None:
+        """A key that is still the same stays the object it was; others verify nothing any more."""
+        before, self._keys = self._keys, keys
+        for name, known in before.items():
+            new = keys.get(name)
+            if new is not None and new.says_the_same_as(known):
+                keys[name] = known
+            else:
+                known.good_until = -math.inf
+
+    def _fail(self, error: Exception) -> None:
+        if not self._failing:
+            reason = str(error) or type(error).__name__
+            log.warning("The keys of tokens cannot be had from %s: %s", self._name, reason)
+        self._failing = True
+
+
+def fixed_key(pem: str) -> Keys:
+    """The one key that is given, which never changes."""
+    document = pem.encode()
+
+    async def given() -> bytes:
+        return document
+
+    keys = Keys(given, pem_key, name="the settings", longest_outage=math.inf)
+    keys.take(document)
+    return keys
+
+
+def keys_in_file(
+    path: Path, *, interval: float = INTERVAL_OF_FILES, pause: float = PAUSE_OF_FILES
+) -> Keys:
+    """The keys in a file, read again every few seconds, for it may change."""
+
+    async def read() -> bytes:
+        return _content(path)
+
+    keys = Keys(read, jwk_set_or_pem, name=str(path), interval=interval, pause=pause)
+    keys.take(_content(path))
+    return keys
+
+
+def _content(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return _bounded(file.read(LARGEST + 1))
+    except OSError as error:
+        raise UnusableKeys(f"{path} cannot be read: {error.strerror}") from None
+
+
+def keys_at(
+    url: str,
+    *,
+    interval: float = INTERVAL,
+    pause: float = PAUSE,
+    longest_outage: float = LONGEST_OUTAGE,
+    timeout: float = TIMEOUT,
+) -> Keys:
+    """The keys that an issuer publishes."""
+    address = checked_url(url)
+    is_secure = address.scheme == "https"
+    context = _authorities() if is_secure else False
+
+    async def fetch() -> bytes:
+        async with (
+            asyncio.timeout(timeout),
+            # A proxy is for the world outside, not for the loopback address.
+            httpx.AsyncClient(verify=context, timeout=timeout, trust_env=is_secure) as client,
+            client.stream("GET", address, headers=HEADERS) as response,
+        ):
+            return await _received(response)
+
+    return Keys(
+        fetch, jwk_set, name=url, interval=interval, pause=pause, longest_outage=longest_outage
+    )
+
+
+def _authorities() -> ssl.SSLContext:
+    """Read once, as it takes tens of milliseconds; SSL_CERT_FILE and SSL_CERT_DIR say which."""
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:
+        raise UnusableKeys(f"SSL_CERT_FILE or SSL_CERT_DIR cannot be read: {error}") from None
+
+
+async def _received(response: httpx.Response) -> bytes:
+    if response.status_code != httpx.codes.OK:
+        raise UnusableKeys(f"the answer is {response.status_code}, not 200")
+    if "content-encoding" in response.headers:
+        raise UnusableKeys("the answer is compressed, which was not asked for")
+    document = b""
+    async for chunk in response.aiter_raw():
+        document = _bounded(document + chunk)
+    return document
+
+
+def _bounded(document: bytes) -> bytes:
+    if len(document) > LARGEST:
+        raise UnusableKeys(f"a set of keys may have {LARGEST:,} bytes, this one has more")
+    return document
+
+
+def checked_url(url: str) -> httpx.URL:
+    """The URL of a JWK set, if what comes from there can be trusted."""
+    try:
+        address = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise UnusableKeys(f"{url!r} is no URL: {error}") from None
+    if not address.host or address.userinfo:
+        raise UnusableKeys("the URL of the keys names a host, and no user or password")
+    if address.scheme != "https" and not (address.scheme == "http" and _is_loopback(address.host)):
+        raise UnusableKeys(
+            f"{url!r} must begin with https: who can change the keys on their way can sign for"
+            " everybody (http is for the loopback address only)"
+        )
+    return address
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,143 @@
+"""Public keys that sign tokens, as issuers write them down: a JWK set, or one key in PEM."""
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_public_key,
+)
+from jiter import from_json
+from jwt import PyJWK
+
+log = logging.getLogger("errand.tokens")
+
+PublicKey = Ed25519PublicKey | EllipticCurvePublicKey | RSAPublicKey
+
+# The type of a key decides how it is read; all else that it says of itself only narrows its use.
+READ_AS = {"OKP": "EdDSA", "EC": "ES256", "RSA": "RS256"}
+ALGORITHMS = frozenset({"EdDSA", "ES256", "RS256", "PS256"})
+RSA_BITS = range(2048, 8192 + 1)
+LONGEST_ID = 256
+
+PEM = b"-----BEGIN "
+
+
+class UnusableKeys(Exception):
+    """There is no key in it that could verify a token; the text says why."""
+
+
+@dataclass(slots=True, eq=False)
+class Key:
+    """A public key, and how long what it has verified may be believed."""
+
+    public: PublicKey
+    algorithms: frozenset[str]
+    good_until: float = math.inf
+    _written: bytes = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._written = self.public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+    def says_the_same_as(self, other: "Key") -> bool:
+        """Whether it is the same key, for the same use."""
+        return self._written == other._written and self.algorithms == other.algorithms
+
+
+# By their ids; a key in PEM has none, stands under None, and verifies whatever id a token names.
+KeySet = dict[str | None, Key]
+Reader = Callable[[bytes], KeySet]
+
+
+def jwk_set_or_pem(document: bytes) -> KeySet:
+    """The keys of whichever it is."""
+    return pem_key(document) if document.lstrip().startswith(PEM) else jwk_set(document)
+
+
+def pem_key(document: bytes) -> KeySet:
+    """The one public key in PEM."""
+    if document.count(PEM) != 1:
+        raise UnusableKeys("there must be one key in PEM")
+    if b"PRIVATE KEY" in document:
+        raise UnusableKeys("this is a private key: verifying takes the public one")
+    try:
+        public = load_pem_public_key(document)
+    except Exception as error:
+        raise UnusableKeys(f"this is no public key in PEM: {error}") from None
+    return {None: Key(*_checked(public))}
+
+
+def jwk_set(document: bytes) -> KeySet:
+    """The usable keys of a JWK set (RFC 7517); others are left out, and told of in the log."""
+    try:
+        parsed = from_json(document, catch_duplicate_keys=True, allow_inf_nan=False)
+    except ValueError as error:
+        raise UnusableKeys(f"this is no JSON: {error}") from None
+    if not isinstance(parsed, dict) or not isinstance(parsed.get("keys"), list):
+        raise UnusableKeys("this is no JWK set: it has no list of keys")
+    keys: KeySet = {}
+    complaints: list[str] = []
+    for number, jwk in enumerate(parsed["keys"]):
+        try:
+            name, key = _key(jwk)
+            if name in keys:
+                raise UnusableKeys("its kid stands twice; the first counts")
+            keys[name] = key
+        except Exception as reason:  # however broken it is, the others stand
+            complaints.append(f"key {number}: {reason}")
+    if not keys:
+        raise UnusableKeys("; ".join(["no key of the JWK set is usable", *complaints]))
+    if complaints:
+        log.warning(
+            "Of a JWK set, %d keys are left out: %s", len(complaints), "; ".join(complaints)
+        )
+    return keys
+
+
+def _key(jwk: Any) -> tuple[str, Key]:
+    if not isinstance(jwk, dict):
+        raise UnusableKeys("it is no object")
+    name = jwk.get("kid")
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_ID:
+        raise UnusableKeys("it has no kid, or none of a sensible length")
+    if "d" in jwk:
+        raise UnusableKeys("it is private, and everybody can read it")
+    if jwk.get("use", "sig") != "sig" or "verify" not in jwk.get("key_ops", ["verify"]):
+        raise UnusableKeys("it is not for verifying signatures")
+    public, algorithms = _checked(_public(jwk))
+    if "alg" in jwk:
+        algorithms = algorithms & {jwk["alg"]}
+    if not algorithms:
+        raise UnusableKeys(f"its alg is none of {', '.join(sorted(ALGORITHMS))}, or not its type's")
+    return name, Key(public, algorithms)
+
+
+def _public(jwk: dict[str, Any]) -> Any:
+    read_as = READ_AS.get(str(jwk.get("kty")))
+    if read_as is None:
+        raise UnusableKeys("its kty is none of OKP, EC, RSA")
+    return PyJWK(jwk, read_as).key
+
+
+def _checked(public: Any) -> tuple[PublicKey, frozenset[str]]:
+    """The key, and what it can verify: what its type can, if it is strong enough."""
+    match public:
+        case Ed25519PublicKey():
+            return public, frozenset({"EdDSA"})
+        case EllipticCurvePublicKey(curve=SECP256R1()):
+            return public, frozenset({"ES256"})
+        case RSAPublicKey(key_size=bits) if bits in RSA_BITS:
+            return public, frozenset({"RS256", "PS256"})
+        case RSAPublicKey(key_size=bits):
+            raise UnusableKeys(
+                f"an RSA key has {RSA_BITS[0]} to {RSA_BITS[-1]} bits here, this one {bits}"
+            )
+        case _:
+            raise UnusableKeys("it is neither Ed25519 nor P-256 nor RSA")
