@@ -113,6 +113,7 @@ class Keys:
         fetch = self._fetch
         if fetch is None or fetch.done():
             fetch = self._begin()
+            self._pause_ends = asyncio.get_running_loop().time() + self._pause
         await asyncio.wait([fetch])
 
     def _begin(self) -> "asyncio.Task[None]":
@@ -131,7 +132,6 @@ class Keys:
         except Exception as error:  # whatever an issuer may do, requests go on
             self._fail(error)
         loop = asyncio.get_running_loop()
-        self._pause_ends = loop.time() + self._pause
         wait = self._pause if self._failing else self._interval
         self._next = loop.call_later(wait, self._begin_again)
 

@@ -57,7 +57,7 @@ REFUSED = {
         "bodies of text/plain are not supported",
     ),
     "security that no server here can enforce": (
-        "      scheme: bearer\n",
+        "      scheme: bearer\n      bearerFormat: JWT\n",
         "      scheme: basic\n",
         "no security but bearer tokens, without scopes, is supported",
     ),
@@ -147,7 +147,9 @@ def test_a_refusal_names_the_line(contract_with: Callable[[str, str], Path]) -> 
 
 def complaint_about(path: Path) -> str:
     """What a server says that does not start with this contract."""
-    settings = load_settings(database_url="postgresql:///nowhere")
+    settings = load_settings(
+        database_url="postgresql:///nowhere", local_tokens=True, data_dir=path.parent
+    )
     try:
         app = create_app(settings, path)
     except UnusableContract as error:
