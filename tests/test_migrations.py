@@ -13,7 +13,7 @@ from sqlalchemy import create_engine
 
 from db.migrate import NEWEST, schema_version
 from db.models import Task
-from tests.conftest import administration, database_named
+from tests.conftest import administration, as_owner, database_named
 
 
 def empty_database(postgres_url: str) -> str:
@@ -24,7 +24,7 @@ def empty_database(postgres_url: str) -> str:
 
 
 def test_models_and_migrations_agree(new_database: Callable[[], str]) -> None:
-    url = new_database()
+    url = as_owner(new_database())
     engine = create_engine("postgresql+psycopg2://", creator=lambda: psycopg2.connect(url))
 
     with engine.connect() as connection:
