@@ -11,6 +11,9 @@ from sqlalchemy.engine import Compiled, Dialect
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.compiler import SQLCompiler
 
+OWNER = "user_id"
+"""The parameter that names whose rows a statement is about."""
+
 _DIALECT = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
 
@@ -40,6 +43,11 @@ class Statement:
         return compiled
 
     @cached_property
+    def has_owner(self) -> bool:
+        """Whether it is about one user's rows."""
+        return OWNER in (self._compiled.positiontup or [])
+
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """The names of what it returns, in order."""
         return tuple(self._clause.exported_columns.keys())
@@ -59,11 +67,29 @@ class Statement:
     def prepared(self) -> str:
         """What runs it on a connection to which it is known."""
         values = ", ".join(f"%({name})s" for name, _ in self._parameters)
-        return f"EXECUTE {self.name} ({values})".replace(" ()", "")
+        return f"{self._preamble}EXECUTE {self.name} ({values})".replace(" ()", "")
 
     @cached_property
     def plain(self) -> str:
         """What runs it on any connection."""
+        return f"{self._preamble}{self.bare}"
+
+    @property
+    def _preamble(self) -> str:
+        """What tells the policies, and them alone, for whom it is asked.
+
+        Sent as one query, it and the statement are one transaction, and its end forgets it. On
+        PostgreSQL 18 it costs half of what `SELECT set_config(…)` would.
+        """
+        return "SET LOCAL errand.user_id = %(owner)s; " if self.has_owner else ""
+
+    def arguments(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The values of its parameters, and the owner once more, as the text that a setting is."""
+        return {**values, "owner": str(values[OWNER])} if self.has_owner else values
+
+    @cached_property
+    def bare(self) -> str:
+        """It alone, which shows nobody's rows to whom row-level security holds."""
         names = self._compiled.positiontup or []
         return re.sub(
             r"\$(\d+)",

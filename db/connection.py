@@ -18,6 +18,8 @@ from psycopg2.extensions import (
 )
 from psycopg2.extras import UUID_adapter
 
+from db.roles import POWERS, Powers, require_held
+
 Row = tuple[Any, ...]
 
 # A statement that may not fit the socket's buffer wants to be flushed; a smaller one is sent whole.
@@ -98,12 +100,15 @@ class Connection:
         statement_timeout: float,
         preparations: Iterable[str] = (),
     ) -> "Connection":
-        """Connect, and make the prepared statements known."""
+        """Connect, make the prepared statements known, and see that its role is a fit one.
+
+        Every connection is asked, because the database may be another one than at the start.
+        """
         async with asyncio.timeout(connect_timeout):
             connection = cls(await _connected(url), url, statement_timeout)
             try:
-                if script := "; ".join(preparations):
-                    await connection.fetch(script)
+                [powers] = await connection.fetch("; ".join([*preparations, POWERS]))
+                require_held(Powers(*powers))
             except BaseException:
                 connection.close()
                 raise

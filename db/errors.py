@@ -25,5 +25,9 @@ class StatementTimedOut(Unavailable):
     """The database did not finish a statement within its time."""
 
 
+class UnfitRole(Exception):
+    """The server would connect as a role that row-level security does not hold."""
+
+
 class SchemaOutdated(Exception):
     """The database's schema is not the one this version works with."""

@@ -8,6 +8,7 @@ from psycopg2 import errors
 from psycopg2.extensions import connection
 
 from db.errors import DatabaseAway, SchemaOutdated
+from db.roles import APPLICATION, POWERS, Powers, require_held
 
 CONNECT_TIMEOUT_SECONDS = 5
 
@@ -44,9 +45,19 @@ def schema_version(url: str) -> str | None:
         except errors.UndefinedTable:
             return None
         except psycopg2.Error as error:
-            raise SchemaOutdated(f"The schema cannot be read: {_reason(error)}") from error
+            raise SchemaOutdated(
+                f"The schema cannot be read: {_reason(error)}. Run `errand migrate` with the"
+                f" DATABASE_URL of its owner, and serve as {APPLICATION} or a member of it."
+            ) from error
         row = cursor.fetchone()
         return str(row[0]) if row else None
+
+
+def check_role(url: str) -> None:
+    """Refuse to serve as a role that row-level security does not hold."""
+    with closing(_connect(url)) as opened, opened.cursor() as cursor:
+        cursor.execute(POWERS)
+        require_held(Powers(*cursor.fetchall()[0]))
 
 
 def _reason(error: Exception) -> str:
@@ -67,7 +78,7 @@ def require_newest(version: str | None) -> None:
     if version != NEWEST:
         raise SchemaOutdated(
             f"The database's schema is {version or 'missing'}, but this version needs {NEWEST}. "
-            "Run `errand migrate` with the same DATABASE_URL."
+            "Run `errand migrate` with the DATABASE_URL of its owner."
         )
 
 

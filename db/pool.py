@@ -16,7 +16,7 @@ from psycopg2 import errorcodes
 
 from db.compiled import Statement
 from db.connection import Connection, Row, single_host_urls
-from db.errors import ConnectionLost, DatabaseAway, StatementTimedOut
+from db.errors import ConnectionLost, DatabaseAway, StatementTimedOut, UnfitRole
 
 log = logging.getLogger("errand.database")
 
@@ -128,7 +128,7 @@ class Pool:
         self, connection: Connection, statement: Statement, values: dict[str, Any]
     ) -> "asyncio.Future[list[Row]]":
         sql = statement.prepared if self._options.prepare else statement.plain
-        return connection.fetch(sql, values)
+        return connection.fetch(sql, statement.arguments(values))
 
     def _worth_another(
         self, error: psycopg2.Error, connection: Connection, statement: Statement, tried: int
@@ -242,7 +242,7 @@ class Pool:
                 statement_timeout=self._options.statement_timeout,
                 preparations=self._preparations,
             )
-        except (psycopg2.Error, OSError) as error:
+        except (psycopg2.Error, OSError, UnfitRole) as error:
             log.warning("cannot connect to the database: %s", str(error).strip() or repr(error))
             self._avoid(url)
             return None

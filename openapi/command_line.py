@@ -94,7 +94,7 @@ def token(user: str | None, hours: float, data_dir: str | None) -> None:
 def complaints_shown() -> Iterator[None]:
     """Say what a user can mend in a sentence, not in a trace."""
     from db.embedded import EmbeddedPostgresError
-    from db.errors import DatabaseAway, SchemaOutdated
+    from db.errors import DatabaseAway, SchemaOutdated, UnfitRole
     from openapi.contract import UnusableContract
     from openapi.settings import WrongSettings
 
@@ -105,6 +105,7 @@ def complaints_shown() -> Iterator[None]:
         UnusableContract,
         DatabaseAway,
         SchemaOutdated,
+        UnfitRole,
         EmbeddedPostgresError,
     ) as error:
         raise click.ClickException(str(error)) from error

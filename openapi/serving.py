@@ -12,7 +12,8 @@ from uvicorn.supervisors import Multiprocess
 
 from db.embedded import running_postgres
 from db.errors import DatabaseAway
-from db.migrate import NEWEST, migrate, require_newest, schema_version
+from db.migrate import NEWEST, check_role, migrate, require_newest, schema_version
+from db.roles import as_application
 from openapi.app import App, check_contract, create_app
 from openapi.protocol import Protocol
 from openapi.security import SAMPLE_USER, check_who_may_come_in
@@ -28,8 +29,8 @@ def serve(settings: Settings) -> None:
     _log(settings.log_level)
     check_who_may_come_in(settings)
     check_contract(settings)
-    with database_at(settings) as url:
-        _prepare_schema(settings, url)
+    with database_at(settings) as given:
+        url = _prepared(settings, given)
         config = uvicorn.Config(
             partial(_app, settings.model_copy(update={"database_url": url})),
             factory=True,
@@ -65,7 +66,7 @@ def _app(settings: Settings) -> App:
 
 @contextmanager
 def database_at(settings: Settings) -> Iterator[str]:
-    """The URL of the database that is set, or of an embedded one that runs meanwhile."""
+    """The URL that is set, or that of an embedded database's owner, which runs meanwhile."""
     if settings.database_url:
         yield settings.database_url
         return
@@ -73,17 +74,18 @@ def database_at(settings: Settings) -> Iterator[str]:
         yield url
 
 
-def _prepare_schema(settings: Settings, url: str) -> None:
-    """Migrate what is ours; of somebody else's database, only make sure that it is ready."""
+def _prepared(settings: Settings, url: str) -> str:
+    """Migrate what is ours, as its owner; of somebody else's, only make sure that it is ready."""
+    if not settings.database_url:
+        if schema_version(url) != NEWEST:
+            migrate(url)
+        return as_application(url)
     try:
-        version = schema_version(url)
+        require_newest(schema_version(url))
+        check_role(url)
     except DatabaseAway as error:
         click.echo(f"{error} Serving all the same: requests are answered 503 until it is back.")
-        return
-    if settings.database_url:
-        require_newest(version)
-    elif version != NEWEST:
-        migrate(url)
+    return url
 
 
 def _log(level: str) -> None:

@@ -16,8 +16,10 @@ import psycopg2
 import pytest
 from psycopg2.extensions import make_dsn
 
+from db.embedded import NAME as OWNER
 from db.embedded import running_postgres
 from db.migrate import migrate
+from db.roles import as_application
 from tests.issuer import Issuer, running_issuer
 from tests.wire import Wire, wire_to
 
@@ -71,13 +73,13 @@ def postgres_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def new_database(postgres_url: str) -> Callable[[], str]:
-    """Make a database with the schema and nothing else, as often as it is called."""
+    """Make a database with the schema and nothing else; the URLs are those of a server."""
 
     def create() -> str:
         name = f"errand_{uuid4().hex}"
         with administration(postgres_url) as execute:
             execute(f"CREATE DATABASE {name} TEMPLATE template")
-        return database_named(name, postgres_url)
+        return as_application(database_named(name, postgres_url))
 
     return create
 
@@ -191,14 +193,19 @@ def url_of(process: Server) -> str:
 
 @contextmanager
 def administration(url: str) -> Iterator[Callable[[str], None]]:
-    """Run statements outside of a transaction."""
-    connection = psycopg2.connect(url)
+    """Run statements as the owner of everything, outside of a transaction."""
+    connection = psycopg2.connect(as_owner(url))
     connection.autocommit = True
     try:
         with connection.cursor() as cursor:
             yield cursor.execute
     finally:
         connection.close()
+
+
+def as_owner(url: str) -> str:
+    """The same database, for whom row-level security does not hold."""
+    return make_dsn(url, user=OWNER)
 
 
 def database_named(name: str, url: str) -> str:

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from db.embedded import running_postgres
 from db.migrate import migrate
+from db.roles import as_application
 from openapi.contract import CONTRACT
 from tests.conftest import serving
 
@@ -103,7 +104,7 @@ def fresh_server() -> Iterator[str]:
         Path(folder).chmod(0o755)
         with running_postgres(Path(folder) / "data", durable=False) as url:
             migrate(url)
-            with serving(DATABASE_URL=url) as server:
+            with serving(DATABASE_URL=as_application(url)) as server:
                 yield server
 
 

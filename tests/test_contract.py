@@ -15,7 +15,7 @@ from sqlmodel import SQLModel
 
 from db import models
 from openapi.contract import CONTRACT
-from tests.conftest import Task, User
+from tests.conftest import Task, User, as_owner
 
 POSTGRESQL = postgresql.dialect()  # type: ignore[no-untyped-call]
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
@@ -280,7 +280,7 @@ def columns_of_table(table: Table) -> dict[str, Column]:
 
 def columns_of_database(url: str, table: str) -> dict[str, tuple[Column, str | None]]:
     """The columns that there are, each with its default."""
-    connection = psycopg2.connect(url)
+    connection = psycopg2.connect(as_owner(url))
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT column_name, data_type, character_maximum_length, is_nullable = 'YES',"

@@ -9,7 +9,7 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection
 
-from tests.conftest import Task, User
+from tests.conftest import Task, User, as_owner
 from tests.test_unavailable import eventually, statements_that_wait
 from tests.wire import chunked, request, wire_to
 
@@ -22,7 +22,7 @@ JSON = "Content-Type: application/json"
 def locked(database_url: str, alice: User, task: Task) -> Iterator[connection]:
     """A connection that holds Alice's row, so that her writes wait."""
     assert task
-    with closing(psycopg2.connect(database_url)) as holder:
+    with closing(psycopg2.connect(as_owner(database_url))) as holder:
         with holder.cursor() as cursor:
             cursor.execute("SELECT FROM users WHERE id = %s FOR UPDATE", [alice.id])
         yield holder

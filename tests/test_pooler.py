@@ -7,11 +7,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import psycopg2
 import pytest
-from psycopg2.extensions import make_dsn, parse_dsn
+from psycopg2.extensions import connection, make_dsn, parse_dsn
 
 from tests.conftest import Serve, User
 
@@ -57,6 +58,33 @@ def wait_for(url: str) -> None:
         except psycopg2.OperationalError:
             assert time.monotonic() < deadline, "PgBouncer does not start"
             time.sleep(0.05)
+
+
+def test_a_pooler_brings_nobody_the_owner_of_anothers_statement(
+    serve: Serve, pooler_url: str
+) -> None:
+    server = serve(DATABASE_URL=pooler_url, ERRAND_PREPARE="off")
+    with ExitStack() as stack:
+        people = [stack.enter_context(User(server)) for _ in range(8)]
+        pool = stack.enter_context(ThreadPoolExecutor(8))
+
+        def lives(person: User) -> bool:
+            own = {person.creates(str(number)).document["id"] for number in range(20)}
+            return own == {each["id"] for each in person.get(person.tasks).json()}
+
+        assert all(pool.map(lives, people))
+        strangers = [stack.enter_context(closing(psycopg2.connect(pooler_url))) for _ in range(2)]
+        seen = [rows_seen_by(stranger) for stranger in strangers]
+
+    # Their transactions are open at once, so that each has one of the pooler's two connections.
+    assert seen == [("", 0)] * 2
+
+
+def rows_seen_by(stranger: connection) -> tuple[str, int]:
+    with stranger.cursor() as cursor:
+        cursor.execute("SELECT current_setting('errand.user_id', true), count(*) FROM tasks")
+        owner, count = cursor.fetchall()[0]
+    return owner, count
 
 
 def test_without_prepared_statements_a_transaction_pooler_serves(

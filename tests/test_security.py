@@ -13,7 +13,7 @@ import pytest
 
 from openapi.contract import CONTRACT
 from openapi.tokens import NAMESPACE
-from tests.conftest import Serve, Task, User, assert_problem, trusting
+from tests.conftest import Serve, Task, User, as_owner, assert_problem, trusting
 from tests.coverage import OPERATIONS, Operation, ask
 from tests.issuer import Issuer, new_private, running_issuer
 from tests.test_command_line import errand
@@ -374,7 +374,7 @@ def test_erasing_nobody_is_no_error_and_an_erased_user_may_come_back(alice: User
 def rows_with(user_id: str, database_url: str) -> dict[str, int]:
     """How many rows of each table hold the id, wherever it stands in them."""
     found = {}
-    with psycopg2.connect(database_url) as connection, connection.cursor() as cursor:
+    with psycopg2.connect(as_owner(database_url)) as connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
         )

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import psycopg2
 import pytest
 
-from tests.conftest import Task, User, assert_faults, assert_problem
+from tests.conftest import Task, User, as_owner, assert_faults, assert_problem
 
 EVERY_KIND_OF_TEXT = [
     "emoji 👩‍👩‍👧‍👦",
@@ -295,7 +295,7 @@ def test_every_write_takes_the_next_revision_of_its_owner(
     alice.creates("second")
     alice.delete(task.url)
 
-    with psycopg2.connect(database_url) as connection, connection.cursor() as cursor:
+    with psycopg2.connect(as_owner(database_url)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT revision FROM users WHERE id = %s", [alice.id])
         assert cursor.fetchall() == [(5,)]
         cursor.execute(

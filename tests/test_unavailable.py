@@ -12,7 +12,15 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection, parse_dsn
 
-from tests.conftest import Serve, User, administration, assert_problem, started, url_of
+from tests.conftest import (
+    Serve,
+    User,
+    administration,
+    as_owner,
+    assert_problem,
+    started,
+    url_of,
+)
 
 
 @contextmanager
@@ -34,7 +42,7 @@ def own_database(new_database: Callable[[], str]) -> str:
 @pytest.fixture
 def locked(own_database: str) -> Iterator[connection]:
     """A connection that holds the row of every user."""
-    holder = psycopg2.connect(own_database)
+    holder = psycopg2.connect(as_owner(own_database))
     yield holder
     holder.close()
 

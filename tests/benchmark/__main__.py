@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from db.embedded import running_postgres
+from db.roles import as_application
 from tests.benchmark import load, peers, report
 from tests.benchmark.data import database, environment, run
 from tests.benchmark.load import Sample
@@ -112,7 +113,7 @@ def serving(peer: Peer, cache: Path, url: str, postgres_pid: int, stack: ExitSta
     say(f"starting {peer.title}")
     command = peer.prepare(cache)
     own = database(url, f"{peer.name}_tasks", errands=peer.errands_schema)
-    variables = {"DATABASE_URL": own} if peer.errands_schema else environment(own)
+    variables = {"DATABASE_URL": as_application(own)} if peer.errands_schema else environment(own)
     log = stack.enter_context((cache / f"{peer.name}.log").open("wb"))
     server = stack.enter_context(peers.running(command, variables, log))
     peers.check(server)

@@ -67,7 +67,10 @@ def owner_id(number: int) -> str:
 
 
 def database(server: str, name: str, *, errands: bool) -> str:
-    """Make a database with all tasks, in Errand's schema or in the plain one; return its URL."""
+    """Make a database with all tasks, in Errand's schema or in the plain one.
+
+    The URL is its owner's, whom row-level security does not hold: so is every peer, and pgbench.
+    """
     url = make_dsn(server, dbname=name)
     run(server, f"CREATE DATABASE {name}")
     if errands:

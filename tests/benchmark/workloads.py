@@ -68,7 +68,7 @@ class Workload:
             values["completed"] = "NULL::boolean"  # the list's filter, which nobody has set
         chosen = ANY_OF_READER if self.of_reader else ANY_OF_WRITERS
         # pgbench takes what follows a colon for a variable even within quotes
-        quoted = re.sub(r"'[^']*'", escaped_colons, self.statement.plain)
+        quoted = re.sub(r"'[^']*'", escaped_colons, self.statement.bare)
         sql = re.sub(r"%\((\w+)\)s", lambda place: values[place[1]], quoted)
         return f"{chosen}{sql.replace('%%', '%')};\n"
 

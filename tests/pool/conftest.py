@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.conftest import as_owner
 from tests.pool.network import Network, network_to
 from tests.pool.scenes import SCHEMA, Observer
 
@@ -11,13 +12,13 @@ from tests.pool.scenes import SCHEMA, Observer
 @pytest.fixture(scope="module")
 def url(new_database: Callable[[], str]) -> str:
     url = new_database()
-    Observer(url).ask(SCHEMA)
+    Observer(as_owner(url)).ask(SCHEMA)
     return url
 
 
 @pytest.fixture
 def server(url: str) -> Iterator[Observer]:
-    observer = Observer(url)
+    observer = Observer(as_owner(url))
     observer.ask("SELECT setval('stumbles', 1, false)")
     observer.ask("TRUNCATE notes")
     yield observer

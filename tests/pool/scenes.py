@@ -85,6 +85,8 @@ BEGIN
     UPDATE notes SET counter = counter + 1 WHERE text = other;
     RETURN true;
 END $$;
+GRANT ALL ON notes, stumbles TO errand_app;
+GRANT SET ON PARAMETER deadlock_timeout TO errand_app;
 """
 
 

@@ -1,0 +1,325 @@
+"""The second wall: a statement that forgets its owner finds nobody else's rows.
+
+Each statement of the program that is about one user is spoiled, and asked by Alice. A new one is
+found by itself; where it would have to be asked with other values than `value_of` gives to hit
+Bob's rows, the tests say so, and `VALUES` is the place for them.
+"""
+
+import asyncio
+import copy
+import re
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg2
+import pytest
+from psycopg2 import errors
+from psycopg2.extensions import make_dsn
+
+from db import statements
+from db.compiled import OWNER, Statement
+from db.connection import Row
+from db.errors import DatabaseAway, UnfitRole
+from db.migrate import check_role
+from db.pool import Pool, PoolOptions
+from db.roles import APPLICATION, OWNED
+from tests.conftest import Serve, User, administration, as_owner
+from tests.test_command_line import errand
+
+ALICE, BOB = UUID(int=0xA11CE), UUID(int=0xB0B)
+BOBS_TASK = UUID(int=0xB0B_7A5C)
+BOBS_TITLE = "Bob's own affair"
+
+VALUES = {"id": UUID(int=0x2E3), "limit": 100}
+TYPICAL = {"UUID": BOBS_TASK, "BOOLEAN": False, "INTEGER": 0, "BIGINT": 0}
+
+OF_ONE_USER = [
+    each for each in vars(statements).values() if isinstance(each, Statement) and each.has_owner
+]
+
+in_both_modes = pytest.mark.parametrize("prepare", [True, False], ids=["prepared", "plain"])
+
+
+def forgetful(statement: Statement) -> Statement | None:
+    """The statement as it would be without its owner's conditions, if it has any."""
+    compiled = copy.copy(statement._compiled)
+    place = rf"\${compiled.positiontup.index(OWNER) + 1}\b(?:::\w+)?"  # type: ignore[union-attr]
+    condition = rf"[\w.]+ = {place}|{place} = [\w.]+"
+    compiled.string, conditions = re.subn(condition, "true", compiled.string)
+    if not conditions:
+        return None
+    spoiled = copy.copy(statement)
+    vars(spoiled).update(_compiled=compiled)
+    return spoiled
+
+
+class Impostor(Statement):
+    """A statement about whom it names, asked for Alice."""
+
+    def __init__(self, statement: Statement) -> None:
+        super().__init__(statement.name, statement._clause)
+
+    def arguments(self, values: dict[str, Any]) -> dict[str, Any]:
+        return {**values, "owner": str(ALICE)}
+
+
+FORGETFUL = [spoiled for each in OF_ONE_USER if (spoiled := forgetful(each))]
+IMPOSTORS = [Impostor(each) for each in OF_ONE_USER]
+
+
+def name_of(statement: Statement) -> str:
+    return statement.name
+
+
+@pytest.fixture
+def database(new_database: Callable[[], str]) -> str:
+    """One where Alice has a task, and Bob has one."""
+    url = new_database()
+    with administration(url) as execute:
+        for user, task, title in ((ALICE, UUID(int=1), "Buy milk"), (BOB, BOBS_TASK, BOBS_TITLE)):
+            execute(f"INSERT INTO users (id) VALUES ('{user}')")
+            execute(
+                "INSERT INTO tasks (user_id, id, title, revision)"
+                f" VALUES ('{user}', '{task}', $${title}$$, 1)"
+            )
+    return url
+
+
+@pytest.fixture
+def owners(database: str) -> Iterator[Any]:
+    """A cursor of the tables' owner, whose transaction is rolled back."""
+    with closing(psycopg2.connect(as_owner(database))) as connection:
+        yield connection.cursor()
+
+
+def everything_of_bobs(cursor: Any) -> list[list[Row]]:
+    found = []
+    for table in OWNED:
+        cursor.execute(f"SELECT * FROM {table} AS row WHERE row::text LIKE '%{BOB}%' ORDER BY row")
+        found.append(cursor.fetchall())
+    return found
+
+
+def value_of(name: str, kind: str, user: UUID) -> Any:
+    return user if name == OWNER else VALUES.get(name, TYPICAL.get(kind, "x"))
+
+
+def values_for(statement: Statement, user: UUID) -> dict[str, Any]:
+    return {name: value_of(name, kind, user) for name, kind in statement._parameters}
+
+
+def asked(url: str, statement: Statement, *, prepare: bool = True, **values: Any) -> list[Row]:
+    """What the server would be answered."""
+    options = PoolOptions(
+        url=url,
+        size=1,
+        connect_timeout=5,
+        wait_timeout=2,
+        statement_timeout=5,
+        prepare=prepare,
+    )
+
+    async def ask() -> list[Row]:
+        pool = Pool(options, [statement])
+        pool.open()
+        try:
+            return await pool.fetch(statement, **values)
+        finally:
+            await pool.close()
+
+    return asyncio.run(ask())
+
+
+def tell_of_bob(rows: list[Row]) -> bool:
+    return any(str(known) in str(rows) for known in (BOB, BOBS_TASK, BOBS_TITLE))
+
+
+def assert_it_would_reach_bob(cursor: Any, statement: Statement, user: UUID) -> None:
+    """Whom row-level security does not hold, it shows or changes something of Bob's."""
+    before = everything_of_bobs(cursor)
+    cursor.execute(statement.bare, values_for(statement, user))
+    rows = cursor.fetchall() if cursor.description else []
+    assert tell_of_bob(rows) or everything_of_bobs(cursor) != before, "see VALUES"
+    cursor.connection.rollback()
+
+
+def test_every_condition_has_been_forgotten() -> None:
+    """What is left of the owner is what an insertion brings along."""
+    forgotten = {each.name: each for each in FORGETFUL}
+    left = [forgotten.get(each.name, each).bare for each in OF_ONE_USER]
+
+    assert all("INSERT INTO" in sql for sql in left if f"%({OWNER})s" in sql)
+    assert FORGETFUL
+
+
+@in_both_modes
+@pytest.mark.parametrize("statement", FORGETFUL, ids=name_of)
+def test_a_statement_that_forgets_its_owner_finds_nobody_elses_rows(
+    database: str, owners: Any, statement: Statement, prepare: bool
+) -> None:
+    [honest] = [each for each in OF_ONE_USER if each.name == statement.name]
+    values = values_for(statement, ALICE)
+    before = everything_of_bobs(owners)
+    assert_it_would_reach_bob(owners, statement, ALICE)
+
+    rows = asked(database, statement, prepare=prepare, **values)
+
+    assert not tell_of_bob(rows)
+    assert everything_of_bobs(owners) == before
+    if statement.only_reads:  # a number, too, tells of whom it counts
+        assert rows == asked(database, honest, prepare=prepare, **values)
+
+
+@in_both_modes
+@pytest.mark.parametrize("statement", IMPOSTORS, ids=name_of)
+def test_a_statement_about_another_user_than_it_is_asked_for_finds_nothing(
+    database: str, owners: Any, statement: Statement, prepare: bool
+) -> None:
+    before = everything_of_bobs(owners)
+    assert_it_would_reach_bob(owners, statement, BOB)
+
+    rows: list[Row] = []
+    with suppress(errors.InsufficientPrivilege):  # one that would write a row of Bob's
+        rows = asked(database, statement, prepare=prepare, **values_for(statement, BOB))
+
+    assert not tell_of_bob(rows)
+    assert everything_of_bobs(owners) == before
+
+
+@pytest.mark.parametrize("table", OWNED)
+def test_without_an_owner_there_are_no_rows_and_no_error(database: str, table: str) -> None:
+    with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
+        counts = []
+        for preamble in ("", f"SET LOCAL errand.user_id = '{BOB}'; ", ""):
+            cursor.execute(f"{preamble}SELECT count(*) FROM {table}")
+            counts += cursor.fetchall()
+            connection.commit()
+
+    assert counts == [(0,), (1,), (0,)]
+
+
+def test_every_table_of_users_data_is_guarded(database: str) -> None:
+    with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT relname, relrowsecurity, relforcerowsecurity, array_agg(polcmd::text),"
+            " bool_and(polpermissive), bool_and(polwithcheck IS NULL), bool_and(polroles = '{0}')"
+            " FROM pg_class LEFT JOIN pg_policy ON polrelid = pg_class.oid"
+            " WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace"
+            " AND (relname = 'users' OR EXISTS (SELECT FROM pg_attribute"
+            " WHERE attrelid = pg_class.oid AND attname = 'user_id' AND NOT attisdropped))"
+            " GROUP BY pg_class.oid"
+        )
+        guards = {name: guard for name, *guard in cursor}
+
+    # One policy for all commands: whom one cannot see, one cannot write.
+    assert guards == {table: [True, True, ["*"], True, True, True] for table in OWNED}
+
+
+# The role of the server
+
+
+def test_the_server_is_a_role_that_owns_nothing(database: str) -> None:
+    with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT session_user, current_setting('is_superuser')")
+        assert cursor.fetchall() == [(APPLICATION, "off")]
+        cursor.execute(
+            "SELECT rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication,"
+            " ARRAY(SELECT roleid FROM pg_auth_members WHERE member = pg_roles.oid),"
+            " ARRAY(SELECT classid FROM pg_shdepend WHERE refobjid = pg_roles.oid"
+            " AND deptype = 'o')"
+            " FROM pg_roles WHERE rolname = session_user"
+        )
+        assert cursor.fetchall() == [(False, [], [])]
+        for forbidden in (
+            "ALTER TABLE tasks DISABLE ROW LEVEL SECURITY",
+            "CREATE TABLE mine ()",
+            "UPDATE alembic_version SET version_num = '0001'",
+            "TRUNCATE tasks",
+            "SET ROLE errand",
+        ):
+            with pytest.raises(errors.InsufficientPrivilege):
+                cursor.execute(forbidden)
+            connection.rollback()
+
+
+UNFIT = {
+    "a superuser": (["CREATE ROLE {role} LOGIN SUPERUSER"], "superuser"),
+    "one that bypasses it": (
+        ["CREATE ROLE {role} LOGIN BYPASSRLS IN ROLE errand_app"],
+        "bypasses row-level security",
+    ),
+    "one that can become one that does": (
+        [
+            "CREATE ROLE {role}_too BYPASSRLS",
+            "CREATE ROLE {role} LOGIN NOINHERIT IN ROLE errand_app, {role}_too",
+        ],
+        "may become a role that does",
+    ),
+    "the owner of a table": (
+        ["CREATE ROLE {role} LOGIN IN ROLE errand_app", "ALTER TABLE users OWNER TO {role}"],
+        "owns the tables",
+    ),
+    "a member of the owner": (
+        [
+            "CREATE ROLE {role}_too",
+            "CREATE ROLE {role} LOGIN IN ROLE errand_app, {role}_too",
+            "ALTER TABLE tasks OWNER TO {role}_too",
+        ],
+        "member of the role that does",
+    ),
+    "one to whom a table is open": (
+        [
+            "CREATE ROLE {role} LOGIN IN ROLE errand_app",
+            "ALTER TABLE tasks DISABLE ROW LEVEL SECURITY",
+        ],
+        "finds no row-level security on tasks",
+    ),
+}
+
+
+@pytest.fixture(params=UNFIT)
+def unfit(request: pytest.FixtureRequest, database: str) -> tuple[str, str]:
+    """The URL of a role that should not serve, and why."""
+    commands, reason = UNFIT[request.param]
+    role = f"unfit_{uuid4().hex}"
+    with administration(database) as execute:
+        for command in commands:
+            execute(command.format(role=role))
+    return make_dsn(database, user=role), reason
+
+
+def test_a_role_is_refused_that_is(unfit: tuple[str, str]) -> None:
+    url, reason = unfit
+
+    with pytest.raises(UnfitRole, match=f"{reason}.* Connect as errand_app"):
+        check_role(url)
+
+
+def test_a_server_says_what_to_do_and_does_not_start(database: str) -> None:
+    ended = errand("serve", "--database-url", as_owner(database))
+
+    assert ended.returncode == 1
+    assert "Connect as errand_app" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_role_that_could_not_be_looked_at_before_is_never_used(
+    database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(DatabaseAway):
+        asked(as_owner(database), statements.GET, user_id=BOB, task_id=BOBS_TASK)
+
+    assert "Connect as errand_app" in caplog.text
+
+
+def test_a_member_of_the_role_may_serve(serve: Serve, database: str) -> None:
+    with administration(database) as execute:
+        execute("CREATE ROLE web LOGIN IN ROLE errand_app")
+    server = serve(DATABASE_URL=make_dsn(database, user="web"))
+
+    with User(server) as alice, User(server) as carol:
+        task = alice.creates()
+        assert [each["id"] for each in alice.get(alice.tasks).json()] == [task.document["id"]]
+        assert carol.get(carol.tasks).json() == []
