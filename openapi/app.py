@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from connexion import AsyncApp
 from connexion.exceptions import ResolverError
@@ -27,8 +27,11 @@ from openapi.departures import Departures
 from openapi.operation import Operation
 from openapi.problems import METHOD, UNKNOWN_PATH, Answer, Problem
 from openapi.routing import Router
-from openapi.security import Guard, guard_of
+from openapi.security import guard_of
 from openapi.settings import Settings
+
+if TYPE_CHECKING:
+    from openapi.guard import Guard
 
 
 class Compiled(SpecMiddleware):  # type: ignore[misc]
@@ -41,7 +44,7 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
         contract: Contract,
         body_limit: int,
         departures: Departures,
-        guard: Guard | None,
+        guard: "Guard | None",
     ) -> None:
         self._contract = contract
         self._guard = guard
@@ -205,7 +208,7 @@ def create_app(settings: Settings, contract_path: Path = CONTRACT) -> App:
 
 
 def _lifespan(
-    settings: Settings, departures: Departures, guard: Guard | None
+    settings: Settings, departures: Departures, guard: "Guard | None"
 ) -> Callable[[Any], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:

@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import Receive
 
@@ -21,7 +21,10 @@ from openapi.problems import (
     invalid,
 )
 from openapi.responses import Response
-from openapi.security import SAMPLE_USER, Guard, requires_token
+from openapi.security import SAMPLE_USER, requires_token
+
+if TYPE_CHECKING:
+    from openapi.guard import Guard
 
 CALLER = "caller"
 
@@ -32,7 +35,7 @@ class Operation:
     """Everything that is known of an operation before the first request."""
 
     def __init__(
-        self, described: Any, body_limit: int, where: Where, guard: Guard | None = None
+        self, described: Any, body_limit: int, where: Where, guard: "Guard | None" = None
     ) -> None:
         """Compile what Connexion has read and resolved."""
         self.where = where

@@ -1,22 +1,14 @@
-"""Who may come in: only who brings a valid token, and to nobody's data but their own."""
+"""What is asked of those who come: by the contract, and by the settings."""
 
-from collections.abc import Mapping
 from ipaddress import ip_address
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
-from openapi import local_tokens
 from openapi.contract import Unsupported, Where
-from openapi.key_sources import Keys, KeysUnavailable, fixed_key, keys_at, keys_in_file
-from openapi.keys import UnusableKeys
-from openapi.problems import FORBIDDEN, KEYS_AWAY, UNAUTHENTICATED, Problem
 from openapi.settings import Settings, WrongSettings, variable
-from openapi.tokens import Caller, InvalidToken, Verifier
 
-OWNER = "user_id"
-REALM = b'Bearer realm="errand"'
-UNKNOWN = "This operation needs a token: send it as `Authorization: Bearer …`."
-NOT_YOURS = "The token is another user's than the path's; GET /api/me tells whose it is."
+if TYPE_CHECKING:
+    from openapi.guard import Guard
 
 
 class SampleUser(NamedTuple):
@@ -31,80 +23,13 @@ class SampleUser(NamedTuple):
 SAMPLE_USER = SampleUser()
 
 
-class Guard:
-    """Lets in who brings a valid bearer token."""
-
-    def __init__(self, keys: Keys, **expected: Any) -> None:
-        """Keys are kept fresh from where the guard is entered until it is left."""
-        self._keys = keys
-        self._verifier = Verifier(keys, **expected)
-
-    async def __aenter__(self) -> None:
-        await self._keys.__aenter__()
-
-    async def __aexit__(self, *error: Any) -> None:
-        await self._keys.__aexit__(*error)
-
-    async def admit(self, headers: Mapping[bytes, bytes], path: Mapping[str, str]) -> Caller:
-        """Say who it is that sends the request, if the path is theirs."""
-        caller = await self._caller(headers.get(b"authorization"))
-        owner = path.get(OWNER)
-        if owner is not None and not _is(owner, caller.user_id):
-            raise Problem(FORBIDDEN, NOT_YOURS)
-        return caller
-
-    async def _caller(self, credentials: bytes | None) -> Caller:
-        if credentials is None:
-            raise _unauthenticated(REALM, UNKNOWN)
-        scheme, _, token = credentials.partition(b" ")
-        if scheme.lower() != b"bearer":
-            raise _unauthenticated(REALM, UNKNOWN)
-        token = token.strip(b" ")
-        try:
-            return self._verifier.remembered(token) or await self._verifier.verify(token)
-        except InvalidToken as error:
-            told = b'%b, error="invalid_token", error_description="%b"'
-            raise _unauthenticated(told % (REALM, str(error).encode()), str(error)) from None
-        except KeysUnavailable as error:
-            retry = (b"retry-after", b"1")
-            raise Problem(KEYS_AWAY, str(error), headers=[retry]) from error
-
-
-def _unauthenticated(challenge: bytes, detail: str) -> Problem:
-    return Problem(UNAUTHENTICATED, detail, headers=[(b"www-authenticate", challenge)])
-
-
-def _is(owner: str, user_id: UUID) -> bool:
-    """Whether the text is that id; one that is no id at all is told so by its own check."""
-    try:
-        return UUID(owner) == user_id
-    except ValueError:
-        return True
-
-
-def guard_of(settings: Settings) -> Guard | None:
-    """The guard that these settings ask for; none in open mode."""
+def guard_of(settings: Settings) -> "Guard | None":
+    """The guard that these settings ask for; none in open mode, which spares its memory, too."""
     if not settings.asks_for_tokens:
         return None
-    try:
-        keys = _keys(settings)
-    except UnusableKeys as error:
-        raise WrongSettings(f"{variable(settings.key_sources[0])}: {error}") from error
-    return Guard(
-        keys,
-        issuer=local_tokens.ISSUER if settings.local_tokens else settings.issuer,
-        audience=local_tokens.AUDIENCE if settings.local_tokens else settings.audience,
-        leeway=settings.token_leeway,
-        claim=settings.user_claim,
-    )
+    from openapi.guard import guard_with  # noqa: PLC0415
 
-
-def _keys(settings: Settings) -> Keys:
-    if settings.jwks_url:
-        return keys_at(settings.jwks_url)
-    if settings.key_file:
-        return keys_in_file(settings.key_file)
-    return fixed_key(settings.public_key or local_tokens.public_key(settings.data_dir))
+    return guard_with(settings)
 
 
 def requires_token(described: Any, where: Where) -> bool:

@@ -271,7 +271,7 @@ def test_workers_end_when_their_parent_is_killed(database_url: str) -> None:
     port = httpx.URL(url_of(parent)).port
     assert port
     workers = psutil.Process(parent.pid).children(recursive=True)
-    assert httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code == 200
+    assert httpx.get(f"http://127.0.0.1:{port}/health/ready", timeout=30).status_code == 200
 
     parent.kill()
     parent.communicate(timeout=20)

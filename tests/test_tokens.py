@@ -67,6 +67,12 @@ def test_a_token_tells_who_sends_a_request(algorithm: str) -> None:
     assert caller.expires_at.timestamp() == expires
 
 
+def test_a_token_may_be_for_several_audiences(issuer: Issuer) -> None:
+    token = issuer.token(aud=["https://other.example", issuer.url])
+
+    assert whose(token, issuer).subject == "alice"
+
+
 def test_better_auth_puts_the_whole_user_into_a_token(issuer: Issuer) -> None:
     user: dict[str, Any] = {
         "id": "q3vV0kXbY1TzRrWm5nUoPs7cEjHa9LdG",
@@ -102,7 +108,7 @@ REFUSED_CLAIMS: dict[str, tuple[Callable[[Issuer], dict[str, Any]], str]] = {
     "a list of issuers": (lambda issuer: {"iss": [issuer.url]}, "another issuer"),
     "no issuer": (lambda _: {"iss": None}, "no iss"),
     "another audience": (lambda _: {"aud": "https://other.example"}, "another audience"),
-    "a list of audiences": (lambda issuer: {"aud": [issuer.url]}, "another audience"),
+    "other audiences": (lambda _: {"aud": ["https://a.example"]}, "another audience"),
     "no audience": (lambda _: {"aud": None}, "no aud"),
     "an empty audience": (lambda _: {"aud": ""}, "no aud"),
     "a time that is over": (lambda _: {"exp": int(time.time()) - 1}, "expired"),
