@@ -14,6 +14,7 @@ from openapi.media_types import JSON, accepts_json
 from openapi.parameters import Parameters
 from openapi.problems import (
     NOT_ACCEPTABLE,
+    TOO_MANY,
     Answer,
     Fault,
     Problem,
@@ -45,6 +46,7 @@ class Operation:
             for code, each in described.responses.items()
         }
         self._usual = min(self._responses)
+        self.is_limited = TOO_MANY.status in self._responses
         self._answers_json = any(JSON in each.content for each in self._responses.values())
         self._check_path(where)
         self._check_handler(where)
