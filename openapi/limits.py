@@ -7,10 +7,10 @@ library `limits` does as much, but takes 8 to 14 µs a request for what takes le
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
 from ipaddress import IPv6Address
-from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -26,9 +26,12 @@ SECOND = 1_000_000  # in microseconds, as all times here, so that nothing is eve
 
 MOST_CALLERS = 100_000
 
+Waiting = asyncio.Future[int | None]
+Asked = tuple[str, Waiting]
+
 REDIS_PATIENCE = 0.05
+REDIS_TIMEOUT = 1.0
 REDIS_PAUSE = 1.0
-REDIS_CONNECT_TIMEOUT = 2.0
 
 # Redis's own clock, because those of several machines differ.
 TAKE = """
@@ -125,18 +128,17 @@ class CountedHere:
 class CountedInRedis:
     """The callers of all processes on all machines; requests that come together go in one script.
 
-    No request waits for Redis longer than REDIS_PATIENCE, and none while it is away.
+    No request waits for Redis longer than REDIS_PATIENCE, and none while others wait in vain.
     """
 
     def __init__(self, quota: Quota, url: str) -> None:
         self._redis = Redis.from_url(
-            url, retry=Retry(NoBackoff(), 0), socket_connect_timeout=REDIS_CONNECT_TIMEOUT
+            url, retry=Retry(NoBackoff(), 0), socket_connect_timeout=REDIS_TIMEOUT
         )
         self._take = self._redis.register_script(TAKE)
         self._arguments = [quota.cost, quota.full]
         self._there = False
-        self._waiting: list[tuple[str, asyncio.Future[int | None]]] = []
-        self._deadline = 0.0
+        self._asked: list[Asked] = []
         self._asking: asyncio.Task[None] | None = None
         self._returning: asyncio.Task[None] | None = None
 
@@ -160,29 +162,41 @@ class CountedInRedis:
         """What the caller owes with this request; None while Redis is away."""
         if not self._there:
             return None
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[int | None] = loop.create_future()
-        if not self._waiting:
-            self._deadline = loop.time() + REDIS_PATIENCE
-        self._waiting.append((caller, answer))
+        answer: Waiting = asyncio.get_running_loop().create_future()
+        self._asked.append((caller, answer))
         if self._asking is None:
             self._asking = asyncio.create_task(self._ask())
         return await answer
 
     async def _ask(self) -> None:
-        """Ask for all who wait, then for those who came meanwhile; if it fails, nobody waits."""
-        asked: list[tuple[str, asyncio.Future[int | None]]] = []
+        """Ask for all who wait, then for those who came meanwhile."""
         try:
-            while self._waiting:
-                asked, self._waiting = self._waiting, []
-                async with asyncio.timeout_at(self._deadline):
-                    debts = await self._debts([caller for caller, _ in asked])
-                _answer(asked, debts)
+            while self._asked:
+                asked, self._asked = self._asked, []
+                _answer(asked, await self._answers(asked))
         except (RedisError, OSError) as error:
             self._lose(error)
         finally:
-            left, self._waiting, self._asking = [*asked, *self._waiting], [], None
-            _answer(left, [None] * len(left))
+            self._asking = None
+
+    async def _answers(self, asked: list[Asked]) -> list[int]:
+        patience = asyncio.get_running_loop().call_later(REDIS_PATIENCE, self._wait_no_more, asked)
+        try:
+            async with asyncio.timeout(REDIS_TIMEOUT):
+                debts = await self._debts([caller for caller, _ in asked])
+        except BaseException:
+            self._wait_no_more(asked)
+            raise
+        finally:
+            patience.cancel()
+        self._there = True
+        return debts
+
+    def _wait_no_more(self, asked: list[Asked]) -> None:
+        """Redis may still answer; until then nobody asks."""
+        self._there = False
+        left, self._asked = [*asked, *self._asked], []
+        _answer(left, [None] * len(left))
 
     async def _debts(self, callers: list[str]) -> list[int]:
         keys = [f"errand:limit:{caller}" for caller in callers]
@@ -190,13 +204,14 @@ class CountedInRedis:
         return debts
 
     async def _reach(self) -> None:
-        async with asyncio.timeout(REDIS_CONNECT_TIMEOUT):
+        async with asyncio.timeout(REDIS_TIMEOUT):
             await self._debts([""])
         self._there = True
 
     def _lose(self, error: Exception) -> None:
-        log.warning("Redis is away (%s): each process counts for itself.", error or "no answer")
-        self._there = False
+        log.warning(
+            "Redis is away (%s): each process counts for itself.", str(error) or "no answer"
+        )
         self._returning = asyncio.create_task(self._return())
 
     async def _return(self) -> None:
@@ -219,10 +234,10 @@ def network(address: str) -> str:
     return str(parsed.ipv4_mapped or IPv6Address(int(parsed) >> 64 << 64))
 
 
-def _answer(asked: list[tuple[str, "asyncio.Future[int | None]"]], debts: Any) -> None:
-    for (_, answer), debt in zip(asked, debts, strict=True):
-        if not answer.done():  # its client may have gone
-            answer.set_result(debt)
+def _answer(asked: list[Asked], debts: Sequence[int | None]) -> None:
+    for (_, waiting), debt in zip(asked, debts, strict=True):
+        if not waiting.done():  # its client may have gone
+            waiting.set_result(debt)
 
 
 def _rate_limit(left: int, debt: int) -> tuple[bytes, bytes]:
