@@ -1,7 +1,7 @@
 """How many requests a caller may make.
 
 Each caller's quota is used up request by request and comes back at a steady rate (GCRA). The
-library `limits` does as much, but takes 8 to 14 µs a request for what takes less than one here.
+library `limits` does as much, but takes 8 to 14 µs a request for what takes 1 µs here.
 """
 
 import asyncio
