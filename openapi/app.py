@@ -21,17 +21,22 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from db import database
 from openapi import docs, problems
+from openapi.admission import Admission
 from openapi.bodies import ClientGone
+from openapi.browsers import WITH_DATA
 from openapi.contract import CONTRACT, Contract, Unsupported, UnusableContract
 from openapi.departures import Departures
+from openapi.limits import Limiter
 from openapi.operation import Operation
-from openapi.problems import METHOD, UNKNOWN_PATH, Answer, Problem
+from openapi.origins import Origins
+from openapi.problems import METHOD, UNKNOWN_PATH, Answer, Headers, Problem
 from openapi.routing import Router
 from openapi.security import guard_of
 from openapi.settings import Settings
 
 if TYPE_CHECKING:
     from openapi.guard import Guard
+EVERY_METHOD = ", ".join(sorted(each.upper() for each in METHODS)).encode()
 
 
 class Compiled(SpecMiddleware):  # type: ignore[misc]
@@ -44,16 +49,19 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
         contract: Contract,
         body_limit: int,
         departures: Departures,
-        guard: "Guard | None",
+        admission: Admission,
+        origins: Origins | None = None,
     ) -> None:
         self._contract = contract
-        self._guard = guard
         self._body_limit = body_limit
         self._departures = departures
+        self._admission = admission
+        self._origins = origins
         self._router = Router()
         self._ids: set[str] = set()
         self._pages = docs.pages(contract)
-        self._home = Answer(307, [(b"location", b"/docs"), (b"content-length", b"0")], b"")
+        home = [*WITH_DATA, (b"location", b"/docs"), (b"content-length", b"0")]
+        self._home = Answer(307, home, b"")
 
     def add_api(self, specification: Specification, **options: Any) -> None:
         """Compile every operation, or refuse to start."""
@@ -87,35 +95,42 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
             )
         except ResolverError as error:
             raise Unsupported(f"nothing implements the operation: {error}", where) from error
-        return Operation(described, self._body_limit, where, self._guard)
+        return Operation(described, self._body_limit, where)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             raise RuntimeError(f"there is nothing here but HTTP, no {scope['type']}")
         visit = self._departures.enter(receive)
+        told: Headers = []
         try:
-            answer = await self._answer(scope, visit.receive)
+            answer = await self._answer(scope, visit.receive, told)
         except ClientGone:
             return
         except asyncio.CancelledError:
             if visit.gone:
                 return
-            raise
+            if not visit.late:
+                raise
+            answer = problems.answer(visit.too_late(), "what took too long")
         except Exception as error:
             answer = problems.answer(error, f"{scope['method']} {scope['raw_path'].decode()}")
         finally:
             self._departures.leave(visit)
-        await send(
-            {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
-        )
+        headers = answer.headers + told if told else answer.headers
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+    async def _answer(self, scope: Scope, receive: Receive, told: Headers) -> Answer:
+        """The answer; what is told besides, whatever it may be, is added to the headers."""
         path, method = scope["raw_path"], scope["method"]
         headers = dict(scope["headers"])
         if len(headers) < len(scope["headers"]):
             headers = _joined(scope["headers"])
+        if self._origins is not None:
+            told += self._origins.told(headers.get(b"origin"))
+            if self._origins.are_asked(method, headers):
+                return self._origins.leave(self._methods(path))
         found = self._router.match(path)
         if found is None:
             return self._page(path, method, headers)
@@ -123,7 +138,16 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
         operation = route.operations.get(method)
         if operation is None:
             return _other_method(method, route.allow)
-        return await operation.answer(values, scope["query_string"], headers, receive)
+        admitted = self._admission.admit(operation, values, headers, scope.get("client"), told)
+        caller = await admitted
+        return await operation.answer(caller, values, scope["query_string"], headers, receive)
+
+    def _methods(self, path: bytes) -> bytes:
+        """What may be asked there; where there is nothing, anything, and the answer is 404."""
+        found = self._router.match(path)
+        if found is not None:
+            return found[0].allow
+        return docs.ALLOW if path in self._pages else EVERY_METHOD
 
     def _page(self, path: bytes, method: str, headers: dict[bytes, bytes]) -> Answer:
         page = self._pages.get(path)
@@ -144,7 +168,7 @@ def _joined(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 
 def _other_method(method: str, allow: bytes) -> Answer:
     if method == "OPTIONS":
-        return Answer(204, [(b"allow", allow)], b"")
+        return Answer(204, [*WITH_DATA, (b"allow", allow)], b"")
     raise Problem(METHOD, f"{method} is not among {allow.decode()}.", headers=[(b"allow", allow)])
 
 
@@ -179,8 +203,8 @@ def check_contract(settings: Settings) -> None:
         _nothing_behind,
         contract=contract,
         body_limit=settings.body_limit,
-        departures=Departures(),
-        guard=guard_of(settings),
+        departures=Departures(settings.answer_timeout),
+        admission=Admission(guard_of(settings), None),
     )
     compiled.add_api(contract.specification, resolver=Resolver(), uri_parser_class=None)
 
@@ -188,19 +212,22 @@ def check_contract(settings: Settings) -> None:
 def create_app(settings: Settings, contract_path: Path = CONTRACT) -> App:
     """The application, ready to be served."""
     contract = Contract.load(contract_path, settings)
-    departures = Departures()
     guard = guard_of(settings)
+    departures = Departures(settings.answer_timeout)
+    limit = settings.requests_a_minute
+    limiter = Limiter(limit, settings.redis_url) if limit else None
     compiled = partial(
         Compiled,
         contract=contract,
         body_limit=settings.body_limit,
         departures=departures,
-        guard=guard,
+        admission=Admission(guard, limiter),
+        origins=Origins(settings.cors_origins, contract) if settings.cors_origins else None,
     )
     app = App(
         __name__,
         resolver=Resolver(),
-        lifespan=_lifespan(settings, departures, guard),
+        lifespan=_lifespan(settings, departures, guard, limiter),
         middlewares=[LifespanMiddleware, compiled],
     )
     app.add_api(contract.document)
@@ -208,14 +235,21 @@ def create_app(settings: Settings, contract_path: Path = CONTRACT) -> App:
 
 
 def _lifespan(
-    settings: Settings, departures: Departures, guard: "Guard | None"
+    settings: Settings,
+    departures: Departures,
+    guard: "Guard | None",
+    limiter: Limiter | None,
 ) -> Callable[[Any], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
         """Have a database, and look for clients that go, while requests are served."""
         _stop_with_parent()
         watch = asyncio.create_task(departures.look())
-        async with guard or nullcontext(), database.connected(settings.pool_options()):
+        async with (
+            guard or nullcontext(),
+            limiter or nullcontext(),
+            database.connected(settings.pool_options()),
+        ):
             yield
         watch.cancel()
 

@@ -1,4 +1,7 @@
-"""Clients that go before they are answered: their work is cancelled, down to the database."""
+"""Clients that go before they are answered, and answers that take too long.
+
+Either way the work is cancelled, down to the database.
+"""
 
 import asyncio
 from dataclasses import dataclass
@@ -6,7 +9,10 @@ from typing import Any
 
 from starlette.types import Message, Receive
 
+from openapi.problems import RETRY_AFTER, TOO_LATE, Problem
+
 INTERVAL = 0.1
+LONGEST = 60.0
 
 
 @dataclass(slots=True, eq=False)
@@ -16,9 +22,10 @@ class Visit:
     task: "asyncio.Task[Any] | None"
     _receive: Receive
     reading: bool = False
-    seen: bool = False
+    since: float | None = None
     watcher: "asyncio.Task[None] | None" = None
     gone: bool = False
+    late: bool = False
 
     async def receive(self) -> Message:
         """The next part of the request, for whoever reads its body."""
@@ -27,6 +34,23 @@ class Visit:
         message = await self._receive()
         self.reading = message.get("more_body", False)
         return message
+
+    def too_late(self) -> Problem:
+        """What to tell the client whose answer was given up."""
+        assert self.task is not None, "it is what was cancelled"
+        self.task.uncancel()
+        detail = "It was given up. A change may have been made or not: look."
+        return Problem(TOO_LATE, detail, headers=[RETRY_AFTER])
+
+    def grow(self, now: float, longest: float) -> None:
+        """Another look at it, which has come whole: it is watched, and given up in the end."""
+        if self.since is None:
+            self.since = now
+        elif self.watcher is None:
+            self.watcher = asyncio.create_task(self.watch())
+        if now - self.since > longest and self.task is not None and not self.late:
+            self.late = True
+            self.task.cancel()
 
     async def watch(self) -> None:
         """Cancel the work when the client goes."""
@@ -38,13 +62,14 @@ class Visit:
 
 
 class Departures:
-    """Watches the clients of slow requests.
+    """Watches the clients of slow requests, and ends what takes longer than `longest` seconds.
 
     A watcher for each request would cost the fast ones more than their answer is worth, so one
     look at all of them every so often finds those that are slow.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, longest: float = LONGEST) -> None:
+        self._longest = longest
         self._visits: set[Visit] = set()
 
     def enter(self, receive: Receive) -> Visit:
@@ -60,10 +85,10 @@ class Departures:
             visit.watcher.cancel()
 
     async def look(self) -> None:
-        """Watch every client whose request is there for the second time, and has come whole."""
+        """Look at every request that has come whole, every so often."""
         while True:
             await asyncio.sleep(INTERVAL)
+            now = asyncio.get_running_loop().time()
             for visit in self._visits:
-                if visit.seen and not visit.reading and visit.watcher is None:
-                    visit.watcher = asyncio.create_task(visit.watch())
-                visit.seen = True
+                if not visit.reading:
+                    visit.grow(now, self._longest)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import orjson
 
+from openapi.browsers import WITH_PAGES
 from openapi.contract import Contract
 from openapi.problems import KINDS, Answer, Headers
 
@@ -54,7 +55,7 @@ class Page:
         self._headers: Headers = [
             (b"content-type", content_type.encode()),
             (b"etag", self._etag),
-            (b"cache-control", b"no-cache"),
+            *WITH_PAGES,
         ]
 
     def answer(self, headers: dict[bytes, bytes]) -> Answer:

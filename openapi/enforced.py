@@ -14,6 +14,11 @@ def as_enforced(document: Document, settings: Settings) -> Document:
     document = deepcopy(document)
     if not settings.asks_for_tokens:
         _take_out_security(document)
+    if not settings.requests_a_minute:
+        _take_out_responses(document, "429")
+        _take_out_headers(document, "RateLimit", "RateLimit-Policy")
+    if not settings.cors_origins:
+        _take_out_headers(document, "Access-Control-Allow-Origin")
     return document
 
 
@@ -28,7 +33,17 @@ def _take_out_security(document: Document) -> None:
 def _take_out_responses(document: Document, *statuses: str) -> None:
     for operation in _operations(document):
         for status in statuses:
-            operation.get("responses", {}).pop(status, None)
+            operation["responses"].pop(status, None)
+
+
+def _take_out_headers(document: Document, *names: str) -> None:
+    shared = document.get("components", {}).get("responses", {}).values()
+    own = (each for operation in _operations(document) for each in operation["responses"].values())
+    for response in (*shared, *own):
+        for name in names:
+            response.get("headers", {}).pop(name, None)
+        if not response.get("headers", True):
+            del response["headers"]
 
 
 def _operations(document: Document) -> Iterator[Document]:

@@ -31,15 +31,14 @@ class Guard:
     async def __aexit__(self, *error: Any) -> None:
         await self._keys.__aexit__(*error)
 
-    async def admit(self, headers: Mapping[bytes, bytes], path: Mapping[str, str]) -> Caller:
-        """Say who it is that sends the request, if the path is theirs."""
-        caller = await self._caller(headers.get(b"authorization"))
+    def refuse_strangers(self, caller: Caller, path: Mapping[str, str]) -> None:
+        """What a path names as somebody's is theirs alone."""
         owner = path.get(OWNER)
         if owner is not None and not _is(owner, caller.user_id):
             raise Problem(FORBIDDEN, NOT_YOURS)
-        return caller
 
-    async def _caller(self, credentials: bytes | None) -> Caller:
+    async def caller(self, credentials: bytes | None) -> Caller:
+        """Who brings these credentials."""
         if credentials is None:
             raise _unauthenticated(REALM, UNKNOWN)
         scheme, _, token = credentials.partition(b" ")

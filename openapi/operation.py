@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.types import Receive
 
@@ -14,6 +14,7 @@ from openapi.media_types import JSON, accepts_json
 from openapi.parameters import Parameters
 from openapi.problems import (
     NOT_ACCEPTABLE,
+    TOO_MANY,
     Answer,
     Fault,
     Problem,
@@ -21,10 +22,7 @@ from openapi.problems import (
     invalid,
 )
 from openapi.responses import Response
-from openapi.security import SAMPLE_USER, requires_token
-
-if TYPE_CHECKING:
-    from openapi.guard import Guard
+from openapi.security import requires_token
 
 CALLER = "caller"
 
@@ -34,17 +32,13 @@ Handler = Callable[..., Coroutine[Any, Any, Any]]
 class Operation:
     """Everything that is known of an operation before the first request."""
 
-    def __init__(
-        self, described: Any, body_limit: int, where: Where, guard: "Guard | None" = None
-    ) -> None:
+    def __init__(self, described: Any, body_limit: int, where: Where) -> None:
         """Compile what Connexion has read and resolved."""
         self.where = where
         self.id: str = described.operation_id.rpartition(".")[2]
         self._handler: Handler = described.function
         self._body_limit = body_limit
-        self._guard = guard if requires_token(described, where) else None
-        if requires_token(described, where) and guard is None:
-            raise Unsupported("a token is required, but no keys are set", (*where, "security"))
+        self.requires_token = requires_token(described, where)
         self._parameters = Parameters(_without_repeats(described.parameters), where)
         request_body = described.request_body
         self._body = Body(request_body, (*where, "requestBody")) if request_body else None
@@ -55,6 +49,7 @@ class Operation:
             for code, each in described.responses.items()
         }
         self._usual = min(self._responses)
+        self.is_limited = TOO_MANY.status in self._responses
         self._answers_json = any(JSON in each.content for each in self._responses.values())
         self._check_path(where)
         self._check_handler(where)
@@ -62,13 +57,13 @@ class Operation:
 
     async def answer(
         self,
+        caller: Any,
         path: dict[str, str],
         query: bytes,
         headers: dict[bytes, bytes],
         receive: Receive,
     ) -> Answer:
         """Check the request, let the handler do its work, check what it returns."""
-        caller = await self._guard.admit(headers, path) if self._guard else SAMPLE_USER
         self._check_accept(headers)
         faults: list[Fault] = []
         values = self._parameters.read(path, query, headers, faults)

@@ -8,14 +8,15 @@ from uuid import UUID, uuid4
 import orjson
 
 from db import errors
+from openapi import browsers
 
 log = logging.getLogger("errand")
 
 PROBLEM_JSON = b"application/problem+json"
-RETRY_AFTER_SECONDS = 1
+RETRY_AFTER = (b"retry-after", b"1")
 MOST_FAULTS = 100
 
-Headers = list[tuple[bytes, bytes]]
+Headers = browsers.Headers
 
 
 class Answer(NamedTuple):
@@ -47,11 +48,14 @@ TIMED_OUT      = Kind(408, "request-timeout",        "The request did not come w
 TOO_LARGE      = Kind(413, "body-too-large",         "The body is too large",               "Send less; the detail names the limit.")
 MEDIA_TYPE     = Kind(415, "unsupported-media-type", "The body is of the wrong type",       "Name one of the types that the contract lists in Content-Type; UTF-8, not compressed.")
 INVALID        = Kind(422, "invalid-request",        "The request breaks the contract",     "`errors` lists every fault, with the field or the parameter.")
+TOO_MANY       = Kind(429, "too-many-requests",      "You ask too often",                    "Try again after the seconds that Retry-After names; RateLimit says how many requests are left.")
 INTERNAL       = Kind(500, "internal-error",         "The server is at fault",              "The server has logged what happened under `request_id`.")
 DATABASE_AWAY  = Kind(503, "database-away",          "The database cannot be reached",      "Nothing was changed. Try again after the seconds that Retry-After names.")
 TOO_SLOW       = Kind(503, "database-too-slow",      "The database took too long",         "Try again after the seconds that Retry-After names; if it was a change, look first whether it was made.")
 OUTCOME_UNSURE = Kind(503, "outcome-unknown",        "The database did not say how it went", "Look whether the change was made before trying again.")
 KEYS_AWAY      = Kind(503, "keys-away",              "Tokens cannot be checked",            "The issuer's keys cannot be had now. Try again after the seconds that Retry-After names.")
+TOO_LATE       = Kind(503, "answer-too-late",        "The answer took too long",             "Try again after the seconds that Retry-After names; if it was a change, look first whether it was made.")
+CROWDED        = Kind(503, "too-many-connections",   "The server has too many connections",  "Nothing was done. Try again after the seconds that Retry-After names, over fewer connections.")
 # fmt: on
 
 KINDS = [each for each in list(globals().values()) if isinstance(each, Kind)]
@@ -121,8 +125,8 @@ def answer(error: Exception, operation: str) -> Answer:
 
 def _of_domain_error(error: errors.DomainError) -> Problem:
     kind = OF_DOMAIN_ERRORS[type(error)]
-    retry = (b"retry-after", str(RETRY_AFTER_SECONDS).encode())
-    return Problem(kind, str(error), headers=[retry] if kind.status == 503 else [])  # noqa: PLR2004
+    headers = [RETRY_AFTER] if kind.status == 503 else []  # noqa: PLR2004
+    return Problem(kind, str(error), headers=headers)
 
 
 def _document(problem: Problem, request_id: UUID) -> Answer:
@@ -138,4 +142,4 @@ def _document(problem: Problem, request_id: UUID) -> Answer:
         document["errors"] = [fault.document() for fault in problem.faults[:MOST_FAULTS]]
     body = orjson.dumps(document)
     headers = [(b"content-type", PROBLEM_JSON), (b"content-length", b"%d" % len(body))]
-    return Answer(kind.status, [*headers, *problem.headers], body)
+    return Answer(kind.status, [*headers, *browsers.WITH_ERRORS, *problem.headers], body)

@@ -7,7 +7,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from openapi import problems
-from openapi.problems import MALFORMED, TIMED_OUT, Kind, Problem
+from openapi.problems import CROWDED, MALFORMED, RETRY_AFTER, TIMED_OUT, Headers, Kind, Problem
 
 LONGEST_HEAD = 64 * 1024
 
@@ -15,8 +15,9 @@ LONGEST_HEAD = 64 * 1024
 class Protocol(HttpToolsProtocol):
     """uvicorn's HTTP, with bounds for a request, without upgrades, and with our kind of errors."""
 
-    def __init__(self, *, request_timeout: float, **options: Any) -> None:
+    def __init__(self, *, request_timeout: float, connection_limit: int, **options: Any) -> None:
         super().__init__(**options)
+        self._connection_limit = connection_limit
         self._request_timeout = request_timeout
         self._unparsed = 0
         self._unfinished = False
@@ -25,7 +26,11 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody has come, and has not long to say something."""
         super().connection_made(transport)
-        self._be_patient()
+        if len(self.connections) > self._connection_limit:
+            detail = f"It has {self._connection_limit:,}."
+            self._refuse(CROWDED, detail, [RETRY_AFTER])
+        else:
+            self._be_patient()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """They have gone."""
@@ -72,10 +77,11 @@ class Protocol(HttpToolsProtocol):
         """Answer what is not HTTP."""
         self._refuse(MALFORMED, msg)
 
-    def _refuse(self, kind: Kind, detail: str) -> None:
+    def _refuse(self, kind: Kind, detail: str, headers: Headers | None = None) -> None:
         """End the connection, and say why, unless that would stand for another answer."""
         if not self._owes_an_answer():
-            answer = problems.answer(Problem(kind, detail), "an unreadable request")
+            problem = Problem(kind, detail, headers=headers or ())
+            answer = problems.answer(problem, "an unreadable request")
             lines = [STATUS_LINE[kind.status].strip(), b"connection: close"]
             lines += [b"%b: %b" % header for header in answer.headers]
             self.transport.write(b"\r\n".join([*lines, b"", answer.body]))

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from pydantic import BaseModel
 
+from openapi.browsers import WITH_DATA
 from openapi.contract import Unsupported, Where
 from openapi.media_types import JSON
 from openapi.problems import Answer, ResponseBreaksContract
@@ -31,23 +32,23 @@ class Response:
         self._schema = media and Schema(
             media.get("schema", {}), "response", (*where, "content", JSON, "schema")
         )
+        declared = definition.get("headers", {})
+        self._required = {name for name, header in declared.items() if header.get("required")}
         self._headers = {
             name: (
-                bool(header.get("required")),
                 str(header["schema"].get("type")),
                 Schema(header["schema"], "response", (*where, "headers", name, "schema")),
             )
-            for name, header in definition.get("headers", {}).items()
+            for name, header in declared.items()
         }
 
     def answer(self, value: Any, headers: Mapping[str, str]) -> Answer:
         """The answer, if it is as the contract promises."""
-        raw = [
-            (name.lower().encode("latin-1"), text.encode("latin-1"))
-            for name, text in headers.items()
-        ]
-        if self._headers or headers:
+        if self._required or headers:
             self._check_headers(headers)
+        raw = WITH_DATA.copy()
+        for name, text in headers.items():
+            raw.append((name.lower().encode("latin-1"), text.encode("latin-1")))
         if self._schema is None:
             if value is not None:
                 raise ResponseBreaksContract(f"{self._name} has no body, but there is a value")
@@ -71,13 +72,13 @@ class Response:
     def _check_headers(self, headers: Mapping[str, str]) -> None:
         if undeclared := headers.keys() - self._headers.keys():
             raise ResponseBreaksContract(f"{self._name} declares no headers {undeclared}")
-        for name, (required, kind, schema) in self._headers.items():
-            if name in headers:
-                value = READABLE.get(kind, str)(headers[name])
-                if not schema.accepts(value):
-                    raise ResponseBreaksContract(f"the header {name} of {self._name}: {value!r}")
-            elif required:
-                raise ResponseBreaksContract(f"{self._name} lacks the header {name}")
+        if missing := self._required - headers.keys():
+            raise ResponseBreaksContract(f"{self._name} lacks the headers {missing}")
+        for name, text in headers.items():
+            kind, schema = self._headers[name]
+            value = READABLE.get(kind, str)(text)
+            if not schema.accepts(value):
+                raise ResponseBreaksContract(f"the header {name} of {self._name}: {value!r}")
 
 
 def _plain(value: Any) -> Any:

@@ -1,6 +1,5 @@
 """What is asked of those who come: by the contract, and by the settings."""
 
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
@@ -67,17 +66,10 @@ def _complaint(settings: Settings) -> str | None:
         return f"{sources[0]} is set, and open mode as well: keep one of them."
     if sources and lacking and not settings.local_tokens:
         return f"With {sources[0]} goes {' and '.join(lacking)}: what tokens must bear."
-    if not sources and not settings.open and not _is_loopback(settings.host):
+    if not sources and not settings.open and not settings.is_for_this_machine_alone:
         return (
             f"Without tokens, whoever reaches {settings.host} could read and change all data. Set "
             "ERRAND_JWKS_URL, ERRAND_ISSUER and ERRAND_AUDIENCE, or, if that is what you want, "
             "start with --open."
         )
     return None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -1,6 +1,7 @@
 """From settings to a server that listens, with its database."""
 
 import logging
+import resource
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from openapi.security import SAMPLE_USER, check_who_may_come_in
 from openapi.settings import Settings
 
 BACKLOG = 2048
+FILES_BESIDES = 512
 EXAMPLE_BODY = """-H 'Content-Type: application/json' -d '{"title": "Buy milk"}'"""
 GRACE_SECONDS = 10
 
@@ -37,12 +39,17 @@ def serve(settings: Settings) -> None:
             host=settings.host,
             port=settings.port,
             workers=settings.workers,
-            http=partial(Protocol, request_timeout=settings.request_timeout),  # type: ignore[arg-type]
+            http=partial(  # type: ignore[arg-type]
+                Protocol,
+                request_timeout=settings.request_timeout,
+                connection_limit=settings.connection_limit,
+            ),
             ws="none",
             lifespan="on",
             access_log=False,
             server_header=False,
-            proxy_headers=False,
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=list(settings.trusted_proxies),
             log_config=None,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
@@ -61,7 +68,17 @@ def serve(settings: Settings) -> None:
 def _app(settings: Settings) -> App:
     """The application; in a process of its own, if there are several workers."""
     _log(settings.log_level)
+    _allow_files(settings.connection_limit)
     return create_app(settings)
+
+
+def _allow_files(connections: int) -> None:
+    """Each connection is an open file, of which a process may often have but 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + FILES_BESIDES
+    if 0 <= soft < wanted:  # no limit is -1
+        most = min(wanted, hard) if hard >= 0 else wanted
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 @contextmanager

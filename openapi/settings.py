@@ -1,17 +1,26 @@
 """What can be set, by the environment, by a file named `.env`, or by flags."""
 
 import os
+import re
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from db.connection import check_url
 from db.pool import PoolOptions
 
 PREFIX = "ERRAND_"
+USUAL_RATE_LIMIT = 600
+SECRET = {"DATABASE_URL", "ERRAND_REDIS_URL"}
+
+ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
+USUAL_PORTS = {"http": 80, "https": 443}
+REDIS = ("redis://", "rediss://", "unix://")
 
 
 class WrongSettings(Exception):
@@ -24,6 +33,37 @@ def _default_data_dir() -> Path:
         return Path("/var/lib/errand")
     base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(base) / "errand"
+
+
+def _origin(text: str) -> str:
+    """An origin as browsers spell it: in any other spelling it would never match."""
+    if not ORIGIN.fullmatch(text):
+        raise ValueError(f"{text!r} is no origin, such as https://app.example.com")
+    parts = urlsplit(text)
+    if parts.port == USUAL_PORTS[parts.scheme]:
+        raise ValueError(f"browsers leave out the port of {text!r}")
+    return text
+
+
+def _redis_url(text: str) -> str:
+    if not text.startswith(REDIS):
+        raise ValueError(f"it begins with {' or '.join(REDIS)}")
+    return text
+
+
+def _parts(listed: Any) -> Any:
+    """What commas separate."""
+    return [each.strip() for each in listed.split(",")] if isinstance(listed, str) else listed
+
+
+def _network(text: str) -> str:
+    """An address, or a network of them."""
+    return str(ip_network(text))
+
+
+Listed = (NoDecode, BeforeValidator(_parts))
+Origin = Annotated[str, AfterValidator(_origin)]
+Network = Annotated[str, AfterValidator(_network)]
 
 
 class Settings(BaseSettings):
@@ -73,6 +113,22 @@ class Settings(BaseSettings):
     token_leeway: float = Field(
         10, ge=0, le=300, description="Seconds by which the issuer's clock may be off."
     )
+    answer_timeout: float = Field(60, gt=0, le=3600, description="Seconds that an answer may take.")
+    connection_limit: int = Field(
+        10_000, ge=1, le=1_000_000, description="Connections of clients that each worker takes."
+    )
+    rate_limit: int | None = Field(
+        None, ge=0, le=1_000_000, description="Requests a minute of each caller; 0 for any number."
+    )
+    redis_url: Annotated[str, AfterValidator(_redis_url)] | None = Field(
+        None, description="Where all workers count requests together."
+    )
+    trusted_proxies: Annotated[tuple[Network, ...], *Listed] = Field(
+        (), description="Proxies whose X-Forwarded-For is believed."
+    )
+    cors_origins: Annotated[tuple[Origin, ...], *Listed] = Field(
+        (), description="Origins whose pages may call the API."
+    )
     pool_size: int = Field(8, ge=1, le=256, description="Database connections of each worker.")
     connect_timeout: float = Field(
         10, gt=0, le=120, description="Seconds that connecting to one database host may take."
@@ -97,6 +153,22 @@ class Settings(BaseSettings):
     def asks_for_tokens(self) -> bool:
         """Whether nobody comes in without one; else it is open mode."""
         return bool(self.key_sources)
+
+    @property
+    def is_for_this_machine_alone(self) -> bool:
+        """Whether nobody can reach it from elsewhere."""
+        try:
+            return self.host == "localhost" or ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def requests_a_minute(self) -> int:
+        """How many a caller has; on a laptop, in open mode, any number unless it is set."""
+        if self.rate_limit is not None:
+            return self.rate_limit
+        is_laptop = self.is_for_this_machine_alone and not self.asks_for_tokens
+        return 0 if is_laptop else USUAL_RATE_LIMIT
 
     def pool_options(self) -> PoolOptions:
         """What the connection pool wants to know."""
@@ -136,7 +208,7 @@ def _complaint(location: tuple[int | str, ...], message: str, value: Any) -> str
     name = str(location[0])
     shown = name if name not in Settings.model_fields else variable(name)
     # It may hold a password.
-    told = shown if shown == "DATABASE_URL" else f"{shown}={value}"
+    told = shown if shown in SECRET else f"{shown}={value}"
     return f"  {told}: {message}"
 
 

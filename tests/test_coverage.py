@@ -32,6 +32,15 @@ def small_server(new_database: Callable[[], str]) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
+def strict_server(new_database: Callable[[], str]) -> Iterator[str]:
+    """One that takes a single request a minute."""
+    with serving(DATABASE_URL=new_database(), ERRAND_RATE_LIMIT="1") as url:
+        with User(url) as user:
+            user.creates()
+        yield url
+
+
+@pytest.fixture(scope="module")
 def lonely_server(new_database: Callable[[], str], postgres_url: str) -> Iterator[str]:
     """One whose database has gone."""
     database_url = new_database()
@@ -164,6 +173,7 @@ WAYS: dict[int, Way] = {
     413: at("small_server", **TOO_LARGE),
     415: with_(content=b"x", headers={"Content-Type": "text/plain"}),
     422: with_(query="?unknown=1"),
+    429: at("strict_server"),
     500: failing,
     503: unavailable,
 }

@@ -9,7 +9,7 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection
 
-from tests.conftest import Task, User, as_owner
+from tests.conftest import Serve, Task, User, as_owner, assert_problem
 from tests.test_unavailable import eventually, statements_that_wait
 from tests.wire import chunked, request, wire_to
 
@@ -121,3 +121,27 @@ def test_slow_clients_do_not_hold_up_others(server: str, alice: User) -> None:
     assert alice.get(created.url).status_code == 200
     for each in waiting:
         each.__exit__(None, None, None)
+
+
+def test_an_answer_that_takes_too_long_is_given_up(
+    serve: Serve, database_url: str, task: Task, locked: connection
+) -> None:
+    server = serve(DATABASE_URL=database_url, ERRAND_ANSWER_TIMEOUT="0.5")
+    with wire_to(server) as wire:
+        wire.sends(request("PUT", task.url, body=BODY), request("GET", task.url))
+
+        answer = wire.answer()
+        assert_problem(answer, 503, "answer-too-late")
+        assert answer.headers["Retry-After"] == "1"
+        assert wire.answer().json() == task.document
+        assert eventually(lambda: statements_that_wait(locked) == 0, seconds=2)
+
+
+def test_the_time_that_a_body_takes_to_come_is_not_that_of_its_answer(serve: Serve) -> None:
+    server = serve(ERRAND_ANSWER_TIMEOUT="0.3")
+    with User(server) as alice, wire_to(server) as wire:
+        wire.sends(request("POST", alice.tasks, JSON, LENGTH), BODY[:5])
+        time.sleep(0.8)
+        wire.sends(BODY[5:])
+
+        assert wire.answer().status_code == 201

@@ -11,7 +11,6 @@ import jwt
 import psycopg2
 import pytest
 
-from openapi.contract import CONTRACT
 from openapi.tokens import NAMESPACE
 from tests.conftest import Serve, Task, User, as_owner, assert_problem, trusting
 from tests.coverage import OPERATIONS, Operation, ask
@@ -248,17 +247,23 @@ def test_in_open_mode_the_caller_is_a_sample_user(server: str) -> None:
 
 def test_the_contract_served_is_the_one_enforced(server: str, guarded_server: str) -> None:
     in_open_mode = httpx.get(f"{server}/openapi.json").json()
+    guarded = httpx.get(f"{guarded_server}/openapi.json").json()
 
-    assert httpx.get(f"{guarded_server}/openapi.yaml").content == CONTRACT.read_bytes()
+    assert guarded["security"] == [{"bearerAuth": []}]
+    assert {"401", "403", "429"} <= statuses_of(guarded)
     assert "bearerAuth" not in str(in_open_mode)
-    statuses = {
+    assert "RateLimit" not in str(in_open_mode["components"]["responses"])
+    assert statuses_of(in_open_mode).isdisjoint({"401", "403", "429"})
+
+
+def statuses_of(contract: dict[str, Any]) -> set[str]:
+    return {
         status
-        for item in in_open_mode["paths"].values()
+        for item in contract["paths"].values()
         for operation in item.values()
         if "responses" in operation
         for status in operation["responses"]
     }
-    assert statuses.isdisjoint({"401", "403"})
 
 
 def test_no_address_but_the_loopback_one_is_served_in_open_mode_by_accident() -> None:

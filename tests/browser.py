@@ -1,0 +1,116 @@
+"""A real browser, driven through its debugging pipe, that reaches nothing but this machine."""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+PATIENCE = 30
+
+FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    # no other name leads anywhere
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    "--remote-debugging-pipe",
+]
+# What the browser says of its own accord: all complaints, wherever they come from.
+COMPLAINTS = {"Log.entryAdded", "Runtime.exceptionThrown", "Audits.issueAdded"}
+
+
+class Browser:
+    """One page of it, and whatever the browser has complained of (Chrome's DevTools protocol)."""
+
+    def __init__(self, commands: BinaryIO, messages: BinaryIO) -> None:
+        self._commands = commands
+        self._messages = messages
+        self._sent = 0
+        self._session: dict[str, str] = {}
+        self.complaints: list[dict[str, Any]] = []
+        target = self._ask("Target.createTarget", url="about:blank")["targetId"]
+        attached = self._ask("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = {"sessionId": attached["sessionId"]}
+        for domain in ("Log", "Runtime", "Audits"):
+            self._ask(f"{domain}.enable")
+
+    def opens(self, url: str) -> None:
+        """Go to a page."""
+        self._ask("Page.navigate", url=url)
+
+    def evaluates(self, script: str) -> Any:
+        """The value of an expression of JavaScript's."""
+        result = self._ask(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+        )
+        assert "exceptionDetails" not in result, result
+        return result["result"].get("value")
+
+    def sees(self, script: str, seconds: float = PATIENCE) -> bool:
+        """Whether it becomes true in time."""
+        deadline = time.monotonic() + seconds
+        while not self.evaluates(f"Boolean({script})"):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+        return True
+
+    def clicks(self, selector: str) -> None:
+        """Click on what is there, or will be."""
+        assert self.sees(f"document.querySelector({selector!r})"), selector
+        self.evaluates(f"document.querySelector({selector!r}).click()")
+
+    def _ask(self, method: str, **parameters: Any) -> dict[str, Any]:
+        self._sent += 1
+        command = {"id": self._sent, "method": method, "params": parameters, **self._session}
+        self._commands.write(json.dumps(command).encode() + b"\0")
+        self._commands.flush()
+        while (message := self._next()).get("id") != self._sent:
+            if message.get("method") in COMPLAINTS and not _is_mere_advice(message["params"]):
+                self.complaints.append(message["params"])
+        assert "error" not in message, message
+        result: dict[str, Any] = message["result"]
+        return result
+
+    def _next(self) -> dict[str, Any]:
+        received = b""
+        while not received.endswith(b"\0"):
+            byte = self._messages.read(1)
+            assert byte, "the browser has ended"
+            received += byte
+        message: dict[str, Any] = json.loads(received[:-1])
+        return message
+
+
+def _is_mere_advice(complaint: dict[str, Any]) -> bool:
+    """How a page might be better for whoever fills in its forms, and the like."""
+    return "issue" in complaint and complaint["issue"]["code"] != "ContentSecurityPolicyIssue"
+
+
+@contextmanager
+def browser(profile: Path) -> Iterator[Browser]:
+    """Start it, and stop it again."""
+    theirs_in, commands = os.pipe()
+    messages, theirs_out = os.pipe()
+    # It reads commands from file 3, and writes messages to file 4.
+    process = subprocess.Popen(
+        [
+            *("bash", "-c", f'exec "$0" "$@" 3<&{theirs_in} 4>&{theirs_out}'),
+            *(str(CHROMIUM), *FLAGS, f"--user-data-dir={profile}"),
+        ],
+        pass_fds=(theirs_in, theirs_out),
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(theirs_in)
+    os.close(theirs_out)
+    with os.fdopen(commands, "wb") as writer, os.fdopen(messages, "rb") as reader:
+        try:
+            yield Browser(writer, reader)
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
