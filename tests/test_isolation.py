@@ -61,8 +61,9 @@ class Impostor(Statement):
     def __init__(self, statement: Statement) -> None:
         super().__init__(statement.name, statement._clause)
 
-    def arguments(self, values: dict[str, Any]) -> dict[str, Any]:
-        return {**values, "owner": str(ALICE)}
+    @property
+    def _preamble(self) -> str:
+        return super()._preamble % {OWNER: f"'{ALICE}'"}
 
 
 FORGETFUL = [spoiled for each in OF_ONE_USER if (spoiled := forgetful(each))]
