@@ -81,11 +81,11 @@ class Statement:
         Sent as one query, it and the statement are one transaction, and its end forgets it. On
         PostgreSQL 18 it costs half of what `SELECT set_config(…)` would.
         """
-        return "SET LOCAL errand.user_id = %(owner)s; " if self.has_owner else ""
+        return f"SET LOCAL errand.user_id = %({OWNER})s; " if self.has_owner else ""
 
     def arguments(self, values: dict[str, Any]) -> dict[str, Any]:
-        """The values of its parameters, and the owner once more, as the text that a setting is."""
-        return {**values, "owner": str(values[OWNER])} if self.has_owner else values
+        """The values of its parameters, but the owner as text, which is what a setting is."""
+        return {**values, OWNER: str(values[OWNER])} if self.has_owner else values
 
     @cached_property
     def bare(self) -> str:

@@ -8,8 +8,8 @@ Bob's rows, the tests say so, and `VALUES` is the place for them.
 import asyncio
 import copy
 import re
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, suppress
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -61,8 +61,9 @@ class Impostor(Statement):
     def __init__(self, statement: Statement) -> None:
         super().__init__(statement.name, statement._clause)
 
-    def arguments(self, values: dict[str, Any]) -> dict[str, Any]:
-        return {**values, "owner": str(ALICE)}
+    @property
+    def _preamble(self) -> str:
+        return super()._preamble % {OWNER: f"'{ALICE}'"}
 
 
 FORGETFUL = [spoiled for each in OF_ONE_USER if (spoiled := forgetful(each))]
@@ -110,8 +111,8 @@ def values_for(statement: Statement, user: UUID) -> dict[str, Any]:
     return {name: value_of(name, kind, user) for name, kind in statement._parameters}
 
 
-def asked(url: str, statement: Statement, *, prepare: bool = True, **values: Any) -> list[Row]:
-    """What the server would be answered."""
+@asynccontextmanager
+async def pool_of_one(url: str, catalogue: list[Statement], prepare: bool) -> AsyncIterator[Pool]:
     options = PoolOptions(
         url=url,
         size=1,
@@ -120,14 +121,20 @@ def asked(url: str, statement: Statement, *, prepare: bool = True, **values: Any
         statement_timeout=5,
         prepare=prepare,
     )
+    pool = Pool(options, catalogue)
+    pool.open()
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+def asked(url: str, statement: Statement, *, prepare: bool = True, **values: Any) -> list[Row]:
+    """What the server would be answered."""
 
     async def ask() -> list[Row]:
-        pool = Pool(options, [statement])
-        pool.open()
-        try:
+        async with pool_of_one(url, [statement], prepare) as pool:
             return await pool.fetch(statement, **values)
-        finally:
-            await pool.close()
 
     return asyncio.run(ask())
 
@@ -186,6 +193,20 @@ def test_a_statement_about_another_user_than_it_is_asked_for_finds_nothing(
 
     assert not tell_of_bob(rows)
     assert everything_of_bobs(owners) == before
+
+
+@in_both_modes
+def test_each_statement_of_a_transaction_has_the_owner_it_names(
+    database: str, prepare: bool
+) -> None:
+    async def transaction() -> list[list[Row]]:
+        async with pool_of_one(database, OF_ONE_USER, prepare) as pool, pool.transaction() as both:
+            return [
+                await both.fetch(statements.GET, user_id=user, task_id=BOBS_TASK)
+                for user in (BOB, ALICE, BOB)
+            ]
+
+    assert [len(rows) for rows in asyncio.run(transaction())] == [1, 0, 1]
 
 
 @pytest.mark.parametrize("table", OWNED)

@@ -19,8 +19,7 @@ from alembic.script import ScriptDirectory
 from psycopg2.extensions import make_dsn
 from sqlalchemy import create_engine
 
-from db.embedded import NAME as OWNER
-from db.embedded import running_postgres
+from db.embedded import NAME, running_postgres
 from db.errors import SchemaOutdated
 from db.migrate import NEWEST, check_role, migrate, schema_version
 from db.models import Task
@@ -43,7 +42,7 @@ def fresh_url(folder: Path) -> Iterator[str]:
         yield url
 
 
-def empty_database(postgres_url: str, owner: str = OWNER) -> str:
+def empty_database(postgres_url: str, owner: str = NAME) -> str:
     name = f"empty_{uuid4().hex}"
     with administration(postgres_url) as execute:
         execute(f"CREATE DATABASE {name} OWNER {owner}")
