@@ -38,9 +38,14 @@ def after_call(context: HookContext, case: Case[Any], response: Response) -> Non
         given["since"].append((user, {"since": response.json()["next"]}))
         return
     for link in parse_header_links(response.headers["link"][0]):
-        query = dict(parse_qsl(urlsplit(link["url"]).query))
-        if "cursor" in query:
-            given["cursor"].append((user, query))
+        remember_link(user, link["url"])
+
+
+def remember_link(user: str, url: str) -> None:
+    """The query of a link from one page of a list to another."""
+    query = dict(parse_qsl(urlsplit(url).query))
+    if "cursor" in query:
+        given["cursor"].append((user, query))
 
 
 def bring_a_real(token: str, case: Case[Any]) -> None:

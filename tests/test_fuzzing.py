@@ -20,7 +20,7 @@ from schemathesis.generation.stateful import APIStateMachine
 
 from openapi.contract import CONTRACT
 from tests.conftest import User
-from tests.hooks import is_valid
+from tests.hooks import is_valid, remember_link
 
 CASES = 40
 SCENARIOS = 50
@@ -46,8 +46,12 @@ def seed() -> int:
 
 @pytest.fixture(scope="module")
 def visitor(server: str) -> Iterator[User]:
-    """The user of all the cases."""
+    """The user of all the cases, who has more than one page of tasks."""
     with User(server) as user:
+        for number in range(3):
+            user.creates(str(number))
+        first = user.get(user.tasks, params={"limit": 1})
+        remember_link(user.id, first.links["next"]["url"])
         yield user
 
 
