@@ -12,6 +12,7 @@ from schemathesis import Case, GenerationMode, HookContext, Response
 
 LONGEST_WAIT = 30
 TOKENS = {"list_changes": "since", "list_tasks": "cursor"}
+FREE = {"limit", "wait"}
 
 # By user, the queries that the server itself has made, the latest last.
 given: dict[str, list[tuple[str, dict[str, str]]]] = {name: [] for name in TOKENS.values()}
@@ -53,12 +54,10 @@ def bring_a_real(token: str, case: Case[Any]) -> None:
     made_up = (str(case.path_parameters.get("user_id")), case.query[token])
     if made_up in [(user, query[token]) for user, query in given[token]]:
         return
-    del case.query[token]
-    if given[token]:
-        user, query = given[token][-1]
-        case.path_parameters["user_id"] = user
-        case.query = {**case.query, **query}
-        case.query.pop("offset", None)
+    user, query = given[token][-1] if given[token] else (made_up[0], {})
+    case.path_parameters["user_id"] = user
+    # Other filters than those of the link, or an offset, do not go with it.
+    case.query = {**query, **{name: case.query[name] for name in FREE & case.query.keys()}}
 
 
 def operation_id(case: Case[Any]) -> str:
