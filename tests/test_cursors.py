@@ -40,6 +40,11 @@ def titles(page: httpx.Response) -> list[str]:
     return [task["title"] for task in page.json()]
 
 
+def delete_all(user: User, page: httpx.Response) -> None:
+    for task in page.json():
+        user.delete(f"{user.tasks}/{task['id']}")
+
+
 def cursor_of(page: httpx.Response, relation: str = "next") -> str:
     return httpx.URL(page.links[relation]["url"]).params["cursor"]
 
@@ -84,20 +89,29 @@ def test_tasks_that_come_and_go_make_no_gap_and_no_repeat(five: User) -> None:
     assert titles(five.get(second.links["prev"]["url"])) == ["5", "4"]
 
 
-def test_around_a_page_that_others_have_emptied_nothing_is_lost(five: User) -> None:
+def test_from_a_last_page_that_others_have_emptied_prev_leads_to_what_is_before(
+    five: User,
+) -> None:
     first = five.get(five.tasks, params={"limit": 3})
-    second = five.get(first.links["next"]["url"])
-    for task in second.json():
-        five.delete(f"{five.tasks}/{task['id']}")
+    delete_all(five, five.get(first.links["next"]["url"]))
+
     emptied = five.get(first.links["next"]["url"])
 
     assert (titles(emptied), set(emptied.links)) == ([], {"first", "prev"})
-    back = five.get(emptied.links["prev"]["url"])
-    assert titles(back) == ["4", "3", "2"]
-    for task in back.json():
-        five.delete(f"{five.tasks}/{task['id']}")
-    nothing = five.get(second.links["prev"]["url"])
-    assert (titles(nothing), set(nothing.links)) == ([], {"first", "next"})
+    assert titles(five.get(emptied.links["prev"]["url"])) == ["4", "3", "2"]
+
+
+def test_from_a_first_page_that_others_have_emptied_next_leads_to_what_is_behind(
+    five: User,
+) -> None:
+    first = five.get(five.tasks, params={"limit": 3})
+    second = five.get(first.links["next"]["url"])
+    delete_all(five, first)
+
+    emptied = five.get(second.links["prev"]["url"])
+
+    assert (titles(emptied), set(emptied.links)) == ([], {"first", "next"})
+    assert titles(five.get(emptied.links["next"]["url"])) == ["1", "0"]
 
 
 def test_tasks_of_one_microsecond_are_each_met_once(alice: User, database_url: str) -> None:

@@ -177,9 +177,15 @@ def test_a_wait_outlives_a_database_that_is_away_for_a_moment(
         with away(database_url, postgres_url):
             time.sleep(LATER)
         assert eventually(lambda: alice.get("/health/ready").status_code == 200)
-        task = alice.creates()
+        with administration(database_url) as execute:
+            execute(f"INSERT INTO users (id) VALUES ('{alice.id}')")
+            execute(
+                "INSERT INTO tasks (user_id, id, title, revision)"
+                f" SELECT id, id, 'x', revision FROM users WHERE id = '{alice.id}'"
+            )
 
-        assert asked.result().json()["changes"] == [task.document]
+        with within(LATER):
+            assert asked.result().json()["changes"]
 
 
 def test_nobody_asks_for_a_client_that_has_gone(
@@ -276,6 +282,33 @@ def test_a_write_between_a_look_and_the_wait_is_not_overslept(
             assert page.changes
 
     asyncio.run(scene())
+
+
+def test_who_is_woken_for_nothing_looks_once_and_waits_on(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+    looked = feed._looked
+
+    async def counted(*arguments: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        return await looked(*arguments)
+
+    monkeypatch.setattr(feed, "_looked", counted)
+
+    async def scene() -> None:
+        user_id = uuid4()
+        async with database.connected(options(database_url)):
+            waits = asyncio.create_task(feed.page(user_id, since=None, limit=1, wait=1))
+            await asyncio.sleep(0.3)
+            waiting.written(user_id)
+            async with asyncio.timeout(5):
+                assert (await waits).changes == []
+
+    asyncio.run(scene())
+
+    assert looks == 2
 
 
 def options(url: str) -> PoolOptions:
