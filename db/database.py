@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from db import statements
+from db import statements, waiting
 from db.compiled import Statement
 from db.connection import Row
 from db.pool import Pool, PoolOptions
 
 _pool: Pool | None = None
+_constants: dict[str, list[Row]] = {}
 
 
 @asynccontextmanager
@@ -19,21 +20,34 @@ async def connected(options: PoolOptions) -> AsyncIterator[Pool]:
     catalogue = [each for each in vars(statements).values() if isinstance(each, Statement)]
     _pool = Pool(options, catalogue)
     _pool.open()
+    waiting.begin()
     try:
         yield _pool
     finally:
+        waiting.end()
         await _pool.close()
         _pool = None
+        _constants.clear()
 
 
 async def fetch(statement: Statement, **values: Any) -> list[Row]:
     """Run one statement as a transaction of its own."""
     if _pool is None:
         raise RuntimeError("the database is used outside of `connected`")
-    return await _pool.fetch(statement, **values)
+    rows = await _pool.fetch(statement, **values)
+    if not statement.only_reads and "user_id" in values:
+        waiting.written(values["user_id"])
+    return rows
 
 
 async def fetch_dicts(statement: Statement, **values: Any) -> list[dict[str, Any]]:
     """The same, each row by the names of its columns."""
     columns = statement.columns
     return [dict(zip(columns, row, strict=True)) for row in await fetch(statement, **values)]
+
+
+async def fetch_constant(statement: Statement) -> list[Row]:
+    """The same, of what never changes: the database is asked but once."""
+    if statement.name not in _constants:
+        _constants[statement.name] = await fetch(statement)
+    return _constants[statement.name]

@@ -1,5 +1,7 @@
 """What can go wrong with the data, in the words of the domain; no status codes, no SQL."""
 
+from typing import ClassVar
+
 
 class DomainError(Exception):
     """Base of everything that the data layer raises on purpose; its text is fit for a client."""
@@ -7,6 +9,28 @@ class DomainError(Exception):
 
 class TaskNotFound(DomainError):
     """The user has no task of that id, or had one and deleted it."""
+
+
+class ArgumentRefused(DomainError):
+    """An argument is of the right form, but the data does not bear it out."""
+
+    argument: ClassVar[str]
+
+
+class CursorRefused(ArgumentRefused):
+    """The cursor is not one that this user was given for this list."""
+
+    argument = "cursor"
+
+
+class SinceRefused(ArgumentRefused):
+    """The token is not one that this user's change feed has given."""
+
+    argument = "since"
+
+
+class ChangesForgotten(DomainError):
+    """The feed cannot be continued from there: something that was to be told is known no more."""
 
 
 class Unavailable(DomainError):

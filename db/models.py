@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, DateTime, ForeignKey, Index, Uuid, text
+from sqlalchemy import BigInteger, Column, DateTime, ForeignKey, Index, LargeBinary, Uuid, text
 from sqlmodel import Field, SQLModel
 
 TITLE_LENGTH = 255
@@ -23,6 +23,9 @@ class User(SQLModel, table=True):
     id: UUID = Field(primary_key=True)
     revision: int = Field(sa_column=Column(BigInteger, nullable=False, server_default=text("1")))
     created_at: datetime = Field(sa_column=_moment())
+    purged_revision: int = Field(
+        sa_column=Column(BigInteger, nullable=False, server_default=text("0"))
+    )
 
 
 class TaskCreate(SQLModel):
@@ -51,6 +54,7 @@ class TaskRead(SQLModel):
     completed: bool
     created_at: datetime
     updated_at: datetime
+    revision: int
 
 
 class Task(SQLModel, table=True):
@@ -79,3 +83,12 @@ class Task(SQLModel, table=True):
     updated_at: datetime = Field(sa_column=_moment())
     deleted_at: datetime | None = Field(sa_column=_moment(nullable=True))
     revision: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class Secret(SQLModel, table=True):
+    """What all servers of this database know, and nobody else."""
+
+    __tablename__ = "secrets"
+
+    purpose: str = Field(primary_key=True, max_length=20)
+    value: bytes = Field(sa_column=Column(LargeBinary, nullable=False))

@@ -20,12 +20,14 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
+    true,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
 
 from db.compiled import Statement
-from db.models import Task, TaskRead, User
+from db.models import Secret, Task, TaskRead, User
 
 ONE = literal_column("1", Integer)
 UTC = literal_column("'UTC'", String)
@@ -34,6 +36,7 @@ MICROSECOND = literal_column("interval '1 microsecond'", Interval)
 
 tasks: Table = Task.metadata.tables["tasks"]
 users: Table = User.metadata.tables["users"]
+secrets: Table = Secret.metadata.tables["secrets"]
 
 
 def given(name: str, column: ColumnElement[Any] | Any) -> ColumnElement[Any]:
@@ -80,8 +83,7 @@ def changed(**values: Any) -> Any:
     )
 
 
-LIST = Statement(
-    "list_tasks",
+_listed = (
     select(*TASK)
     .where(this_user)
     .where(tasks.c.deleted_at.is_(None))
@@ -89,10 +91,18 @@ LIST = Statement(
         given("completed", tasks.c.completed).is_(None)
         | (tasks.c.completed == given("completed", tasks.c.completed))
     )
-    .order_by(tasks.c.created_at.desc(), tasks.c.id.desc())
     .limit(bindparam("limit", type_=Integer))
-    .offset(bindparam("offset", type_=Integer)),
 )
+_newest_first = _listed.order_by(tasks.c.created_at.desc(), tasks.c.id.desc())
+_oldest_first = _listed.order_by(tasks.c.created_at, tasks.c.id)
+_place = tuple_(tasks.c.created_at, tasks.c.id)
+_given_place = tuple_(given("place_time", tasks.c.created_at), given("place_id", tasks.c.id))
+
+LIST = Statement("list_tasks", _newest_first.offset(bindparam("offset", type_=Integer)))
+
+LIST_AFTER = Statement("list_tasks_after", _newest_first.where(_place < _given_place))
+
+LIST_BEFORE = Statement("list_tasks_before", _oldest_first.where(_place > _given_place))
 
 _next_revision = (
     insert(users)
@@ -143,3 +153,37 @@ ERASE = Statement(
 )
 
 PING = Statement("ping", select(ONE.label("answer")))
+
+# Tombstones from before a reader began are of tasks that the reader was never told of.
+_changed = (
+    select(*TASK, as_written(tasks.c.deleted_at))
+    .where(this_user)
+    .where(tasks.c.revision > given("after", tasks.c.revision))
+    .where(
+        tasks.c.deleted_at.is_(None)
+        | (tasks.c.revision > func.coalesce(given("began", tasks.c.revision), users.c.revision))
+    )
+    .order_by(tasks.c.revision)
+    .limit(bindparam("limit", type_=Integer))
+    .lateral("changed")
+)
+CHANGES = Statement(
+    "list_changes",
+    select(
+        as_written(users.c.created_at).label("user_created_at"),
+        users.c.revision.label("user_revision"),
+        users.c.purged_revision,
+        *_changed.c,
+    )
+    .select_from(users.outerjoin(_changed, true()))
+    .where(users.c.id == given("user_id", users.c.id))
+    .order_by(_changed.c.revision),
+)
+
+REVISION = Statement(
+    "revision", select(users.c.revision).where(users.c.id == given("user_id", users.c.id))
+)
+
+SEAL = Statement(
+    "get_seal", select(secrets.c.value).where(secrets.c.purpose == literal_column("'seal'", String))
+)

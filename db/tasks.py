@@ -2,26 +2,45 @@
 
 import os
 import time
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from db import statements
+from db import cursors, statements
 from db.compiled import Statement
 from db.database import fetch, fetch_dicts
-from db.errors import TaskNotFound
+from db.errors import CursorRefused, TaskNotFound
 
 TaskFields = dict[str, Any]
 """A task by the names of `TaskRead`, its values as JSON writes them."""
 
 
+class Page(NamedTuple):
+    """Some of a user's tasks, newest first, with cursors of the pages beside it."""
+
+    tasks: list[TaskFields]
+    previous: str | None
+    next: str | None
+
+
 async def page(
-    user_id: UUID, *, offset: int, limit: int, completed: bool | None
-) -> tuple[list[TaskFields], bool]:
-    """Some of the user's tasks, newest first, and whether there are more behind them."""
-    found = await fetch_dicts(
-        statements.LIST, user_id=user_id, completed=completed, limit=limit + 1, offset=offset
-    )
-    return found[:limit], len(found) > limit
+    user_id: UUID, *, offset: int, limit: int, completed: bool | None, cursor: str | None = None
+) -> Page:
+    """The page that the cursor leads to, or else the one behind so many tasks."""
+    if cursor is not None and offset:
+        raise CursorRefused("A cursor has its own place: leave out either it or `offset`.")
+    listing = f"completed={completed}"
+    came_by = None if cursor is None else await cursors.opened(cursor, user_id, listing)
+    wanted = {"user_id": user_id, "completed": completed, "limit": limit + 1}
+    if came_by is None:
+        found = await fetch_dicts(statements.LIST, **wanted, offset=offset)
+    else:
+        beyond = statements.LIST_BEFORE if came_by.backwards else statements.LIST_AFTER
+        found = await fetch_dicts(beyond, **wanted, **came_by.place.values())
+    tasks, more = found[:limit], len(found) > limit
+    if came_by is not None and came_by.backwards:
+        tasks.reverse()
+    beside = cursors.beside(tasks, came_by, more)
+    return Page(tasks, *[each and await cursors.sealed(each, user_id, listing) for each in beside])
 
 
 async def create(

@@ -4,19 +4,27 @@ from typing import Any
 from uuid import UUID
 
 from db import tasks
-from handlers.pages import page_links
+from handlers.pages import links_by_cursor, links_by_offset
 
 Task = dict[str, Any]
 Headers = dict[str, str]
 
 
 async def list_tasks(
-    user_id: UUID, offset: int, limit: int, completed: bool | None = None
+    user_id: UUID,
+    offset: int,
+    limit: int,
+    completed: bool | None = None,
+    cursor: str | None = None,
 ) -> tuple[list[Task], int, Headers]:
     """A page of the user's tasks, with links to its neighbours."""
-    page, more = await tasks.page(user_id, offset=offset, limit=limit, completed=completed)
-    links = page_links(_path(user_id), offset, limit, more, {"completed": completed})
-    return page, 200, {"Link": links}
+    filters = {"completed": completed}
+    page = await tasks.page(user_id, offset=offset, limit=limit, cursor=cursor, **filters)
+    if offset:
+        links = links_by_offset(_path(user_id), offset, limit, bool(page.next), filters)
+    else:
+        links = links_by_cursor(_path(user_id), page.previous, page.next, limit, filters)
+    return page.tasks, 200, {"Link": links}
 
 
 async def create_task(user_id: UUID, body: dict[str, Any]) -> tuple[Task, int, Headers]:

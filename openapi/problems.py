@@ -45,6 +45,7 @@ TASK_NOT_FOUND = Kind(404, "task-not-found",         "This user has no such task
 METHOD         = Kind(405, "method-not-allowed",     "This path does not take that method", "The Allow header lists the methods it takes.")
 NOT_ACCEPTABLE = Kind(406, "not-acceptable",         "There is nothing but JSON",           "Let the Accept header include application/json, or leave it out.")
 TIMED_OUT      = Kind(408, "request-timeout",        "The request did not come whole",      "Send it again, at once and whole.")
+FORGOTTEN      = Kind(410, "changes-forgotten",      "Changes since then are known no more","Drop the copy of this user's tasks, and begin again without `since`.")
 TOO_LARGE      = Kind(413, "body-too-large",         "The body is too large",               "Send less; the detail names the limit.")
 MEDIA_TYPE     = Kind(415, "unsupported-media-type", "The body is of the wrong type",       "Name one of the types that the contract lists in Content-Type; UTF-8, not compressed.")
 INVALID        = Kind(422, "invalid-request",        "The request breaks the contract",     "`errors` lists every fault, with the field or the parameter.")
@@ -62,6 +63,9 @@ KINDS = [each for each in list(globals().values()) if isinstance(each, Kind)]
 
 OF_DOMAIN_ERRORS: dict[type[errors.DomainError], Kind] = {
     errors.TaskNotFound: TASK_NOT_FOUND,
+    errors.CursorRefused: INVALID,
+    errors.SinceRefused: INVALID,
+    errors.ChangesForgotten: FORGOTTEN,
     errors.DatabaseAway: DATABASE_AWAY,
     errors.ConnectionLost: OUTCOME_UNSURE,
     errors.StatementTimedOut: TOO_SLOW,
@@ -124,6 +128,8 @@ def answer(error: Exception, operation: str) -> Answer:
 
 
 def _of_domain_error(error: errors.DomainError) -> Problem:
+    if isinstance(error, errors.ArgumentRefused):
+        return invalid([Fault(str(error), parameter=error.argument)])
     kind = OF_DOMAIN_ERRORS[type(error)]
     headers = [RETRY_AFTER] if kind.status == 503 else []  # noqa: PLR2004
     return Problem(kind, str(error), headers=headers)

@@ -156,6 +156,16 @@ def unavailable(operation: Operation, servers: Servers) -> httpx.Response:
         return ask(user, operation, ids={})
 
 
+def away_too_long(operation: Operation, servers: Servers) -> httpx.Response:
+    """A request with a token from before what has been purged."""
+    with User(servers("server")) as user, administration(servers("database_url")) as execute:
+        task = user.creates().document
+        since = user.get(f"/api/{user.id}/changes").json()["next"]
+        execute(f"UPDATE users SET purged_revision = revision + 1 WHERE id = '{user.id}'")
+        ids = {"user_id": user.id, "task_id": task["id"]}
+        return ask(user, operation, ids=ids, query=f"?since={since}")
+
+
 TOO_LARGE: dict[str, Any] = {
     "content": b" " * (SMALL + 1),
     "headers": {"Content-Type": "application/json"},
@@ -170,6 +180,7 @@ WAYS: dict[int, Way] = {
     403: forbidden,
     404: at("server"),
     406: with_(headers={"Accept": "text/html"}),
+    410: away_too_long,
     413: at("small_server", **TOO_LARGE),
     415: with_(content=b"x", headers={"Content-Type": "text/plain"}),
     422: with_(query="?unknown=1"),

@@ -20,6 +20,7 @@ from schemathesis.generation.stateful import APIStateMachine
 
 from openapi.contract import CONTRACT
 from tests.conftest import User
+from tests.hooks import is_valid, remember_link
 
 CASES = 40
 SCENARIOS = 50
@@ -45,8 +46,12 @@ def seed() -> int:
 
 @pytest.fixture(scope="module")
 def visitor(server: str) -> Iterator[User]:
-    """The user of all the cases."""
+    """The user of all the cases, who has more than one page of tasks."""
     with User(server) as user:
+        for number in range(3):
+            user.creates(str(number))
+        first = user.get(user.tasks, params={"limit": 1})
+        remember_link(user.id, first.links["next"]["url"])
         yield user
 
 
@@ -112,8 +117,3 @@ def aim_at_a_task(case: Case[Any], user: User) -> None:
     if "task_id" in case.path_parameters and ids_are_valid:
         task = user.creates().document
         case.path_parameters = {"user_id": task["user_id"], "task_id": task["id"]}
-
-
-def is_valid(case: Case[Any]) -> bool:
-    """Whether nothing is wrong with the request."""
-    return case.meta is None or case.meta.generation.mode is GenerationMode.POSITIVE

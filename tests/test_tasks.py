@@ -37,6 +37,7 @@ def test_a_task_needs_no_more_than_a_title(alice: User) -> None:
         "completed": False,
         "created_at": task["created_at"],
         "updated_at": task["created_at"],
+        "revision": task["revision"],
     }
 
 
@@ -183,7 +184,8 @@ def test_an_update_changes_the_fields_it_names_and_leaves_the_rest(
 
     assert response.status_code == 200
     updated = response.json()
-    assert updated == {**task.document, **changes, "updated_at": updated["updated_at"]}
+    moved = {name: updated[name] for name in ("updated_at", "revision")}
+    assert updated == {**task.document, **changes, **moved}
     assert alice.get(task.url).json() == updated
 
 
