@@ -3,8 +3,12 @@
 Both ways of running it load this file, as schemathesis.toml says.
 """
 
+import json
+import os
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+from uuid import UUID
 
 import schemathesis
 from requests.utils import parse_header_links
@@ -17,10 +21,14 @@ FREE = {"limit", "wait"}
 # By user, the queries that the server itself has made, the latest last.
 given: dict[str, list[tuple[str, dict[str, str]]]] = {name: [] for name in TOKENS.values()}
 
+# Those who have tokens, by their names: their ids. Where nobody has, anybody is served.
+users: dict[str, str] = json.loads(os.environ.get("FUZZED_AS", "{}"))
+
 
 @schemathesis.hook
 def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
-    """Do not wait for changes that do not come; of tokens, bring such as the server has given."""
+    """Ask about oneself; do not wait for changes that do not come; bring tokens that were given."""
+    ask_about_oneself(case)
     wait = str(case.query.get("wait"))
     if wait.isdecimal() and int(wait) <= LONGEST_WAIT:
         case.query["wait"] = 0
@@ -49,12 +57,26 @@ def remember_link(user: str, url: str) -> None:
         given["cursor"].append((user, query))
 
 
+def ask_about_oneself(case: Case[Any]) -> None:
+    """Put one's own id in place of one that was made up; those of others who are there stay."""
+    made_up = str(case.path_parameters.get("user_id"))
+    with suppress(ValueError):
+        if users and str(UUID(made_up)) == made_up.lower() and made_up not in users.values():
+            case.path_parameters["user_id"] = own_id(case)
+
+
+def own_id(case: Case[Any]) -> str:
+    """Of whoever sends the request."""
+    return users.get(case.auth_identity or "", next(iter(users.values())))
+
+
 def bring_a_real(token: str, case: Case[Any]) -> None:
     """Put a token in place of one that was made up, or leave it out until one was given."""
-    made_up = (str(case.path_parameters.get("user_id")), case.query[token])
-    if made_up in [(user, query[token]) for user, query in given[token]]:
+    user, made_up = str(case.path_parameters.get("user_id")), case.query[token]
+    fit = [(owner, query) for owner, query in given[token] if not users or owner == user]
+    if (user, made_up) in [(owner, query[token]) for owner, query in fit]:
         return
-    user, query = given[token][-1] if given[token] else (made_up[0], {})
+    user, query = fit[-1] if fit else (user, {})
     case.path_parameters["user_id"] = user
     # Other filters than those of the link, or an offset, do not go with it.
     case.query = {**query, **{name: case.query[name] for name in FREE & case.query.keys()}}

@@ -18,7 +18,7 @@ from psycopg2.extensions import connection
 from db import statements
 from db.compiled import Statement
 from db.cursors import Place
-from tests.conftest import User, administration, assert_faults
+from tests.conftest import User, administration, as_owner, assert_faults
 from tests.references import property_settings
 
 MANY = 100_000
@@ -198,7 +198,7 @@ def test_a_step_leads_to_the_nearest_place_there_is(moment: int, id_: UUID, step
 @pytest.fixture(scope="module")
 def crowded(new_database: Callable[[], str]) -> Iterator[connection]:
     """A connection to a database in which one user has very many tasks."""
-    with closing(psycopg2.connect(new_database())) as opened:
+    with closing(psycopg2.connect(as_owner(new_database()))) as opened:
         with opened.cursor() as cursor:
             cursor.execute("INSERT INTO users (id) VALUES (%s)", [OWNER])
             cursor.execute(
