@@ -16,6 +16,7 @@ import psutil
 import pytest
 from psycopg2.extensions import make_dsn
 
+from db.migrate import NEWEST
 from openapi.settings import Settings, load_settings, variable
 from tests.conftest import (
     Server,
@@ -143,7 +144,7 @@ def test_a_database_without_the_schema_is_refused_until_it_is_migrated(
 
     assert refused.returncode == 1
     assert "Run `errand migrate`" in refused.stderr
-    assert migrated.stdout == "The database's schema is 0001.\n"
+    assert migrated.stdout == f"The database's schema is {NEWEST}.\n"
     assert errand("migrate", "--database-url", url).returncode == 0
 
 
