@@ -15,7 +15,9 @@ UUID = "0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"
 OF_ANOTHER_TYPE = {"string": 5, "integer": "five", "boolean": "yes", "object": []}
 OUTSIDE_FORMAT = {"uuid": "x" * 36, "int32": 2**31}
 # To break a pattern is beyond a machine: the contract's patterns stand here one by one.
-OUTSIDE_PATTERN = {"^[^\\u0000]*$": "a\0b"}
+OUTSIDE_PATTERN = {"^[^\\u0000]*$": "a\0b", "^[A-Za-z0-9_-]+$": "a.b"}
+# Made up to the letter of their schema, they are refused for what they are: see test_cursors.
+TOKENS = {"since", "cursor"}
 
 # Values that break a keyword of a schema, and values that just about do not.
 BREAKING: dict[str, Callable[[dict[str, Any]], Values]] = {
@@ -94,6 +96,8 @@ def of_parameters(operation: Operation) -> Iterator[Case]:
     for parameter in operation.parameters:
         name, schema = parameter["name"], parameter["schema"]
         for keyword, obeyed, value in verdicts("parameter", schema):
+            if obeyed and name in TOKENS:
+                continue
             at_fault = None if obeyed else name
             given: dict[str, Any] = (
                 {"query": f"?{name}={as_text(value)}"}
@@ -166,7 +170,7 @@ def test_a_default_is_what_is_left_out(operation: Operation, alice: User, task: 
         query = "?" + "&".join(f"{name}={as_text(value)}" for name, value in defaults.items())
         asked = ask(alice, operation, ids=ids, query=query)
         assert ask(alice, operation, ids=ids).content == asked.content
-        assert ask(alice, operation, ids=ids).headers["link"] == asked.headers["link"]
+        assert ask(alice, operation, ids=ids).headers.get("link") == asked.headers.get("link")
     if of_body:
         sent = {key: value for key, value in operation.example().items() if key not in of_body}
         created = ask(alice, operation, ids=ids, json=sent).json()
