@@ -18,7 +18,7 @@ from psycopg2.extensions import connection
 from db import statements
 from db.compiled import Statement
 from db.cursors import Place
-from tests.conftest import User, administration, as_owner, assert_faults
+from tests.conftest import User, administration, assert_faults
 from tests.references import property_settings
 
 MANY = 100_000
@@ -198,30 +198,34 @@ def test_a_step_leads_to_the_nearest_place_there_is(moment: int, id_: UUID, step
 @pytest.fixture(scope="module")
 def crowded(new_database: Callable[[], str]) -> Iterator[connection]:
     """A connection to a database in which one user has very many tasks."""
-    with closing(psycopg2.connect(as_owner(new_database()))) as opened:
-        with opened.cursor() as cursor:
-            cursor.execute("INSERT INTO users (id) VALUES (%s)", [OWNER])
-            cursor.execute(
-                "INSERT INTO tasks (user_id, id, title, revision, created_at)"
-                " SELECT %s, gen_random_uuid(), 'x', n, now() - n * interval '1 second'"
-                " FROM generate_series(1, %s) n",
-                [OWNER, MANY],
-            )
-        opened.commit()
+    url = new_database()
+    with administration(url) as execute:
+        execute(f"INSERT INTO users (id) VALUES ('{OWNER}')")
+        execute(
+            "INSERT INTO tasks (user_id, id, title, revision, created_at)"
+            f" SELECT '{OWNER}', gen_random_uuid(), 'x', n, now() - n * interval '1 second'"
+            f" FROM generate_series(1, {MANY}) n"
+        )
+        execute("ANALYZE tasks")
+    with closing(psycopg2.connect(url)) as opened:
         opened.autocommit = True
         with opened.cursor() as cursor:
-            cursor.execute("ANALYZE tasks")
+            cursor.execute(f"SET errand.user_id = '{OWNER}'")
         yield opened
 
 
 def plan_of(crowded: connection, statement: Statement, values: dict[str, Any], mode: str) -> Any:
     """How PostgreSQL runs a prepared statement, and what it has read."""
+    telling_the_owner, running = statement.prepared.split("; ")
+    explain = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)"
     with crowded.cursor() as cursor:
         cursor.execute("DEALLOCATE ALL")
         cursor.execute(f"SET plan_cache_mode = {mode}")
         cursor.execute(statement.preparation)
-        explain = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "
-        cursor.execute(explain + statement.prepared, values)
+        cursor.execute(
+            f"{telling_the_owner}; {explain} {running}",
+            statement.arguments({"user_id": OWNER, **values}),
+        )
         [[[explained]]] = cursor.fetchall()
     return explained["Plan"]
 
