@@ -1,5 +1,7 @@
 """What can go wrong with the data, in the words of the domain; no status codes, no SQL."""
 
+from typing import Any
+
 
 class DomainError(Exception):
     """Base of everything that the data layer raises on purpose; its text is fit for a client."""
@@ -7,6 +9,28 @@ class DomainError(Exception):
 
 class TaskNotFound(DomainError):
     """The user has no task of that id, or had one and deleted it."""
+
+
+class Contradiction(DomainError):
+    """What is there stands against the request; `current` is the task, unless it is deleted."""
+
+    location: str | None = None
+
+    def __init__(self, detail: str, current: dict[str, Any] | None = None) -> None:
+        super().__init__(detail)
+        self.current = current
+
+
+class TaskChanged(Contradiction):
+    """The task is not as the request expects it."""
+
+
+class IdTaken(Contradiction):
+    """The user has, or had, a task of the id that the request brings for a new one."""
+
+
+class TaskExists(Contradiction):
+    """The same, where the request says that there must be none."""
 
 
 class Unavailable(DomainError):

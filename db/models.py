@@ -9,6 +9,9 @@ from sqlmodel import Field, SQLModel
 TITLE_LENGTH = 255
 DESCRIPTION_LENGTH = 2000
 
+# PostgreSQL's own spelling, by which Alembic knows that nothing has changed.
+MICROSECONDS = "((EXTRACT(epoch FROM clock_timestamp()) * (1000000)::numeric))::bigint"
+
 
 def _moment(*, nullable: bool = False) -> Column[datetime]:
     default = None if nullable else text("now()")
@@ -16,18 +19,24 @@ def _moment(*, nullable: bool = False) -> Column[datetime]:
 
 
 class User(SQLModel, table=True):
-    """An owner of tasks; `revision` counts every write of their data, in the order of commits."""
+    """An owner of tasks; `revision` counts every write of their data, in the order of commits.
+
+    It begins with the time, so that nobody who is erased and comes back counts the same again.
+    """
 
     __tablename__ = "users"
 
     id: UUID = Field(primary_key=True)
-    revision: int = Field(sa_column=Column(BigInteger, nullable=False, server_default=text("1")))
+    revision: int = Field(
+        sa_column=Column(BigInteger, nullable=False, server_default=text(MICROSECONDS))
+    )
     created_at: datetime = Field(sa_column=_moment())
 
 
 class TaskCreate(SQLModel):
     """What a client says of a new task."""
 
+    id: UUID = Field(default=None)
     title: str = Field(min_length=1, max_length=TITLE_LENGTH)
     description: str | None = Field(default=None, max_length=DESCRIPTION_LENGTH)
     completed: bool = False
@@ -51,6 +60,7 @@ class TaskRead(SQLModel):
     completed: bool
     created_at: datetime
     updated_at: datetime
+    revision: int
 
 
 class Task(SQLModel, table=True):

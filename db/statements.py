@@ -7,18 +7,23 @@ nothing is executed here.
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     CTE,
+    BigInteger,
     ColumnElement,
     DateTime,
     Integer,
     Interval,
+    Select,
     String,
     Table,
+    any_,
     bindparam,
     case,
     func,
     literal_column,
     select,
+    true,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
@@ -52,6 +57,9 @@ TASK = [as_written(tasks.c[name]) for name in TaskRead.model_fields]
 this_user = tasks.c.user_id == given("user_id", tasks.c.user_id)
 this_task = this_user & (tasks.c.id == given("task_id", tasks.c.id)) & tasks.c.deleted_at.is_(None)
 
+_expected = bindparam("expected", type_=ARRAY(BigInteger))
+as_expected = _expected.is_(None) | (tasks.c.revision == any_(_expected))
+
 # The clock may stand still or step back between two changes; `updated_at` may not.
 LATER = func.greatest(func.clock_timestamp(), tasks.c.updated_at + MICROSECOND)
 
@@ -72,30 +80,60 @@ def owner_of(condition: ColumnElement[bool]) -> CTE:
 
 
 def changed(**values: Any) -> Any:
-    """Change this task, if it is there, and stamp it with the owner's next revision."""
-    owner = owner_of(this_task)
+    """Change this task, if it is there as expected, and stamp it with the owner's next revision."""
+    condition = this_task & as_expected
+    owner = owner_of(condition)
     return (
-        update(tasks).where(this_task).values(**values, updated_at=LATER, revision=owner.c.revision)
+        update(tasks).where(condition).values(**values, updated_at=LATER, revision=owner.c.revision)
+    )
+
+
+REVISION = Statement(
+    "revision", select(users.c.revision).where(users.c.id == given("user_id", users.c.id))
+)
+
+
+def page(names: list[str], condition: ColumnElement[bool], newest_by: str) -> Select[Any]:
+    """A page of the user's tasks, and behind each its owner's revision in the same snapshot.
+
+    Where there is no task, the revision stands alone.
+    """
+    order = (newest_by, "id")
+    found = (
+        select(*(tasks.c[name] for name in names))
+        .where(this_user)
+        .where(condition)
+        .where(
+            given("completed", tasks.c.completed).is_(None)
+            | (tasks.c.completed == given("completed", tasks.c.completed))
+        )
+        .order_by(*(tasks.c[name].desc() for name in order))
+        .limit(bindparam("limit", type_=Integer))
+        .offset(bindparam("offset", type_=Integer))
+        .subquery("page")
+    )
+    return (
+        select(*map(as_written, found.c), users.c.revision.label("owner_revision"))
+        .select_from(users.outerjoin(found, true()))
+        .where(users.c.id == given("user_id", users.c.id))
+        # A join keeps no order, though this one would.
+        .order_by(*(found.c[name].desc() for name in order))
     )
 
 
 LIST = Statement(
-    "list_tasks",
-    select(*TASK)
-    .where(this_user)
-    .where(tasks.c.deleted_at.is_(None))
-    .where(
-        given("completed", tasks.c.completed).is_(None)
-        | (tasks.c.completed == given("completed", tasks.c.completed))
-    )
-    .order_by(tasks.c.created_at.desc(), tasks.c.id.desc())
-    .limit(bindparam("limit", type_=Integer))
-    .offset(bindparam("offset", type_=Integer)),
+    "list_tasks", page([*TaskRead.model_fields], tasks.c.deleted_at.is_(None), "created_at")
 )
 
+_same_id = this_user & (tasks.c.id == given("id", tasks.c.id))
 _next_revision = (
     insert(users)
-    .values(id=given("user_id", users.c.id))
+    .from_select(
+        ["id"],
+        select(given("user_id", users.c.id)).where(
+            ~select(ONE).select_from(tasks).where(_same_id).exists()
+        ),
+    )
     .on_conflict_do_update(index_elements=["id"], set_={"revision": users.c.revision + ONE})
     .returning(users.c.revision)
     .cte("owner")
@@ -108,6 +146,8 @@ CREATE = Statement(
     "create_task",
     insert(tasks)
     .from_select([*_brought, "revision"], select(*_brought.values(), _next_revision.c.revision))
+    # Two that bring the same id at once both have found it free.
+    .on_conflict_do_nothing(index_elements=["user_id", "id"])
     .returning(*TASK),
 )
 

@@ -2,53 +2,95 @@
 
 import os
 import time
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from db import statements
 from db.compiled import Statement
 from db.database import fetch, fetch_dicts
-from db.errors import TaskNotFound
+from db.errors import IdTaken, TaskChanged, TaskExists, TaskNotFound
 
 TaskFields = dict[str, Any]
 """A task by the names of `TaskRead`, its values as JSON writes them."""
 
+Versions = list[int] | None
+"""The revisions of which a task must have one to be changed; None takes any."""
 
-async def page(
-    user_id: UUID, *, offset: int, limit: int, completed: bool | None
-) -> tuple[list[TaskFields], bool]:
-    """Some of the user's tasks, newest first, and whether there are more behind them."""
-    found = await fetch_dicts(
-        statements.LIST, user_id=user_id, completed=completed, limit=limit + 1, offset=offset
+
+NOBODYS = 0
+"""The revision of a user of whom nothing is known."""
+
+
+class Page(NamedTuple):
+    """Some of a user's tasks, whether there are more behind them, and the user's revision."""
+
+    tasks: list[TaskFields]
+    more: bool
+    revision: int
+
+
+async def page(user_id: UUID, *, offset: int, limit: int, completed: bool | None) -> Page:
+    """Some of the user's tasks, newest first."""
+    statement = statements.LIST
+    rows = await fetch(
+        statement, user_id=user_id, completed=completed, limit=limit + 1, offset=offset
     )
-    return found[:limit], len(found) > limit
+    if not rows:
+        return Page([], False, NOBODYS)
+    *names, _ = statement.columns
+    # A row without an id brings the revision alone.
+    found = [dict(zip(names, row, strict=False)) for row in rows[:limit] if row[0]]
+    return Page(found, len(rows) > limit, rows[0][-1])
+
+
+async def revision(user_id: UUID) -> int:
+    """How often the user's tasks have changed."""
+    rows = await fetch(statements.REVISION, user_id=user_id)
+    return rows[0][0] if rows else NOBODYS
 
 
 async def create(
-    user_id: UUID, *, title: str, description: str | None = None, completed: bool = False
+    user_id: UUID,
+    *,
+    title: str,
+    description: str | None = None,
+    completed: bool = False,
+    id: UUID | None = None,  # noqa: A002
+    must_be_new: bool = False,
 ) -> TaskFields:
     """Store a new task; the first one makes its owner known."""
-    return await _only(
+    task_id = id or uuid7()
+    created = await fetch_dicts(
         statements.CREATE,
         user_id=user_id,
-        id=uuid7(),
+        id=task_id,
         title=title,
         description=description,
         completed=completed,
     )
+    if not created:
+        kind = TaskExists if must_be_new else IdTaken
+        raise kind(f"This user has used the id {task_id}.", await _found(user_id, task_id))
+    return created[0]
 
 
 async def get(user_id: UUID, task_id: UUID) -> TaskFields:
     """One task of the user's."""
-    return await _only(statements.GET, user_id=user_id, task_id=task_id)
+    task = await _found(user_id, task_id)
+    if task is None:
+        raise _unknown(task_id)
+    return task
 
 
-async def update(user_id: UUID, task_id: UUID, changes: TaskFields) -> TaskFields:
+async def update(
+    user_id: UUID, task_id: UUID, changes: TaskFields, *, expected: Versions = None
+) -> TaskFields:
     """Change the fields that are named, and no other."""
-    return await _only(
+    return await _changed(
         statements.UPDATE,
-        user_id=user_id,
-        task_id=task_id,
+        user_id,
+        task_id,
+        expected,
         title=changes.get("title"),
         names_description="description" in changes,
         description=changes.get("description"),
@@ -56,15 +98,14 @@ async def update(user_id: UUID, task_id: UUID, changes: TaskFields) -> TaskField
     )
 
 
-async def delete(user_id: UUID, task_id: UUID) -> None:
+async def delete(user_id: UUID, task_id: UUID, *, expected: Versions = None) -> None:
     """Make a tombstone of the task, which no reader finds any more."""
-    if not await fetch(statements.DELETE, user_id=user_id, task_id=task_id):
-        raise TaskNotFound(_unknown(task_id))
+    await _changed(statements.DELETE, user_id, task_id, expected)
 
 
-async def toggle(user_id: UUID, task_id: UUID) -> TaskFields:
+async def toggle(user_id: UUID, task_id: UUID, *, expected: Versions = None) -> TaskFields:
     """Complete the task, or open it again."""
-    return await _only(statements.TOGGLE, user_id=user_id, task_id=task_id)
+    return await _changed(statements.TOGGLE, user_id, task_id, expected)
 
 
 def uuid7() -> UUID:
@@ -76,12 +117,30 @@ def uuid7() -> UUID:
     return UUID(int=bits)
 
 
-async def _only(statement: Statement, **values: Any) -> TaskFields:
-    rows = await fetch_dicts(statement, **values)
-    if not rows:
-        raise TaskNotFound(_unknown(values["task_id"]))
-    return rows[0]
+async def _changed(
+    statement: Statement, user_id: UUID, task_id: UUID, expected: Versions, **values: Any
+) -> TaskFields:
+    """Change the task at once, if it is as expected; look only afterwards why it was not."""
+    rows = await fetch_dicts(
+        statement, user_id=user_id, task_id=task_id, expected=expected, **values
+    )
+    if rows:
+        return rows[0]
+    current = None if expected is None else await _found(user_id, task_id)
+    if current is None:
+        raise _unknown(task_id)
+    raise _changed_meanwhile(current)
 
 
-def _unknown(task_id: UUID) -> str:
-    return f"This user has no task {task_id}."
+async def _found(user_id: UUID, task_id: UUID) -> TaskFields | None:
+    rows = await fetch_dicts(statements.GET, user_id=user_id, task_id=task_id)
+    return rows[0] if rows else None
+
+
+def _unknown(task_id: UUID) -> TaskNotFound:
+    return TaskNotFound(f"This user has no task {task_id}.")
+
+
+def _changed_meanwhile(current: TaskFields) -> TaskChanged:
+    detail = f"The task is at revision {current['revision']}; `current` shows it."
+    return TaskChanged(detail, current)

@@ -34,11 +34,18 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
     """Answers every request by itself, each stage once; stands for Connexion's own layers."""
 
     def __init__(
-        self, app: ASGIApp, *, contract: Contract, body_limit: int, departures: Departures
+        self,
+        app: ASGIApp,
+        *,
+        contract: Contract,
+        body_limit: int,
+        departures: Departures,
+        require_if_match: bool = False,
     ) -> None:
         self._contract = contract
         self._body_limit = body_limit
         self._departures = departures
+        self._require_if_match = require_if_match
         self._router = Router()
         self._ids: set[str] = set()
         self._pages = docs.pages(contract)
@@ -76,7 +83,9 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
             )
         except ResolverError as error:
             raise Unsupported(f"nothing implements the operation: {error}", where) from error
-        return Operation(described, self._body_limit, where)
+        return Operation(
+            described, self._body_limit, where, require_if_match=self._require_if_match
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -173,7 +182,11 @@ def create_app(settings: Settings, contract_path: Path = CONTRACT) -> App:
     contract = Contract.load(contract_path)
     departures = Departures()
     compiled = partial(
-        Compiled, contract=contract, body_limit=settings.body_limit, departures=departures
+        Compiled,
+        contract=contract,
+        body_limit=settings.body_limit,
+        departures=departures,
+        require_if_match=settings.require_if_match,
     )
     app = App(
         __name__,

@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     request_timeout: float = Field(
         30, gt=0, le=600, description="Seconds that a request may take to come whole."
     )
+    require_if_match: bool = Field(
+        False, description="Whether a change must name the version that it changes."
+    )
     pool_size: int = Field(8, ge=1, le=256, description="Database connections of each worker.")
     connect_timeout: float = Field(
         10, gt=0, le=120, description="Seconds that connecting to one database host may take."

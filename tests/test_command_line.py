@@ -143,7 +143,7 @@ def test_a_database_without_the_schema_is_refused_until_it_is_migrated(
 
     assert refused.returncode == 1
     assert "Run `errand migrate`" in refused.stderr
-    assert migrated.stdout == "The database's schema is 0001.\n"
+    assert migrated.stdout == "The database's schema is 0003.\n"
     assert errand("migrate", "--database-url", url).returncode == 0
 
 

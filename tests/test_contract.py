@@ -57,6 +57,11 @@ class Operation(NamedTuple):
     described: dict[str, Any]
 
     @property
+    def parameters(self) -> list[dict[str, Any]]:
+        parameters: list[dict[str, Any]] = self.described.get("parameters", [])
+        return parameters
+
+    @property
     def takes_a_body(self) -> bool:
         return "requestBody" in self.described
 
@@ -146,12 +151,17 @@ def test_every_status_that_can_happen_is_in_the_contract_and_none_that_cannot(
 ) -> None:
     responses = operation.described["responses"]
     answers_json = "content" in responses[str(operation.success)]
+    conditions = {each["name"] for each in operation.parameters if each["in"] == "header"}
+    creates = operation.success == 201
 
     assert set(responses) == {
         str(operation.success),
         *("400", "422", "500"),
         *(["404"] if "{task_id}" in operation.path else []),
         *(["406"] if answers_json else []),
+        *(["304"] if "If-None-Match" in conditions and not creates else []),
+        *(["412", "428"] if "If-Match" in conditions else []),
+        *(["409", "412"] if creates else []),
         *(["413", "415"] if operation.takes_a_body else []),
         *(["503"] if operation.path != "/health/live" else []),
     }
@@ -221,11 +231,11 @@ KINDS = {
     ("string", None): "character varying",
     ("boolean", None): "boolean",
     ("integer", None): "bigint",
+    ("integer", "int64"): "bigint",
 }
 # What the database keeps of a task and does not tell.
 PRIVATE = {
     "deleted_at": Column("timestamp with time zone", None, nullable=True),
-    "revision": Column("bigint", None, nullable=False),
 }
 
 

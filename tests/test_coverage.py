@@ -31,6 +31,13 @@ def small_server(new_database: Callable[[], str]) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
+def strict_server(new_database: Callable[[], str]) -> Iterator[str]:
+    """One that makes no change without a version."""
+    with serving(DATABASE_URL=new_database(), ERRAND_REQUIRE_IF_MATCH="on") as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
 def lonely_server(new_database: Callable[[], str], postgres_url: str) -> Iterator[str]:
     """One whose database has gone."""
     database_url = new_database()
@@ -77,6 +84,23 @@ def ordinary(operation: Operation, servers: Servers, **options: Any) -> httpx.Re
         return ask(user, operation, ids=ids, **options)
 
 
+def of_another_version(operation: Operation, servers: Servers) -> httpx.Response:
+    """A change of what is no longer so, or the creation of what is there."""
+    if operation.takes("If-Match"):
+        return ordinary(operation, servers, headers={"If-Match": '"1"'})
+    return with_an_id_again(operation, servers, headers={"If-None-Match": "*"})
+
+
+def with_an_id_again(operation: Operation, servers: Servers, **options: Any) -> httpx.Response:
+    """What brings an id brings that of another task."""
+    with User(servers("server")) as user:
+        task = user.creates().document
+        ids = {"user_id": user.id, "task_id": task["id"]}
+        if operation.id == "create_task":
+            options["json"] = {**operation.example(), "id": task["id"]}
+        return ask(user, operation, ids=ids, **options)
+
+
 def with_(**options: Any) -> Way:
     return lambda operation, servers: ordinary(operation, servers, **options)
 
@@ -119,12 +143,16 @@ WAYS: dict[int, Way] = {
     200: ordinary,
     201: ordinary,
     204: ordinary,
+    304: with_(headers={"If-None-Match": "*"}),
     400: with_(query="?%ff"),
     404: at("server"),
     406: with_(headers={"Accept": "text/html"}),
+    409: with_an_id_again,
+    412: of_another_version,
     413: at("small_server", **TOO_LARGE),
     415: with_(content=b"x", headers={"Content-Type": "text/plain"}),
     422: with_(query="?unknown=1"),
+    428: at("strict_server"),
     500: failing,
     503: at("lonely_server"),
 }
