@@ -85,7 +85,9 @@ async def get(user_id: UUID, task_id: UUID) -> TaskFields:
 async def update(
     user_id: UUID, task_id: UUID, changes: TaskFields, *, expected: Versions = None
 ) -> TaskFields:
-    """Change the fields that are named, and no other."""
+    """Change the fields that are named, and no other; where none is, the task is but looked at."""
+    if not changes:
+        return _as_expected(await get(user_id, task_id), expected)
     return await _changed(
         statements.UPDATE,
         user_id,
@@ -130,6 +132,12 @@ async def _changed(
     if current is None:
         raise _unknown(task_id)
     raise _changed_meanwhile(current)
+
+
+def _as_expected(task: TaskFields, expected: Versions) -> TaskFields:
+    if expected is not None and task["revision"] not in expected:
+        raise _changed_meanwhile(task)
+    return task
 
 
 async def _found(user_id: UUID, task_id: UUID) -> TaskFields | None:

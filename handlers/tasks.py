@@ -50,6 +50,13 @@ async def update_task(
     return tagged(await tasks.update(user_id, task_id, body, expected=expected(if_match)))
 
 
+async def patch_task(
+    user_id: UUID, task_id: UUID, body: dict[str, Any], if_match: str | None = None
+) -> Returned:
+    """Merge the body into the task, if it is still as its owner last saw it."""
+    return tagged(await tasks.update(user_id, task_id, body, expected=expected(if_match)))
+
+
 async def delete_task(user_id: UUID, task_id: UUID, if_match: str | None = None) -> None:
     """Delete a task, if it is still as its owner last saw it."""
     await tasks.delete(user_id, task_id, expected=expected(if_match))

@@ -120,7 +120,8 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
         route, values = found
         operation = route.operations.get(method)
         if operation is None:
-            return _other_method(method, route.allow)
+            patch = route.operations.get("PATCH")
+            return _other_method(method, route.allow, patch.accept_patch if patch else b"")
         return await operation.answer(values, scope["query_string"], headers, receive)
 
     def _page(self, path: bytes, method: str, headers: dict[bytes, bytes]) -> Answer:
@@ -140,9 +141,10 @@ def _joined(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     return {name: b", ".join(each) for name, each in values.items()}
 
 
-def _other_method(method: str, allow: bytes) -> Answer:
+def _other_method(method: str, allow: bytes, accept_patch: bytes = b"") -> Answer:
     if method == "OPTIONS":
-        return Answer(204, [(b"allow", allow)], b"")
+        patch = [(b"accept-patch", accept_patch)] if accept_patch else []
+        return Answer(204, [(b"allow", allow), *patch], b"")
     raise Problem(METHOD, f"{method} is not among {allow.decode()}.", headers=[(b"allow", allow)])
 
 

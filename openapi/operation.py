@@ -46,7 +46,11 @@ class Operation:
         self._not_conditions = CONDITIONS - self._parameters.in_headers
         self._requires_if_match = require_if_match and b"if-match" in self._parameters.in_headers
         request_body = described.request_body
-        self._body = Body(request_body, (*where, "requestBody")) if request_body else None
+        self._body = (
+            Body(request_body, (*where, "requestBody"), patches=described.method == "patch")
+            if request_body
+            else None
+        )
         self._responses = {
             (status := _status(code, where)): Response(
                 self.id, status, each, (*where, "responses", code)
@@ -57,6 +61,11 @@ class Operation:
         self._answers_json = any(JSON in each.content for each in self._responses.values())
         self._check_path(where)
         self._check_handler(where)
+
+    @property
+    def accept_patch(self) -> bytes:
+        """What the resource can be patched with, if that is what the operation does."""
+        return self._body.accept_patch if self._body else b""
 
     async def answer(
         self,

@@ -16,10 +16,12 @@ import pytest
 PROGRAMS = Path(__file__).parent / "clients"
 LIVED = "the task has lived\n"
 
-MODELS = {"Fault", "Health", "Problem", "Task", "TaskCreate", "TaskUpdate"}
-TEXTS = {"Description", "Id", "Timestamp", "Title"}
+MODELS = {"Fault", "Health", "Problem", "Task", "TaskCreate", "TaskPatch", "TaskUpdate"}
+TEXTS = {"Description", "EntityTags", "Id", "Revision", "Timestamp", "Title"}
+ENUMS = {"CreateTaskIfNoneMatch", "HealthStatus"}
 OPERATIONS = {
     *("list_tasks", "create_task", "get_task", "update_task", "delete_task", "toggle_task"),
+    "patch_task",
     *("get_liveness", "get_readiness"),
 }
 
@@ -108,7 +110,7 @@ def test_names_in_a_python_client_are_those_of_the_contract(python: Client) -> N
     assert {path.stem for path in operations} == OPERATIONS
     assert {path.parent.name for path in operations} == {"tasks", "health"}
     exported = "from errand_client import models; print(*models.__all__)"
-    assert set(python.runs("python", "-c", exported).split()) == MODELS | {"HealthStatus"}
+    assert set(python.runs("python", "-c", exported).split()) == MODELS | ENUMS
     assert not [path for path in package.rglob("*.py") if "handlers" in path.read_text()]
 
 

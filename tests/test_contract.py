@@ -303,6 +303,7 @@ def columns_of_database(url: str, table: str) -> dict[str, tuple[Column, str | N
         ("Task", models.TaskRead),
         ("TaskCreate", models.TaskCreate),
         ("TaskUpdate", models.TaskUpdate),
+        ("TaskPatch", models.TaskUpdate),
     ],
 )
 def test_contract_and_models_agree(schema: str, model: type[SQLModel]) -> None:
