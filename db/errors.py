@@ -12,7 +12,7 @@ class TaskNotFound(DomainError):
 
 
 class Contradiction(DomainError):
-    """What is there stands against the request; `current` is the task, unless it is deleted."""
+    """What is there stands against the request; `current` is the task, be it in the trash."""
 
     location: str | None = None
 

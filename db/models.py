@@ -22,6 +22,7 @@ class User(SQLModel, table=True):
     """An owner of tasks; `revision` counts every write of their data, in the order of commits.
 
     It begins with the time, so that nobody who is erased and comes back counts the same again.
+    `purged_revision` is the latest of the tombstones that are there no more.
     """
 
     __tablename__ = "users"
@@ -29,6 +30,9 @@ class User(SQLModel, table=True):
     id: UUID = Field(primary_key=True)
     revision: int = Field(
         sa_column=Column(BigInteger, nullable=False, server_default=text(MICROSECONDS))
+    )
+    purged_revision: int = Field(
+        sa_column=Column(BigInteger, nullable=False, server_default=text("0"))
     )
     created_at: datetime = Field(sa_column=_moment())
 
@@ -61,6 +65,7 @@ class TaskRead(SQLModel):
     created_at: datetime
     updated_at: datetime
     revision: int
+    deleted_at: datetime = Field(default=None)
 
 
 class Task(SQLModel, table=True):
@@ -76,6 +81,14 @@ class Task(SQLModel, table=True):
             text("id DESC"),
             postgresql_where=text("deleted_at IS NULL"),
         ),
+        Index(
+            "tasks_in_trash",
+            "user_id",
+            text("deleted_at DESC"),
+            text("id DESC"),
+            postgresql_where=text("deleted_at IS NOT NULL"),
+        ),
+        Index("tasks_to_purge", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
     )
 
     user_id: UUID = Field(

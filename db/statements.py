@@ -22,6 +22,7 @@ from sqlalchemy import (
     case,
     func,
     literal_column,
+    null,
     select,
     true,
     update,
@@ -52,10 +53,14 @@ def as_written(column: ColumnElement[Any]) -> ColumnElement[Any]:
     return column
 
 
-TASK = [as_written(tasks.c[name]) for name in TaskRead.model_fields]
+IN_TRASH = [*TaskRead.model_fields]
+AT_LARGE = [name for name in IN_TRASH if name != "deleted_at"]
+TASK = [as_written(tasks.c[name]) for name in AT_LARGE]
 
 this_user = tasks.c.user_id == given("user_id", tasks.c.user_id)
-this_task = this_user & (tasks.c.id == given("task_id", tasks.c.id)) & tasks.c.deleted_at.is_(None)
+_this_id = this_user & (tasks.c.id == given("task_id", tasks.c.id))
+this_task = _this_id & tasks.c.deleted_at.is_(None)
+this_tombstone = _this_id & tasks.c.deleted_at.is_not(None)
 
 _expected = bindparam("expected", type_=ARRAY(BigInteger))
 as_expected = _expected.is_(None) | (tasks.c.revision == any_(_expected))
@@ -79,9 +84,9 @@ def owner_of(condition: ColumnElement[bool]) -> CTE:
     )
 
 
-def changed(**values: Any) -> Any:
+def changed(which: ColumnElement[bool] = this_task, **values: Any) -> Any:
     """Change this task, if it is there as expected, and stamp it with the owner's next revision."""
-    condition = this_task & as_expected
+    condition = which & as_expected
     owner = owner_of(condition)
     return (
         update(tasks).where(condition).values(**values, updated_at=LATER, revision=owner.c.revision)
@@ -121,8 +126,9 @@ def page(names: list[str], condition: ColumnElement[bool], newest_by: str) -> Se
     )
 
 
-LIST = Statement(
-    "list_tasks", page([*TaskRead.model_fields], tasks.c.deleted_at.is_(None), "created_at")
+LIST = Statement("list_tasks", page(AT_LARGE, tasks.c.deleted_at.is_(None), newest_by="created_at"))
+LIST_TRASH = Statement(
+    "list_trash", page(IN_TRASH, tasks.c.deleted_at.is_not(None), newest_by="deleted_at")
 )
 
 _same_id = this_user & (tasks.c.id == given("id", tasks.c.id))
@@ -174,5 +180,21 @@ DELETE = Statement(
 )
 
 TOGGLE = Statement("toggle_task", changed(completed=~tasks.c.completed).returning(*TASK))
+
+RESTORE = Statement("restore_task", changed(this_tombstone, deleted_at=null()).returning(*TASK))
+
+# A task, or the tombstone of one.
+LOOK = Statement(
+    "look_for_task", select(*(as_written(tasks.c[name]) for name in IN_TRASH)).where(_this_id)
+)
+
+PURGE = Statement(
+    "purge_trash",
+    select(
+        func.purge_trash(
+            bindparam("older_than", type_=Interval), bindparam("at_most", type_=Integer)
+        ).label("purged")
+    ),
+)
 
 PING = Statement("ping", select(ONE.label("answer")))

@@ -29,9 +29,11 @@ class Page(NamedTuple):
     revision: int
 
 
-async def page(user_id: UUID, *, offset: int, limit: int, completed: bool | None) -> Page:
-    """Some of the user's tasks, newest first."""
-    statement = statements.LIST
+async def page(
+    user_id: UUID, *, offset: int, limit: int, completed: bool | None, deleted: bool
+) -> Page:
+    """Some of the user's tasks, or of those in the trash: the latest created, or deleted, first."""
+    statement = statements.LIST_TRASH if deleted else statements.LIST
     rows = await fetch(
         statement, user_id=user_id, completed=completed, limit=limit + 1, offset=offset
     )
@@ -70,7 +72,7 @@ async def create(
     )
     if not created:
         kind = TaskExists if must_be_new else IdTaken
-        raise kind(f"This user has used the id {task_id}.", await _found(user_id, task_id))
+        raise kind(f"This user has used the id {task_id}.", await _looked_for(user_id, task_id))
     return created[0]
 
 
@@ -101,13 +103,29 @@ async def update(
 
 
 async def delete(user_id: UUID, task_id: UUID, *, expected: Versions = None) -> None:
-    """Make a tombstone of the task, which no reader finds any more."""
+    """Make a tombstone of the task, which is in the trash and nowhere else."""
     await _changed(statements.DELETE, user_id, task_id, expected)
 
 
 async def toggle(user_id: UUID, task_id: UUID, *, expected: Versions = None) -> TaskFields:
     """Complete the task, or open it again."""
     return await _changed(statements.TOGGLE, user_id, task_id, expected)
+
+
+async def restore(user_id: UUID, task_id: UUID, *, expected: Versions = None) -> TaskFields:
+    """Bring a task back from the trash; one that is not in it is left as it is."""
+    restored = await fetch_dicts(
+        statements.RESTORE, user_id=user_id, task_id=task_id, expected=expected
+    )
+    if restored:
+        return restored[0]
+    task = await _looked_for(user_id, task_id)
+    if task is None:
+        raise _unknown(task_id)
+    if "deleted_at" in task and expected is None:
+        # Somebody has deleted it between the two looks.
+        return await restore(user_id, task_id)
+    return _as_expected(task, expected)
 
 
 def uuid7() -> UUID:
@@ -138,6 +156,15 @@ def _as_expected(task: TaskFields, expected: Versions) -> TaskFields:
     if expected is not None and task["revision"] not in expected:
         raise _changed_meanwhile(task)
     return task
+
+
+async def _looked_for(user_id: UUID, task_id: UUID) -> TaskFields | None:
+    """The task, be it in the trash or not."""
+    for task in await fetch_dicts(statements.LOOK, user_id=user_id, task_id=task_id):
+        return {
+            name: value for name, value in task.items() if (name, value) != ("deleted_at", None)
+        }
+    return None
 
 
 async def _found(user_id: UUID, task_id: UUID) -> TaskFields | None:

@@ -11,16 +11,21 @@ from handlers.versions import Returned, expected, known, of_list, of_task, tagge
 
 async def list_tasks(
     user_id: UUID,
+    *,
     offset: int,
     limit: int,
+    deleted: bool,
     completed: bool | None = None,
     if_none_match: str | None = None,
 ) -> Returned:
-    """A page of the user's tasks, with links to its neighbours."""
+    """A page of the user's tasks, or of their trash, with links to its neighbours."""
     if if_none_match and known(tag := of_list(await tasks.revision(user_id)), if_none_match):
         return unchanged(tag)
-    page = await tasks.page(user_id, offset=offset, limit=limit, completed=completed)
-    links = page_links(_path(user_id), offset, limit, page.more, {"completed": completed})
+    page = await tasks.page(
+        user_id, offset=offset, limit=limit, completed=completed, deleted=deleted
+    )
+    filters = {"completed": completed, "deleted": deleted or None}
+    links = page_links(_path(user_id), offset, limit, page.more, filters)
     return page.tasks, 200, {"Link": links, "ETag": of_list(page.revision)}
 
 
@@ -58,13 +63,18 @@ async def patch_task(
 
 
 async def delete_task(user_id: UUID, task_id: UUID, if_match: str | None = None) -> None:
-    """Delete a task, if it is still as its owner last saw it."""
+    """Move a task to the trash, if it is still as its owner last saw it."""
     await tasks.delete(user_id, task_id, expected=expected(if_match))
 
 
 async def toggle_task(user_id: UUID, task_id: UUID, if_match: str | None = None) -> Returned:
     """Complete a task, or open it again, if it is still as its owner last saw it."""
     return tagged(await tasks.toggle(user_id, task_id, expected=expected(if_match)))
+
+
+async def restore_task(user_id: UUID, task_id: UUID, if_match: str | None = None) -> Returned:
+    """Bring a task back from the trash, if it is still as its owner last saw it."""
+    return tagged(await tasks.restore(user_id, task_id, expected=expected(if_match)))
 
 
 def _path(user_id: UUID, task_id: str | None = None) -> str:

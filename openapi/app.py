@@ -19,7 +19,7 @@ from connexion.resolver import Resolver
 from connexion.spec import Specification
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from db import database
+from db import database, trash
 from openapi import docs, problems
 from openapi.bodies import ClientGone
 from openapi.contract import CONTRACT, Contract, Unsupported, UnusableContract
@@ -209,7 +209,9 @@ def _lifespan(
         _stop_with_parent()
         watch = asyncio.create_task(departures.look())
         async with database.connected(settings.pool_options()):
+            purging = asyncio.create_task(trash.purge_daily(settings.trash_days))
             yield
+            purging.cancel()
         watch.cancel()
 
     return lifespan

@@ -1,5 +1,6 @@
 """From settings to a server that listens, with its database."""
 
+import asyncio
 import logging
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from uvicorn.supervisors import Multiprocess
 from db.embedded import running_postgres
 from db.errors import DatabaseAway
 from db.migrate import NEWEST, migrate, require_newest, schema_version
+from db.trash import purge_at
 from openapi.app import App, check_contract, create_app
 from openapi.protocol import Protocol
 from openapi.settings import Settings
@@ -54,6 +56,14 @@ def serve(settings: Settings) -> None:
             server.run(sockets=[listening])
             if not server.started:
                 sys.exit(1)
+
+
+def purge(settings: Settings) -> int:
+    """Purge the trash, and say of how many tasks."""
+    with database_at(settings) as url:
+        require_newest(schema_version(url))
+        options = settings.model_copy(update={"database_url": url}).pool_options()
+        return asyncio.run(purge_at(options, settings.trash_days))
 
 
 def _app(settings: Settings) -> App:

@@ -21,7 +21,7 @@ TEXTS = {"Description", "EntityTags", "Id", "Revision", "Timestamp", "Title"}
 ENUMS = {"CreateTaskIfNoneMatch", "HealthStatus"}
 OPERATIONS = {
     *("list_tasks", "create_task", "get_task", "update_task", "delete_task", "toggle_task"),
-    "patch_task",
+    *("patch_task", "restore_task"),
     *("get_liveness", "get_readiness"),
 }
 

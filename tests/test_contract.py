@@ -233,8 +233,9 @@ KINDS = {
     ("integer", None): "bigint",
     ("integer", "int64"): "bigint",
 }
-# What the database keeps of a task and does not tell.
+# What the database keeps of a task, and tells otherwise or not at all.
 PRIVATE = {
+    # null where the contract leaves it out
     "deleted_at": Column("timestamp with time zone", None, nullable=True),
 }
 
@@ -247,7 +248,8 @@ def columns_of_contract(name: str) -> dict[str, Column]:
             None if "format" in schema else schema.get("maxLength"),
             schema.get("nullable", False),
         )
-        for name, schema in followed(SCHEMAS[name])["properties"].items()
+        for name, field in followed(SCHEMAS[name])["properties"].items()
+        for schema in field.get("allOf", [field])
     }
 
 
