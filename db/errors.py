@@ -1,6 +1,6 @@
 """What can go wrong with the data, in the words of the domain; no status codes, no SQL."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class DomainError(Exception):
@@ -31,6 +31,28 @@ class SinceRefused(ArgumentRefused):
 
 class ChangesForgotten(DomainError):
     """The feed cannot be continued from there: something that was to be told is known no more."""
+
+
+class Contradiction(DomainError):
+    """What is there stands against the request; `current` is the task, be it in the trash."""
+
+    location: str | None = None
+
+    def __init__(self, detail: str, current: dict[str, Any] | None = None) -> None:
+        super().__init__(detail)
+        self.current = current
+
+
+class TaskChanged(Contradiction):
+    """The task is not as the request expects it."""
+
+
+class IdTaken(Contradiction):
+    """The user has, or had, a task of the id that the request brings for a new one."""
+
+
+class TaskExists(Contradiction):
+    """The same, where the request says that there must be none."""
 
 
 class Unavailable(DomainError):

@@ -19,7 +19,6 @@ from db import statements, waiting
 from db.cursors import microseconds
 from db.database import fetch, fetch_dicts
 from db.errors import ChangesForgotten, SinceRefused
-from db.models import TaskRead
 from db.seals import Forged, the_seal
 
 PURPOSE = "changes since"
@@ -106,7 +105,7 @@ def _recognised(reader: Reader, user: dict[str, Any]) -> Reader:
 
 def _told(row: dict[str, Any]) -> Change:
     """A row as a client gets it: a task, or what is left of one."""
-    names = TOMBSTONE if row["deleted_at"] is not None else TaskRead.model_fields
+    names = TOMBSTONE if row["deleted_at"] is not None else statements.AT_LARGE
     return {name: row[name] for name in names}
 
 

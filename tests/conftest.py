@@ -35,6 +35,11 @@ class Task:
     url: str
     document: dict[str, Any]
 
+    @property
+    def etag(self) -> str:
+        """The version of which it then was."""
+        return f'"{self.document["revision"]}"'
+
 
 class User(httpx.Client):
     """Somebody with tasks; paths are relative to theirs."""

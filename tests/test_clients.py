@@ -17,13 +17,15 @@ PROGRAMS = Path(__file__).parent / "clients"
 LIVED = "the task has lived\n"
 
 MODELS = {
-    *("ChangePage", "Fault", "Health", "Problem"),
-    *("Task", "TaskCreate", "TaskUpdate", "Tombstone"),
+    *("ChangePage", "Fault", "Health", "Me", "Problem"),
+    *("Task", "TaskCreate", "TaskPatch", "TaskUpdate", "Tombstone"),
 }
-SCALARS = {"Description", "Id", "Revision", "Timestamp", "Title", "Token"}
+SCALARS = {"Description", "EntityTags", "Id", "Revision", "Timestamp", "Title", "Token"}
+ENUMS = {"CreateTaskIfNoneMatch", "HealthStatus"}
 OPERATIONS = {
     *("list_tasks", "create_task", "get_task", "update_task", "delete_task", "toggle_task"),
-    *("list_changes", "get_liveness", "get_readiness"),
+    *("patch_task", "restore_task", "list_changes"),
+    *("get_me", "erase_user", "get_liveness", "get_readiness"),
 }
 
 pytestmark = pytest.mark.slow
@@ -109,9 +111,9 @@ def test_names_in_a_python_client_are_those_of_the_contract(python: Client) -> N
 
     operations = [path for path in package.glob("api/*/*.py") if path.stem != "__init__"]
     assert {path.stem for path in operations} == OPERATIONS
-    assert {path.parent.name for path in operations} == {"tasks", "changes", "health"}
+    assert {path.parent.name for path in operations} == {"tasks", "changes", "users", "health"}
     exported = "from errand_client import models; print(*models.__all__)"
-    assert set(python.runs("python", "-c", exported).split()) == MODELS | {"HealthStatus"}
+    assert set(python.runs("python", "-c", exported).split()) == MODELS | ENUMS
     assert not [path for path in package.rglob("*.py") if "handlers" in path.read_text()]
 
 

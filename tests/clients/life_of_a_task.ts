@@ -88,8 +88,8 @@ assert.equal(problem.status, 404);
 assert.equal(problem.message, undefined);
 // @ts-expect-error: a task needs a title
 const untitled: TaskCreate = { completed: true };
-// @ts-expect-error: a client does not choose the id
-const numbered: TaskCreate = { title: "Buy milk", id: "1" };
+// @ts-expect-error: a client does not choose the revision
+const numbered: TaskCreate = { title: "Buy milk", revision: 1 };
 // @ts-expect-error: absent is not undefined
 const undescribed: TaskUpdate = { description: undefined };
 

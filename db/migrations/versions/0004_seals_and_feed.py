@@ -1,10 +1,10 @@
-"""The key that seals what clients are given to bring back, and how far tombstones are purged."""
+"""The key that seals what clients are given to bring back."""
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0004"
-down_revision = "0002"
+down_revision = "0003"
 
 
 def upgrade() -> None:
@@ -19,6 +19,3 @@ def upgrade() -> None:
         " VALUES ('seal', uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))"
     )
     op.execute("GRANT SELECT ON secrets TO errand_app")
-    op.execute(
-        "ALTER TABLE users ADD COLUMN IF NOT EXISTS purged_revision bigint NOT NULL DEFAULT 0"
-    )
