@@ -4,13 +4,14 @@ from typing import Any
 from uuid import uuid4
 
 import schemathesis
-from schemathesis import Case, GenerationMode, HookContext
+from schemathesis import Case, CheckContext, GenerationMode, HookContext, Response
 from schemathesis.core.parameters import ParameterLocation
+from schemathesis.specs.openapi.checks import use_after_free
 
 
 @schemathesis.hook
 def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
-    """Let valid cases be what they are said to be, and the same when they are tried again."""
+    """Let valid cases be valid, with conditions that hold, and the same when tried again."""
     if case.meta is None or case.meta.generation.mode is not GenerationMode.POSITIVE:
         return
     headers = case.meta.components.get(ParameterLocation.HEADER)
@@ -18,5 +19,20 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
         # Where it finds no valid value of a header, it takes an invalid one for the valid cases.
         for name in list(case.headers):
             del case.headers[name]
+    if "If-Match" in case.headers:
+        case.headers["If-Match"] = "*"
+    if "If-None-Match" in case.headers and case.method == "GET":
+        case.headers["If-None-Match"] = '"1"'
     if isinstance(case.body, dict) and "id" in case.body:
         case.body["id"] = str(uuid4())
+
+
+@schemathesis.check
+def use_after_free_and_not_restored(
+    context: CheckContext, response: Response, case: Case[Any]
+) -> bool | None:
+    """Schemathesis's own check, which knows of no trash: what was restored may be used again."""
+    earlier = context.internals.find_all_cases()
+    if any(each.path.endswith("/restore") for each in earlier):
+        return None
+    return use_after_free(context, response, case)
