@@ -32,7 +32,14 @@ def use_after_free_and_not_restored(
     context: CheckContext, response: Response, case: Case[Any]
 ) -> bool | None:
     """Schemathesis's own check, which knows of no trash: what was restored may be used again."""
-    earlier = context.internals.find_all_cases()
-    if any(each.path.endswith("/restore") for each in earlier):
-        return None
-    return use_after_free(context, response, case)
+    return None if _restored(context, case) else use_after_free(context, response, case)
+
+
+def _restored(context: CheckContext, case: Case[Any]) -> bool:
+    """Whether the last that happened to the task is that it was restored."""
+    restored = False
+    for each in context.internals.find_all_cases():
+        response = context.internals.find_response(case_id=each.id)
+        if each.path_parameters == case.path_parameters and response and response.status_code < 300:
+            restored = each.path.endswith("/restore") or (restored and each.method != "DELETE")
+    return restored
