@@ -2,14 +2,18 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from db import statements
 from db.compiled import Statement
 from db.connection import Row
-from db.pool import Pool, PoolOptions
+from db.pool import Pool, PoolOptions, Transaction
+
+UNCONNECTED = "the database is used outside of `connected`"
 
 _pool: Pool | None = None
+_transaction: ContextVar[Transaction | None] = ContextVar("transaction", default=None)
 
 
 @asynccontextmanager
@@ -27,9 +31,12 @@ async def connected(options: PoolOptions) -> AsyncIterator[Pool]:
 
 
 async def fetch(statement: Statement, **values: Any) -> list[Row]:
-    """Run one statement as a transaction of its own."""
+    """Run one statement as a transaction of its own, unless it is asked within another."""
     if _pool is None:
-        raise RuntimeError("the database is used outside of `connected`")
+        raise RuntimeError(UNCONNECTED)
+    current = _transaction.get()
+    if current is not None:
+        return await current.fetch(statement, **values)
     return await _pool.fetch(statement, **values)
 
 
@@ -37,3 +44,20 @@ async def fetch_dicts(statement: Statement, **values: Any) -> list[dict[str, Any
     """The same, each row by the names of its columns."""
     columns = statement.columns
     return [dict(zip(columns, row, strict=True)) for row in await fetch(statement, **values)]
+
+
+@asynccontextmanager
+async def transaction() -> AsyncIterator[Transaction]:
+    """Let all that is fetched meanwhile take effect, or nothing; within another, as a part of it.
+
+    It is the task's own: what it fetches, it fetches one after the other.
+    """
+    if _pool is None:
+        raise RuntimeError(UNCONNECTED)
+    outer = _transaction.get()
+    async with _pool.transaction() if outer is None else outer.part() as current:
+        before = _transaction.set(current)
+        try:
+            yield current
+        finally:
+            _transaction.reset(before)

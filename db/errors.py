@@ -9,6 +9,14 @@ class TaskNotFound(DomainError):
     """The user has no task of that id, or had one and deleted it."""
 
 
+class KeyReused(DomainError):
+    """The user has sent another request with the key of this one."""
+
+
+class KeyInUse(DomainError):
+    """A request with the same key is still being answered."""
+
+
 class Unavailable(DomainError):
     """The database cannot serve this request now; a later try may succeed."""
 

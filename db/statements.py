@@ -8,14 +8,18 @@ from typing import Any
 
 from sqlalchemy import (
     CTE,
+    BigInteger,
+    Boolean,
     ColumnElement,
     DateTime,
     Integer,
     Interval,
     String,
     Table,
+    Text,
     bindparam,
     case,
+    cast,
     delete,
     func,
     literal_column,
@@ -25,15 +29,18 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from db.compiled import Statement
-from db.models import Task, TaskRead, User
+from db.models import Replay, Task, TaskRead, User
 
 ONE = literal_column("1", Integer)
 UTC = literal_column("'UTC'", String)
 RFC_3339 = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'""", String)
+TRUE = literal_column("true", Boolean)
+CLAIM_MADE = literal_column("'true'", String)
 MICROSECOND = literal_column("interval '1 microsecond'", Interval)
 
 tasks: Table = Task.metadata.tables["tasks"]
 users: Table = User.metadata.tables["users"]
+replays: Table = Replay.metadata.tables["replays"]
 
 
 def given(name: str, column: ColumnElement[Any] | Any) -> ColumnElement[Any]:
@@ -140,6 +147,57 @@ TOGGLE = Statement("toggle_task", changed(completed=~tasks.c.completed).returnin
 ERASE = Statement(
     "erase_user",
     delete(users).where(users.c.id == given("user_id", users.c.id)).returning(users.c.id),
+)
+
+# Whether a key was claimed is remembered for the next statement, because that one alone can see
+# what was committed before the claim.
+CLAIMED = literal_column("'errand.claimed'", String)
+
+CLAIM = Statement(
+    "claim_key",
+    select(
+        func.set_config(
+            CLAIMED,
+            cast(func.pg_try_advisory_xact_lock(bindparam("lock", type_=BigInteger)), Text),
+            TRUE,
+        ).label("claimed")
+    ),
+)
+
+_claim = select((func.current_setting(CLAIMED, TRUE) == CLAIM_MADE).label("claimed")).subquery()
+FIND_REPLAY = Statement(
+    "find_replay",
+    select(
+        _claim.c.claimed,
+        *(replays.c[name] for name in ("fingerprint", "status", "headers", "body")),
+    ).select_from(
+        _claim.outerjoin(
+            replays,
+            (replays.c.user_id == given("user_id", replays.c.user_id))
+            & (replays.c.key == given("key", replays.c.key))
+            & (replays.c.expires_at > func.now()),
+        )
+    ),
+)
+
+FORGET_REPLAYS = Statement(
+    "forget_replays",
+    delete(replays)
+    .where(replays.c.user_id == given("user_id", replays.c.user_id))
+    .where(replays.c.expires_at <= func.now()),
+)
+
+KEEP_REPLAY = Statement(
+    "keep_replay",
+    insert(replays).values(
+        user_id=given("user_id", replays.c.user_id),
+        key=given("new_key", replays.c.key),
+        fingerprint=given("fingerprint", replays.c.fingerprint),
+        status=given("status", replays.c.status),
+        headers=given("headers", replays.c.headers),
+        body=given("body", replays.c.body),
+        expires_at=func.now() + bindparam("lifetime", type_=Interval),
+    ),
 )
 
 PING = Statement("ping", select(ONE.label("answer")))

@@ -45,14 +45,16 @@ TASK_NOT_FOUND = Kind(404, "task-not-found",         "This user has no such task
 METHOD         = Kind(405, "method-not-allowed",     "This path does not take that method", "The Allow header lists the methods it takes.")
 NOT_ACCEPTABLE = Kind(406, "not-acceptable",         "There is nothing but JSON",           "Let the Accept header include application/json, or leave it out.")
 TIMED_OUT      = Kind(408, "request-timeout",        "The request did not come whole",      "Send it again, at once and whole.")
+KEY_IN_USE     = Kind(409, "idempotency-key-in-use", "A request with this key is on its way", "Send the request again, with the same key, after the seconds that Retry-After names.")
 TOO_LARGE      = Kind(413, "body-too-large",         "The body is too large",               "Send less; the detail names the limit.")
 MEDIA_TYPE     = Kind(415, "unsupported-media-type", "The body is of the wrong type",       "Name one of the types that the contract lists in Content-Type; UTF-8, not compressed.")
 INVALID        = Kind(422, "invalid-request",        "The request breaks the contract",     "`errors` lists every fault, with the field or the parameter.")
+KEY_REUSED     = Kind(422, "idempotency-key-reused", "This key was another request's",       "Give each request an Idempotency-Key of its own; send only the very same request with it again.")
 TOO_MANY       = Kind(429, "too-many-requests",      "You ask too often",                    "Try again after the seconds that Retry-After names; RateLimit says how many requests are left.")
 INTERNAL       = Kind(500, "internal-error",         "The server is at fault",              "The server has logged what happened under `request_id`.")
 DATABASE_AWAY  = Kind(503, "database-away",          "The database cannot be reached",      "Nothing was changed. Try again after the seconds that Retry-After names.")
 TOO_SLOW       = Kind(503, "database-too-slow",      "The database took too long",         "Try again after the seconds that Retry-After names; if it was a change, look first whether it was made.")
-OUTCOME_UNSURE = Kind(503, "outcome-unknown",        "The database did not say how it went", "Look whether the change was made before trying again.")
+OUTCOME_UNSURE = Kind(503, "outcome-unknown",        "The database did not say how it went", "Send it again with the same Idempotency-Key; if it had none, look first whether the change was made.")
 KEYS_AWAY      = Kind(503, "keys-away",              "Tokens cannot be checked",            "The issuer's keys cannot be had now. Try again after the seconds that Retry-After names.")
 TOO_LATE       = Kind(503, "answer-too-late",        "The answer took too long",             "Try again after the seconds that Retry-After names; if it was a change, look first whether it was made.")
 CROWDED        = Kind(503, "too-many-connections",   "The server has too many connections",  "Nothing was done. Try again after the seconds that Retry-After names, over fewer connections.")
@@ -62,10 +64,14 @@ KINDS = [each for each in list(globals().values()) if isinstance(each, Kind)]
 
 OF_DOMAIN_ERRORS: dict[type[errors.DomainError], Kind] = {
     errors.TaskNotFound: TASK_NOT_FOUND,
+    errors.KeyInUse: KEY_IN_USE,
+    errors.KeyReused: KEY_REUSED,
     errors.DatabaseAway: DATABASE_AWAY,
     errors.ConnectionLost: OUTCOME_UNSURE,
     errors.StatementTimedOut: TOO_SLOW,
 }
+
+WORTH_ANOTHER_TRY = (errors.Unavailable, errors.KeyInUse)
 
 
 class Fault(NamedTuple):
@@ -125,7 +131,7 @@ def answer(error: Exception, operation: str) -> Answer:
 
 def _of_domain_error(error: errors.DomainError) -> Problem:
     kind = OF_DOMAIN_ERRORS[type(error)]
-    headers = [RETRY_AFTER] if kind.status == 503 else []  # noqa: PLR2004
+    headers = [RETRY_AFTER] if isinstance(error, WORTH_ANOTHER_TRY) else []
     return Problem(kind, str(error), headers=headers)
 
 
@@ -142,4 +148,4 @@ def _document(problem: Problem, request_id: UUID) -> Answer:
         document["errors"] = [fault.document() for fault in problem.faults[:MOST_FAULTS]]
     body = orjson.dumps(document)
     headers = [(b"content-type", PROBLEM_JSON), (b"content-length", b"%d" % len(body))]
-    return Answer(kind.status, [*headers, *browsers.WITH_ERRORS, *problem.headers], body)
+    return Answer(kind.status, [*browsers.WITH_ERRORS, *headers, *problem.headers], body)

@@ -129,6 +129,9 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[Origin, ...], *Listed] = Field(
         (), description="Origins whose pages may call the API."
     )
+    replay_hours: int = Field(
+        24, ge=1, le=8760, description="Hours that an answer is kept under its Idempotency-Key."
+    )
     pool_size: int = Field(8, ge=1, le=256, description="Database connections of each worker.")
     connect_timeout: float = Field(
         10, gt=0, le=120, description="Seconds that connecting to one database host may take."
