@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
+import psycopg2
 import pytest
 
+from db.replays import lock_of
 from handlers import health, users
 from openapi.app import create_app
 from openapi.settings import load_settings
@@ -156,6 +159,18 @@ def unavailable(operation: Operation, servers: Servers) -> httpx.Response:
         return ask(user, operation, ids={})
 
 
+def in_use(operation: Operation, servers: Servers) -> httpx.Response:
+    """A request with a key that another holds."""
+    with (
+        User(servers("server")) as user,
+        closing(psycopg2.connect(servers("database_url"))) as held,
+    ):
+        task = user.creates().document
+        held.cursor().execute("SELECT pg_advisory_lock(%s)", [lock_of(UUID(user.id), "key")])
+        ids = {"user_id": user.id, "task_id": task["id"]}
+        return ask(user, operation, ids=ids, headers={"Idempotency-Key": "key"})
+
+
 TOO_LARGE: dict[str, Any] = {
     "content": b" " * (SMALL + 1),
     "headers": {"Content-Type": "application/json"},
@@ -170,6 +185,7 @@ WAYS: dict[int, Way] = {
     403: forbidden,
     404: at("server"),
     406: with_(headers={"Accept": "text/html"}),
+    409: in_use,
     413: at("small_server", **TOO_LARGE),
     415: with_(content=b"x", headers={"Content-Type": "text/plain"}),
     422: with_(query="?unknown=1"),

@@ -8,11 +8,13 @@ from db.migrations.isolation import isolate
 revision = "0005"
 down_revision = "0002"
 
-# The policies hold the owner, too, whose function this is: it needs one of its own.
+# The policies hold the owner, too, whose function this is: it needs one of its own. Migrations run
+# with row_security off, which the function must not be checked with, nor called.
 EXPIRED = "CREATE POLICY expired ON replays TO CURRENT_USER USING (expires_at <= now())"
 PURGE = """
 CREATE FUNCTION purge_replays(at_most integer) RETURNS bigint
-    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp SET row_security = on
 BEGIN ATOMIC
     WITH expired AS (
         SELECT user_id, key FROM replays WHERE expires_at <= now()
