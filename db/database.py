@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from db import statements
+from db import statements, waiting
 from db.compiled import Statement
 from db.connection import Row
 from db.pool import Pool, PoolOptions, Transaction
@@ -14,6 +14,7 @@ UNCONNECTED = "the database is used outside of `connected`"
 
 _pool: Pool | None = None
 _transaction: ContextVar[Transaction | None] = ContextVar("transaction", default=None)
+_constants: dict[str, list[Row]] = {}
 
 
 @asynccontextmanager
@@ -23,27 +24,43 @@ async def connected(options: PoolOptions) -> AsyncIterator[Pool]:
     catalogue = [each for each in vars(statements).values() if isinstance(each, Statement)]
     _pool = Pool(options, catalogue)
     _pool.open()
+    waiting.begin()
     try:
         yield _pool
     finally:
+        waiting.end()
         await _pool.close()
         _pool = None
+        _constants.clear()
 
 
 async def fetch(statement: Statement, **values: Any) -> list[Row]:
     """Run one statement as a transaction of its own, unless it is asked within another."""
     if _pool is None:
         raise RuntimeError(UNCONNECTED)
+    writes = not statement.only_reads and "user_id" in values
     current = _transaction.get()
     if current is not None:
+        if writes:
+            current.written.add(values["user_id"])
         return await current.fetch(statement, **values)
-    return await _pool.fetch(statement, **values)
+    rows = await _pool.fetch(statement, **values)
+    if writes:
+        waiting.written(values["user_id"])
+    return rows
 
 
 async def fetch_dicts(statement: Statement, **values: Any) -> list[dict[str, Any]]:
     """The same, each row by the names of its columns."""
     columns = statement.columns
     return [dict(zip(columns, row, strict=True)) for row in await fetch(statement, **values)]
+
+
+async def fetch_constant(statement: Statement) -> list[Row]:
+    """The same, of what never changes: the database is asked but once."""
+    if statement.name not in _constants:
+        _constants[statement.name] = await fetch(statement)
+    return _constants[statement.name]
 
 
 @asynccontextmanager
@@ -55,9 +72,15 @@ async def transaction() -> AsyncIterator[Transaction]:
     if _pool is None:
         raise RuntimeError(UNCONNECTED)
     outer = _transaction.get()
-    async with _pool.transaction() if outer is None else outer.part() as current:
+    if outer is not None:
+        async with outer.part():
+            yield outer
+        return
+    async with _pool.transaction() as current:
         before = _transaction.set(current)
         try:
             yield current
         finally:
             _transaction.reset(before)
+    for user_id in current.written:
+        waiting.written(user_id)

@@ -1,5 +1,7 @@
 """What can go wrong with the data, in the words of the domain; no status codes, no SQL."""
 
+from typing import Any, ClassVar
+
 
 class DomainError(Exception):
     """Base of everything that the data layer raises on purpose; its text is fit for a client."""
@@ -15,6 +17,50 @@ class KeyReused(DomainError):
 
 class KeyInUse(DomainError):
     """A request with the same key is still being answered."""
+
+
+class ArgumentRefused(DomainError):
+    """An argument is of the right form, but the data does not bear it out."""
+
+    argument: ClassVar[str]
+
+
+class CursorRefused(ArgumentRefused):
+    """The cursor is not one that this user was given for this list."""
+
+    argument = "cursor"
+
+
+class SinceRefused(ArgumentRefused):
+    """The token is not one that this user's change feed has given."""
+
+    argument = "since"
+
+
+class ChangesForgotten(DomainError):
+    """The feed cannot be continued from there: something that was to be told is known no more."""
+
+
+class Contradiction(DomainError):
+    """What is there stands against the request; `current` is the task, be it in the trash."""
+
+    location: str | None = None
+
+    def __init__(self, detail: str, current: dict[str, Any] | None = None) -> None:
+        super().__init__(detail)
+        self.current = current
+
+
+class TaskChanged(Contradiction):
+    """The task is not as the request expects it."""
+
+
+class IdTaken(Contradiction):
+    """The user has, or had, a task of the id that the request brings for a new one."""
+
+
+class TaskExists(Contradiction):
+    """The same, where the request says that there must be none."""
 
 
 class Unavailable(DomainError):

@@ -21,6 +21,9 @@ TITLE_LENGTH = 255
 DESCRIPTION_LENGTH = 2000
 KEY_LENGTH = 255
 
+# PostgreSQL's own spelling, by which Alembic knows that nothing has changed.
+MICROSECONDS = "((EXTRACT(epoch FROM clock_timestamp()) * (1000000)::numeric))::bigint"
+
 
 def _moment(*, nullable: bool = False) -> Column[datetime]:
     default = None if nullable else text("now()")
@@ -28,18 +31,28 @@ def _moment(*, nullable: bool = False) -> Column[datetime]:
 
 
 class User(SQLModel, table=True):
-    """An owner of tasks; `revision` counts every write of their data, in the order of commits."""
+    """An owner of tasks; `revision` counts every write of their data, in the order of commits.
+
+    It begins with the time, so that nobody who is erased and comes back counts the same again.
+    `purged_revision` is the latest of the tombstones that are there no more.
+    """
 
     __tablename__ = "users"
 
     id: UUID = Field(primary_key=True)
-    revision: int = Field(sa_column=Column(BigInteger, nullable=False, server_default=text("1")))
+    revision: int = Field(
+        sa_column=Column(BigInteger, nullable=False, server_default=text(MICROSECONDS))
+    )
+    purged_revision: int = Field(
+        sa_column=Column(BigInteger, nullable=False, server_default=text("0"))
+    )
     created_at: datetime = Field(sa_column=_moment())
 
 
 class TaskCreate(SQLModel):
     """What a client says of a new task."""
 
+    id: UUID = Field(default=None)
     title: str = Field(min_length=1, max_length=TITLE_LENGTH)
     description: str | None = Field(default=None, max_length=DESCRIPTION_LENGTH)
     completed: bool = False
@@ -63,6 +76,8 @@ class TaskRead(SQLModel):
     completed: bool
     created_at: datetime
     updated_at: datetime
+    revision: int
+    deleted_at: datetime = Field(default=None)
 
 
 class Task(SQLModel, table=True):
@@ -78,6 +93,14 @@ class Task(SQLModel, table=True):
             text("id DESC"),
             postgresql_where=text("deleted_at IS NULL"),
         ),
+        Index(
+            "tasks_in_trash",
+            "user_id",
+            text("deleted_at DESC"),
+            text("id DESC"),
+            postgresql_where=text("deleted_at IS NOT NULL"),
+        ),
+        Index("tasks_to_purge", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
     )
 
     user_id: UUID = Field(
@@ -111,3 +134,12 @@ class Replay(SQLModel, table=True):
     headers: str = Field(sa_column=Column(Text, nullable=False))
     body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+
+
+class Secret(SQLModel, table=True):
+    """What all servers of this database know, and nobody else."""
+
+    __tablename__ = "secrets"
+
+    purpose: str = Field(primary_key=True, max_length=20)
+    value: bytes = Field(sa_column=Column(LargeBinary, nullable=False))

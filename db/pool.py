@@ -280,11 +280,13 @@ class Pool:
 class Transaction:
     """Runs statements on the one connection of a transaction, one round trip each time.
 
-    What begins it, and what marks or undoes a part of it, goes ahead of the next statement.
+    What begins it, and what marks or undoes a part of it, goes ahead of the next statement. Whose
+    data it changes is noted in `written`.
     """
 
     def __init__(self, connection: Connection, sql: Callable[[Statement], str]) -> None:
         self.over = False
+        self.written: set[Any] = set()
         self._connection = connection
         self._sql = sql
         self._ahead = BEGIN

@@ -7,6 +7,7 @@ nothing is executed here.
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     CTE,
     BigInteger,
     Boolean,
@@ -14,22 +15,27 @@ from sqlalchemy import (
     DateTime,
     Integer,
     Interval,
+    Select,
     String,
     Table,
     Text,
+    any_,
     bindparam,
     case,
     cast,
     delete,
     func,
     literal_column,
+    null,
     select,
+    true,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
 
 from db.compiled import Statement
-from db.models import Replay, Task, TaskRead, User
+from db.models import Replay, Secret, Task, TaskRead, User
 
 ONE = literal_column("1", Integer)
 UTC = literal_column("'UTC'", String)
@@ -41,6 +47,7 @@ MICROSECOND = literal_column("interval '1 microsecond'", Interval)
 tasks: Table = Task.metadata.tables["tasks"]
 users: Table = User.metadata.tables["users"]
 replays: Table = Replay.metadata.tables["replays"]
+secrets: Table = Secret.metadata.tables["secrets"]
 
 
 def given(name: str, column: ColumnElement[Any] | Any) -> ColumnElement[Any]:
@@ -55,10 +62,17 @@ def as_written(column: ColumnElement[Any]) -> ColumnElement[Any]:
     return column
 
 
-TASK = [as_written(tasks.c[name]) for name in TaskRead.model_fields]
+IN_TRASH = [*TaskRead.model_fields]
+AT_LARGE = [name for name in IN_TRASH if name != "deleted_at"]
+TASK = [as_written(tasks.c[name]) for name in AT_LARGE]
 
 this_user = tasks.c.user_id == given("user_id", tasks.c.user_id)
-this_task = this_user & (tasks.c.id == given("task_id", tasks.c.id)) & tasks.c.deleted_at.is_(None)
+_this_id = this_user & (tasks.c.id == given("task_id", tasks.c.id))
+this_task = _this_id & tasks.c.deleted_at.is_(None)
+this_tombstone = _this_id & tasks.c.deleted_at.is_not(None)
+
+_expected = bindparam("expected", type_=ARRAY(BigInteger))
+as_expected = _expected.is_(None) | (tasks.c.revision == any_(_expected))
 
 # The clock may stand still or step back between two changes; `updated_at` may not.
 LATER = func.greatest(func.clock_timestamp(), tasks.c.updated_at + MICROSECOND)
@@ -79,31 +93,87 @@ def owner_of(condition: ColumnElement[bool]) -> CTE:
     )
 
 
-def changed(**values: Any) -> Any:
-    """Change this task, if it is there, and stamp it with the owner's next revision."""
-    owner = owner_of(this_task)
+def changed(which: ColumnElement[bool] = this_task, **values: Any) -> Any:
+    """Change this task, if it is there as expected, and stamp it with the owner's next revision."""
+    condition = which & as_expected
+    owner = owner_of(condition)
     return (
-        update(tasks).where(this_task).values(**values, updated_at=LATER, revision=owner.c.revision)
+        update(tasks).where(condition).values(**values, updated_at=LATER, revision=owner.c.revision)
     )
 
 
-LIST = Statement(
-    "list_tasks",
-    select(*TASK)
-    .where(this_user)
-    .where(tasks.c.deleted_at.is_(None))
-    .where(
-        given("completed", tasks.c.completed).is_(None)
-        | (tasks.c.completed == given("completed", tasks.c.completed))
-    )
-    .order_by(tasks.c.created_at.desc(), tasks.c.id.desc())
-    .limit(bindparam("limit", type_=Integer))
-    .offset(bindparam("offset", type_=Integer)),
+REVISION = Statement(
+    "revision", select(users.c.revision).where(users.c.id == given("user_id", users.c.id))
 )
 
+
+class Listing:
+    """The pages of a list, newest first: from the top, or beside the place of a cursor."""
+
+    def __init__(
+        self, name: str, names: list[str], condition: ColumnElement[bool], newest_by: str
+    ) -> None:
+        self.newest_by = newest_by
+        self._names = names
+        self._condition = this_user & condition & (_completed.is_(None) | _as_completed)
+        place = tuple_(tasks.c[newest_by], tasks.c.id)
+        self.by_offset: Statement = Statement(name, self._page(true()))
+        self.after: Statement = Statement(
+            f"{name}_after", self._page(place < _given_place, skips=False)
+        )
+        self.before: Statement = Statement(
+            f"{name}_before", self._page(place > _given_place, skips=False, backwards=True)
+        )
+
+    def _page(
+        self, beside: ColumnElement[bool], *, skips: bool = True, backwards: bool = False
+    ) -> Select[Any]:
+        """A page of the user's tasks, and behind each its owner's revision in the same snapshot.
+
+        Where there is no task, the revision stands alone.
+        """
+        found = (
+            select(*(tasks.c[name] for name in self._names))
+            .where(self._condition)
+            .where(beside)
+            .order_by(*self._order(tasks.c, backwards))
+            .limit(bindparam("limit", type_=Integer))
+        )
+        if skips:
+            found = found.offset(bindparam("offset", type_=Integer))
+        page = found.subquery("page")
+        return (
+            select(*map(as_written, page.c), users.c.revision.label("owner_revision"))
+            .select_from(users.outerjoin(page, true()))
+            .where(users.c.id == given("user_id", users.c.id))
+            # A join keeps no order, though this one would.
+            .order_by(*self._order(page.c, backwards))
+        )
+
+    def _order(self, columns: Any, backwards: bool) -> list[ColumnElement[Any]]:
+        order = columns[self.newest_by], columns["id"]
+        return [column.asc() if backwards else column.desc() for column in order]
+
+
+_completed = given("completed", tasks.c.completed)
+_as_completed = tasks.c.completed == _completed
+_given_place = tuple_(given("place_time", tasks.c.created_at), given("place_id", tasks.c.id))
+
+TASKS = Listing("list_tasks", AT_LARGE, tasks.c.deleted_at.is_(None), newest_by="created_at")
+LIST, LIST_AFTER, LIST_BEFORE = TASKS.by_offset, TASKS.after, TASKS.before
+
+TRASH = Listing("list_trash", IN_TRASH, tasks.c.deleted_at.is_not(None), newest_by="deleted_at")
+LIST_TRASH, LIST_TRASH_AFTER, LIST_TRASH_BEFORE = TRASH.by_offset, TRASH.after, TRASH.before
+
+_same_id = this_user & (tasks.c.id == given("id", tasks.c.id))
 _next_revision = (
     insert(users)
-    .values(id=given("user_id", users.c.id))
+    .from_select(
+        ["id"],
+        select(given("user_id", users.c.id)).where(
+            ~select(ONE).select_from(tasks).where(_same_id).exists()
+        ),
+    )
     .on_conflict_do_update(index_elements=["id"], set_={"revision": users.c.revision + ONE})
     .returning(users.c.revision)
     .cte("owner")
@@ -116,6 +186,8 @@ CREATE = Statement(
     "create_task",
     insert(tasks)
     .from_select([*_brought, "revision"], select(*_brought.values(), _next_revision.c.revision))
+    # Two that bring the same id at once both have found it free.
+    .on_conflict_do_nothing(index_elements=["user_id", "id"])
     .returning(*TASK),
 )
 
@@ -147,6 +219,54 @@ TOGGLE = Statement("toggle_task", changed(completed=~tasks.c.completed).returnin
 ERASE = Statement(
     "erase_user",
     delete(users).where(users.c.id == given("user_id", users.c.id)).returning(users.c.id),
+)
+
+RESTORE = Statement("restore_task", changed(this_tombstone, deleted_at=null()).returning(*TASK))
+
+# A task, or the tombstone of one.
+LOOK = Statement(
+    "look_for_task", select(*(as_written(tasks.c[name]) for name in IN_TRASH)).where(_this_id)
+)
+
+PURGE = Statement(
+    "purge_trash",
+    select(
+        func.purge_trash(
+            bindparam("older_than", type_=Interval), bindparam("at_most", type_=Integer)
+        ).label("purged")
+    ),
+)
+
+PING = Statement("ping", select(ONE.label("answer")))
+
+# Tombstones from before a reader began are of tasks that the reader was never told of.
+_changed = (
+    select(*TASK, as_written(tasks.c.deleted_at))
+    .where(this_user)
+    .where(tasks.c.revision > given("after", tasks.c.revision))
+    .where(
+        tasks.c.deleted_at.is_(None)
+        | (tasks.c.revision > func.coalesce(given("began", tasks.c.revision), users.c.revision))
+    )
+    .order_by(tasks.c.revision)
+    .limit(bindparam("limit", type_=Integer))
+    .lateral("changed")
+)
+CHANGES = Statement(
+    "list_changes",
+    select(
+        as_written(users.c.created_at).label("user_created_at"),
+        users.c.revision.label("user_revision"),
+        users.c.purged_revision,
+        *_changed.c,
+    )
+    .select_from(users.outerjoin(_changed, true()))
+    .where(users.c.id == given("user_id", users.c.id))
+    .order_by(_changed.c.revision),
+)
+
+SEAL = Statement(
+    "get_seal", select(secrets.c.value).where(secrets.c.purpose == literal_column("'seal'", String))
 )
 
 # Whether a key was claimed is remembered for the next statement, because that one alone can see
@@ -200,4 +320,7 @@ KEEP_REPLAY = Statement(
     ),
 )
 
-PING = Statement("ping", select(ONE.label("answer")))
+PURGE_REPLAYS = Statement(
+    "purge_replays",
+    select(func.purge_replays(bindparam("at_most", type_=Integer)).label("purged")),
+)

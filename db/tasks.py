@@ -2,53 +2,114 @@
 
 import os
 import time
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from db import statements
+from db import cursors, statements
 from db.compiled import Statement
 from db.database import fetch, fetch_dicts
-from db.errors import TaskNotFound
+from db.errors import CursorRefused, IdTaken, TaskChanged, TaskExists, TaskNotFound
 
 TaskFields = dict[str, Any]
 """A task by the names of `TaskRead`, its values as JSON writes them."""
 
+Versions = list[int] | None
+"""The revisions of which a task must have one to be changed; None takes any."""
+
+NOBODYS = 0
+"""The revision of a user of whom nothing is known."""
+
+
+class Page(NamedTuple):
+    """Some of a user's tasks, cursors of the pages beside it, and the user's revision."""
+
+    tasks: list[TaskFields]
+    previous: str | None
+    next: str | None
+    revision: int
+
 
 async def page(
-    user_id: UUID, *, offset: int, limit: int, completed: bool | None
-) -> tuple[list[TaskFields], bool]:
-    """Some of the user's tasks, newest first, and whether there are more behind them."""
-    found = await fetch_dicts(
-        statements.LIST, user_id=user_id, completed=completed, limit=limit + 1, offset=offset
-    )
-    return found[:limit], len(found) > limit
+    user_id: UUID,
+    *,
+    offset: int,
+    limit: int,
+    completed: bool | None,
+    deleted: bool,
+    cursor: str | None = None,
+) -> Page:
+    """Tasks, or those in the trash, newest first: from the cursor on, or behind so many."""
+    if cursor is not None and offset:
+        raise CursorRefused("A cursor has its own place: leave out either it or `offset`.")
+    listing = statements.TRASH if deleted else statements.TASKS
+    filters = f"deleted={deleted} completed={completed}"
+    came_by = None if cursor is None else await cursors.opened(cursor, user_id, filters)
+    wanted = {"user_id": user_id, "completed": completed, "limit": limit + 1}
+    if came_by is None:
+        rows = await fetch(listing.by_offset, **wanted, offset=offset)
+    else:
+        beyond = listing.before if came_by.backwards else listing.after
+        rows = await fetch(beyond, **wanted, **came_by.place.values())
+    *names, _ = listing.by_offset.columns
+    # A row without an id brings the revision alone.
+    tasks = [dict(zip(names, row, strict=False)) for row in rows[:limit] if row[0]]
+    if came_by is not None and came_by.backwards:
+        tasks.reverse()
+    beside = cursors.beside(tasks, came_by, len(rows) > limit, listing.newest_by)
+    previous, next_ = [each and await cursors.sealed(each, user_id, filters) for each in beside]
+    return Page(tasks, previous, next_, rows[0][-1] if rows else NOBODYS)
+
+
+async def revision(user_id: UUID) -> int:
+    """How often the user's tasks have changed."""
+    rows = await fetch(statements.REVISION, user_id=user_id)
+    return rows[0][0] if rows else NOBODYS
 
 
 async def create(
-    user_id: UUID, *, title: str, description: str | None = None, completed: bool = False
+    user_id: UUID,
+    *,
+    title: str,
+    description: str | None = None,
+    completed: bool = False,
+    id: UUID | None = None,  # noqa: A002
+    must_be_new: bool = False,
 ) -> TaskFields:
     """Store a new task; the first one makes its owner known."""
-    return await _only(
+    task_id = id or uuid7()
+    created = await fetch_dicts(
         statements.CREATE,
         user_id=user_id,
-        id=uuid7(),
+        id=task_id,
         title=title,
         description=description,
         completed=completed,
     )
+    if not created:
+        kind = TaskExists if must_be_new else IdTaken
+        raise kind(f"This user has used the id {task_id}.", await _looked_for(user_id, task_id))
+    return created[0]
 
 
 async def get(user_id: UUID, task_id: UUID) -> TaskFields:
     """One task of the user's."""
-    return await _only(statements.GET, user_id=user_id, task_id=task_id)
+    task = await _found(user_id, task_id)
+    if task is None:
+        raise _unknown(task_id)
+    return task
 
 
-async def update(user_id: UUID, task_id: UUID, changes: TaskFields) -> TaskFields:
-    """Change the fields that are named, and no other."""
-    return await _only(
+async def update(
+    user_id: UUID, task_id: UUID, changes: TaskFields, *, expected: Versions = None
+) -> TaskFields:
+    """Change the fields that are named, and no other; where none is, the task is but looked at."""
+    if not changes:
+        return _as_expected(await get(user_id, task_id), expected)
+    return await _changed(
         statements.UPDATE,
-        user_id=user_id,
-        task_id=task_id,
+        user_id,
+        task_id,
+        expected,
         title=changes.get("title"),
         names_description="description" in changes,
         description=changes.get("description"),
@@ -56,15 +117,30 @@ async def update(user_id: UUID, task_id: UUID, changes: TaskFields) -> TaskField
     )
 
 
-async def delete(user_id: UUID, task_id: UUID) -> None:
-    """Make a tombstone of the task, which no reader finds any more."""
-    if not await fetch(statements.DELETE, user_id=user_id, task_id=task_id):
-        raise TaskNotFound(_unknown(task_id))
+async def delete(user_id: UUID, task_id: UUID, *, expected: Versions = None) -> None:
+    """Make a tombstone of the task, which is in the trash and nowhere else."""
+    await _changed(statements.DELETE, user_id, task_id, expected)
 
 
-async def toggle(user_id: UUID, task_id: UUID) -> TaskFields:
+async def toggle(user_id: UUID, task_id: UUID, *, expected: Versions = None) -> TaskFields:
     """Complete the task, or open it again."""
-    return await _only(statements.TOGGLE, user_id=user_id, task_id=task_id)
+    return await _changed(statements.TOGGLE, user_id, task_id, expected)
+
+
+async def restore(user_id: UUID, task_id: UUID, *, expected: Versions = None) -> TaskFields:
+    """Bring a task back from the trash; one that is not in it is left as it is."""
+    restored = await fetch_dicts(
+        statements.RESTORE, user_id=user_id, task_id=task_id, expected=expected
+    )
+    if restored:
+        return restored[0]
+    task = await _looked_for(user_id, task_id)
+    if task is None:
+        raise _unknown(task_id)
+    if "deleted_at" in task and expected is None:
+        # Somebody has deleted it between the two looks.
+        return await restore(user_id, task_id)
+    return _as_expected(task, expected)
 
 
 def uuid7() -> UUID:
@@ -76,12 +152,45 @@ def uuid7() -> UUID:
     return UUID(int=bits)
 
 
-async def _only(statement: Statement, **values: Any) -> TaskFields:
-    rows = await fetch_dicts(statement, **values)
-    if not rows:
-        raise TaskNotFound(_unknown(values["task_id"]))
-    return rows[0]
+async def _changed(
+    statement: Statement, user_id: UUID, task_id: UUID, expected: Versions, **values: Any
+) -> TaskFields:
+    """Change the task at once, if it is as expected; look only afterwards why it was not."""
+    rows = await fetch_dicts(
+        statement, user_id=user_id, task_id=task_id, expected=expected, **values
+    )
+    if rows:
+        return rows[0]
+    current = None if expected is None else await _found(user_id, task_id)
+    if current is None:
+        raise _unknown(task_id)
+    raise _changed_meanwhile(current)
 
 
-def _unknown(task_id: UUID) -> str:
-    return f"This user has no task {task_id}."
+def _as_expected(task: TaskFields, expected: Versions) -> TaskFields:
+    if expected is not None and task["revision"] not in expected:
+        raise _changed_meanwhile(task)
+    return task
+
+
+async def _looked_for(user_id: UUID, task_id: UUID) -> TaskFields | None:
+    """The task, be it in the trash or not."""
+    for task in await fetch_dicts(statements.LOOK, user_id=user_id, task_id=task_id):
+        return {
+            name: value for name, value in task.items() if (name, value) != ("deleted_at", None)
+        }
+    return None
+
+
+async def _found(user_id: UUID, task_id: UUID) -> TaskFields | None:
+    rows = await fetch_dicts(statements.GET, user_id=user_id, task_id=task_id)
+    return rows[0] if rows else None
+
+
+def _unknown(task_id: UUID) -> TaskNotFound:
+    return TaskNotFound(f"This user has no task {task_id}.")
+
+
+def _changed_meanwhile(current: TaskFields) -> TaskChanged:
+    detail = f"The task is at revision {current['revision']}; `current` shows it."
+    return TaskChanged(detail, current)

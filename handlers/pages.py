@@ -1,19 +1,42 @@
 """Links from one page of a list to the others (RFC 8288)."""
 
+from collections.abc import Mapping
 
-def page_links(
-    path: str, offset: int, limit: int, more: bool, filters: dict[str, bool | None]
-) -> str:
-    """The value of a `Link` header: the first page, and the neighbours that there are."""
-    offsets = {"first": 0}
+Parameters = Mapping[str, int | str | bool | None]
+
+
+def links_by_offset(path: str, offset: int, limit: int, more: bool, filters: Parameters) -> str:
+    """The value of a `Link` header: pages that are counted."""
+    places: dict[str, Parameters] = {"first": {"offset": 0}}
     if offset > 0:
-        offsets["prev"] = max(0, offset - limit)
+        places["prev"] = {"offset": max(0, offset - limit)}
     if more:
-        offsets["next"] = offset + limit
-    chosen = "".join(
-        f"&{name}={str(value).lower()}" for name, value in filters.items() if value is not None
-    )
+        places["next"] = {"offset": offset + limit}
+    return _links(path, places, {"limit": limit, **filters})
+
+
+def links_by_cursor(
+    path: str, previous: str | None, following: str | None, limit: int, filters: Parameters
+) -> str:
+    """The value of a `Link` header: pages that begin beside a task, wherever it may move."""
+    places: dict[str, Parameters] = {"first": {}}
+    if previous:
+        places["prev"] = {"cursor": previous}
+    if following:
+        places["next"] = {"cursor": following}
+    return _links(path, places, {"limit": limit, **filters})
+
+
+def _links(path: str, places: Mapping[str, Parameters], alike: Parameters) -> str:
     return ", ".join(
-        f'<{path}?offset={start}&limit={limit}{chosen}>; rel="{relation}"'
-        for relation, start in offsets.items()
+        f'<{path}?{_query({**place, **alike})}>; rel="{relation}"'
+        for relation, place in places.items()
+    )
+
+
+def _query(parameters: Parameters) -> str:
+    return "&".join(
+        f"{name}={str(value).lower() if isinstance(value, bool) else value}"
+        for name, value in parameters.items()
+        if value is not None
     )

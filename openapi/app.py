@@ -19,7 +19,7 @@ from connexion.resolver import Resolver
 from connexion.spec import Specification
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from db import database
+from db import database, trash
 from openapi import docs, problems
 from openapi.admission import Admission
 from openapi.bodies import ClientGone
@@ -52,6 +52,7 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
         admission: Admission,
         origins: Origins | None = None,
         replay_hours: int = 24,
+        require_if_match: bool = False,
     ) -> None:
         self._contract = contract
         self._body_limit = body_limit
@@ -59,6 +60,7 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
         self._departures = departures
         self._admission = admission
         self._origins = origins
+        self._require_if_match = require_if_match
         self._router = Router()
         self._ids: set[str] = set()
         self._pages = docs.pages(contract)
@@ -97,7 +99,13 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
             )
         except ResolverError as error:
             raise Unsupported(f"nothing implements the operation: {error}", where) from error
-        return Operation(described, self._body_limit, where, replay_hours=self._replay_hours)
+        return Operation(
+            described,
+            self._body_limit,
+            where,
+            require_if_match=self._require_if_match,
+            replay_hours=self._replay_hours,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -139,7 +147,8 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
         route, values = found
         operation = route.operations.get(method)
         if operation is None:
-            return _other_method(method, route.allow)
+            patch = route.operations.get("PATCH")
+            return _other_method(method, route.allow, patch.accept_patch if patch else b"")
         admitted = self._admission.admit(operation, values, headers, scope.get("client"), told)
         caller = await admitted
         return await operation.answer(caller, values, scope["query_string"], headers, receive)
@@ -168,9 +177,10 @@ def _joined(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     return {name: b", ".join(each) for name, each in values.items()}
 
 
-def _other_method(method: str, allow: bytes) -> Answer:
+def _other_method(method: str, allow: bytes, accept_patch: bytes = b"") -> Answer:
     if method == "OPTIONS":
-        return Answer(204, [*WITH_DATA, (b"allow", allow)], b"")
+        patch = [(b"accept-patch", accept_patch)] if accept_patch else []
+        return Answer(204, [*WITH_DATA, (b"allow", allow), *patch], b"")
     raise Problem(METHOD, f"{method} is not among {allow.decode()}.", headers=[(b"allow", allow)])
 
 
@@ -226,6 +236,7 @@ def create_app(settings: Settings, contract_path: Path = CONTRACT) -> App:
         admission=Admission(guard, limiter),
         origins=Origins(settings.cors_origins, contract) if settings.cors_origins else None,
         replay_hours=settings.replay_hours,
+        require_if_match=settings.require_if_match,
     )
     app = App(
         __name__,
@@ -253,7 +264,9 @@ def _lifespan(
             limiter or nullcontext(),
             database.connected(settings.pool_options()),
         ):
+            purging = asyncio.create_task(trash.purge_daily(settings.trash_days))
             yield
+            purging.cancel()
         watch.cancel()
 
     return lifespan

@@ -29,8 +29,10 @@ class ClientGone(Exception):
 class Body:
     """The body that an operation takes."""
 
-    def __init__(self, definition: dict[str, Any], where: Where) -> None:
+    def __init__(self, definition: dict[str, Any], where: Where, *, patches: bool = False) -> None:
         self.required: bool = definition.get("required", False)
+        # RFC 5789, 2.2 and 3.1: what a resource is patched with
+        self.accept_patch = ", ".join(definition["content"]).encode() if patches else b""
         self._schemas: dict[str, Schema] = {}
         for name, media in definition["content"].items():
             place = (*where, "content", name)
@@ -62,13 +64,17 @@ class Body:
     def _schema(self, headers: Headers) -> Schema:
         name, is_utf8 = content_type(headers.get(b"content-type", b""))
         if b"content-encoding" in headers:
-            raise Problem(MEDIA_TYPE, "A compressed body is not taken: leave out Content-Encoding.")
+            raise self._wrong_type("A compressed body is not taken: leave out Content-Encoding.")
         if not is_utf8:
-            raise Problem(MEDIA_TYPE, "Only UTF-8 is taken: leave out the charset.")
+            raise self._wrong_type("Only UTF-8 is taken: leave out the charset.")
         if name not in self._schemas:
             wanted = " or ".join(self._schemas)
-            raise Problem(MEDIA_TYPE, f"The Content-Type must be {wanted}.")
+            raise self._wrong_type(f"The Content-Type must be {wanted}.")
         return self._schemas[name]
+
+    def _wrong_type(self, detail: str) -> Problem:
+        advice = [(b"accept-patch", self.accept_patch)] if self.accept_patch else []
+        return Problem(MEDIA_TYPE, detail, headers=advice)
 
 
 def announced(headers: Headers) -> bool:

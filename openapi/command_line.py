@@ -90,6 +90,19 @@ def token(user: str | None, hours: float, data_dir: str | None) -> None:
         click.echo(issue(settings.data_dir, subject, timedelta(hours=hours)))
 
 
+@errand.command()
+@click.option("--trash-days", help="Days after which it is purged.  [ERRAND_TRASH_DAYS; 30]")
+@database_flags
+def purge(**flags: str | None) -> None:
+    """Delete for good what has been in the trash for too long."""
+    with complaints_shown():
+        from openapi.serving import purge as run
+        from openapi.settings import load_settings
+
+        purged = run(load_settings(**flags))
+        click.echo(f"{purged} tasks were purged.")
+
+
 @contextmanager
 def complaints_shown() -> Iterator[None]:
     """Say what a user can mend in a sentence, not in a trace."""

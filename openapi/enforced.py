@@ -17,6 +17,8 @@ def as_enforced(document: Document, settings: Settings) -> Document:
     if not settings.requests_a_minute:
         _take_out_responses(document, "429")
         _take_out_headers(document, "RateLimit", "RateLimit-Policy")
+    if not settings.require_if_match:
+        _take_out_responses(document, "428")
     if not settings.cors_origins:
         _take_out_headers(document, "Access-Control-Allow-Origin")
     return document

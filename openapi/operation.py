@@ -15,6 +15,7 @@ from openapi.idempotency import Replays, check_key
 from openapi.media_types import JSON, accepts_json
 from openapi.parameters import Parameters
 from openapi.problems import (
+    NO_VERSION,
     NOT_ACCEPTABLE,
     TOO_MANY,
     Answer,
@@ -28,6 +29,10 @@ from openapi.security import requires_token
 
 CALLER = "caller"
 
+# To ignore one of these would be to do what the client has forbidden (RFC 9110, 13.1). The other
+# two are ignored, as there is no Last-Modified and no answer in parts.
+CONDITIONS = {b"if-match", b"if-none-match", b"if-unmodified-since"}
+
 Handler = Callable[..., Coroutine[Any, Any, Any]]
 
 
@@ -35,7 +40,13 @@ class Operation:
     """Everything that is known of an operation before the first request."""
 
     def __init__(
-        self, described: Any, body_limit: int, where: Where, *, replay_hours: int = 24
+        self,
+        described: Any,
+        body_limit: int,
+        where: Where,
+        *,
+        require_if_match: bool = False,
+        replay_hours: int = 24,
     ) -> None:
         """Compile what Connexion has read and resolved."""
         self.where = where
@@ -44,8 +55,14 @@ class Operation:
         self._body_limit = body_limit
         self.requires_token = requires_token(described, where)
         self._parameters = Parameters(_without_repeats(described.parameters), where)
+        self._not_conditions = CONDITIONS - self._parameters.in_headers
+        self._requires_if_match = require_if_match and b"if-match" in self._parameters.in_headers
         request_body = described.request_body
-        self._body = Body(request_body, (*where, "requestBody")) if request_body else None
+        self._body = (
+            Body(request_body, (*where, "requestBody"), patches=described.method == "patch")
+            if request_body
+            else None
+        )
         self._responses = {
             (status := _status(code, where)): Response(
                 self.id, status, each, (*where, "responses", code)
@@ -60,6 +77,11 @@ class Operation:
         check_key(described, self._parameters.arguments, where)
         self._replays = Replays(self.id, replay_hours)
         self._tells_caller = CALLER in inspect.signature(self._handler).parameters
+
+    @property
+    def accept_patch(self) -> bytes:
+        """What the resource can be patched with, if that is what the operation does."""
+        return self._body.accept_patch if self._body else b""
 
     async def answer(
         self,
@@ -77,10 +99,14 @@ class Operation:
             bodies.refuse(headers)
         else:
             await self._body.read(headers, receive, self._body_limit, values, faults)
+        if not self._not_conditions.isdisjoint(headers):
+            faults += self._faults_of_conditions(headers)
         if faults:
             raise invalid(faults)
         if self._tells_caller:
             values["caller"] = caller
+        if self._requires_if_match and b"if-match" not in headers:
+            raise Problem(NO_VERSION, "Send the task's ETag as If-Match.")
         if KEY in values:
             return await self._replays.answer(values, self._handled)
         return self._made_into_answer(await self._handler(**values))
@@ -92,6 +118,16 @@ class Operation:
         accept = headers.get(b"accept", b"*/*")
         if accept != b"*/*" and self._answers_json and not accepts_json(accept):
             raise Problem(NOT_ACCEPTABLE, "The Accept header excludes application/json.")
+
+    def _faults_of_conditions(self, headers: dict[bytes, bytes]) -> list[Fault]:
+        """Conditions that nobody would check, but for one beside which If-Match is checked."""
+        ignored = self._not_conditions & headers.keys()
+        if b"if-match" in headers.keys() - ignored:
+            ignored -= {b"if-unmodified-since"}
+        return [
+            Fault("this operation does not take this condition", parameter=name.decode().title())
+            for name in sorted(ignored)
+        ]
 
     def _made_into_answer(self, returned: Any) -> Answer:
         value, status, headers = (

@@ -132,6 +132,11 @@ class Parameters:
         """The names of those in the path."""
         return sorted(self._path)
 
+    @property
+    def in_headers(self) -> set[bytes]:
+        """The names of those in headers, in small letters."""
+        return {name for name, _ in self._headers}
+
     def read(
         self,
         path: dict[str, str],

@@ -1,7 +1,7 @@
 """Every error of the whole program, in the words and the form that a client gets (RFC 9457)."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
@@ -45,11 +45,16 @@ TASK_NOT_FOUND = Kind(404, "task-not-found",         "This user has no such task
 METHOD         = Kind(405, "method-not-allowed",     "This path does not take that method", "The Allow header lists the methods it takes.")
 NOT_ACCEPTABLE = Kind(406, "not-acceptable",         "There is nothing but JSON",           "Let the Accept header include application/json, or leave it out.")
 TIMED_OUT      = Kind(408, "request-timeout",        "The request did not come whole",      "Send it again, at once and whole.")
+ID_TAKEN       = Kind(409, "id-taken",               "This user has used that id before",   "Location names the task; `current` shows it, unless it is deleted. Take another id, or leave it out.")
 KEY_IN_USE     = Kind(409, "idempotency-key-in-use", "A request with this key is on its way", "Send the request again, with the same key, after the seconds that Retry-After names.")
+FORGOTTEN      = Kind(410, "changes-forgotten",      "Changes since then are known no more","Drop the copy of this user's tasks, and begin again without `since`.")
+TASK_CHANGED   = Kind(412, "task-changed",           "The task has changed meanwhile",      "`current` is the task as it is now. Decide anew, and send its version as If-Match.")
+TASK_EXISTS    = Kind(412, "task-exists",            "There is, or was, such a task",       "Location names the task; `current` shows it, unless it is deleted.")
 TOO_LARGE      = Kind(413, "body-too-large",         "The body is too large",               "Send less; the detail names the limit.")
 MEDIA_TYPE     = Kind(415, "unsupported-media-type", "The body is of the wrong type",       "Name one of the types that the contract lists in Content-Type; UTF-8, not compressed.")
 INVALID        = Kind(422, "invalid-request",        "The request breaks the contract",     "`errors` lists every fault, with the field or the parameter.")
 KEY_REUSED     = Kind(422, "idempotency-key-reused", "Another request has this key",          "Give each request an Idempotency-Key of its own; send only the very same request with it again.")
+NO_VERSION     = Kind(428, "if-match-required",      "A change must name a version",       "Get the task, and send its ETag as If-Match.")
 TOO_MANY       = Kind(429, "too-many-requests",      "You ask too often",                    "Try again after the seconds that Retry-After names; RateLimit says how many requests are left.")
 INTERNAL       = Kind(500, "internal-error",         "The server is at fault",              "The server has logged what happened under `request_id`.")
 DATABASE_AWAY  = Kind(503, "database-away",          "The database cannot be reached",      "Nothing was changed. Try again after the seconds that Retry-After names.")
@@ -66,6 +71,12 @@ OF_DOMAIN_ERRORS: dict[type[errors.DomainError], Kind] = {
     errors.TaskNotFound: TASK_NOT_FOUND,
     errors.KeyInUse: KEY_IN_USE,
     errors.KeyReused: KEY_REUSED,
+    errors.CursorRefused: INVALID,
+    errors.SinceRefused: INVALID,
+    errors.ChangesForgotten: FORGOTTEN,
+    errors.IdTaken: ID_TAKEN,
+    errors.TaskChanged: TASK_CHANGED,
+    errors.TaskExists: TASK_EXISTS,
     errors.DatabaseAway: DATABASE_AWAY,
     errors.ConnectionLost: OUTCOME_UNSURE,
     errors.StatementTimedOut: TOO_SLOW,
@@ -96,11 +107,13 @@ class Problem(Exception):
         *,
         faults: Sequence[Fault] = (),
         headers: Sequence[tuple[bytes, bytes]] = (),
+        members: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(detail)
         self.kind = kind
         self.faults = faults
         self.headers = headers
+        self.members = members or {}
 
 
 class ResponseBreaksContract(Exception):
@@ -130,9 +143,19 @@ def answer(error: Exception, operation: str) -> Answer:
 
 
 def _of_domain_error(error: errors.DomainError) -> Problem:
+    if isinstance(error, errors.ArgumentRefused):
+        return invalid([Fault(str(error), parameter=error.argument)])
     kind = OF_DOMAIN_ERRORS[type(error)]
-    headers = [RETRY_AFTER] if isinstance(error, WORTH_ANOTHER_TRY) else []
-    return Problem(kind, str(error), headers=headers)
+    headers: Headers = []
+    members = {}
+    if isinstance(error, WORTH_ANOTHER_TRY):
+        headers.append(RETRY_AFTER)
+    if isinstance(error, errors.Contradiction):
+        if error.location:
+            headers.append((b"location", error.location.encode()))
+        if error.current:
+            members["current"] = error.current
+    return Problem(kind, str(error), headers=headers, members=members)
 
 
 def _document(problem: Problem, request_id: UUID) -> Answer:
@@ -143,6 +166,7 @@ def _document(problem: Problem, request_id: UUID) -> Answer:
         "status": kind.status,
         "detail": str(problem),
         "request_id": str(request_id),
+        **problem.members,
     }
     if problem.faults:
         document["errors"] = [fault.document() for fault in problem.faults[:MOST_FAULTS]]

@@ -6,6 +6,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from db import waiting
 from openapi import problems
 from openapi.problems import CROWDED, MALFORMED, RETRY_AFTER, TIMED_OUT, Headers, Kind, Problem
 
@@ -36,6 +37,11 @@ class Protocol(HttpToolsProtocol):
         """They have gone."""
         super().connection_lost(exc)
         self._be_patient_no_more()
+
+    def shutdown(self) -> None:
+        """The server stops, and so does all waiting for changes, of whomever."""
+        super().shutdown()
+        waiting.end()
 
     def data_received(self, data: bytes) -> None:
         """Take what has come, if it leads to a request some day."""

@@ -1,6 +1,6 @@
 """What handlers return, checked against the contract and made into bytes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -14,7 +14,7 @@ from openapi.problems import Answer, ResponseBreaksContract
 from openapi.schemas import Schema
 
 PROBLEM = "application/problem+json"
-READABLE = {"integer": int, "number": float}
+READABLE: dict[str, Callable[[str], Any]] = {"integer": int, "number": float}
 
 
 class Response:
@@ -32,23 +32,24 @@ class Response:
         self._schema = media and Schema(
             media.get("schema", {}), "response", (*where, "content", JSON, "schema")
         )
-        declared = definition.get("headers", {})
-        self._required = {name for name, header in declared.items() if header.get("required")}
+        headers: dict[str, Any] = definition.get("headers", {})
         self._headers = {
             name: (
-                str(header["schema"].get("type")),
+                name.lower().encode("latin-1"),
+                READABLE.get(str(header["schema"].get("type")), str),
                 Schema(header["schema"], "response", (*where, "headers", name, "schema")),
             )
-            for name, header in declared.items()
+            for name, header in headers.items()
         }
+        self._required = {name for name, header in headers.items() if header.get("required")}
 
     def answer(self, value: Any, headers: Mapping[str, str]) -> Answer:
         """The answer, if it is as the contract promises."""
-        if self._required or headers:
-            self._check_headers(headers)
         raw = WITH_DATA.copy()
-        for name, text in headers.items():
-            raw.append((name.lower().encode("latin-1"), text.encode("latin-1")))
+        raw += [self._header(name, text) for name, text in headers.items()]
+        if not self._required <= headers.keys():
+            missing = self._required - headers.keys()
+            raise ResponseBreaksContract(f"{self._name} lacks the headers {missing}")
         if self._schema is None:
             if value is not None:
                 raise ResponseBreaksContract(f"{self._name} has no body, but there is a value")
@@ -69,16 +70,13 @@ class Response:
             raise ResponseBreaksContract(f"the body of {self._name}: {faults}")
         return plain
 
-    def _check_headers(self, headers: Mapping[str, str]) -> None:
-        if undeclared := headers.keys() - self._headers.keys():
-            raise ResponseBreaksContract(f"{self._name} declares no headers {undeclared}")
-        if missing := self._required - headers.keys():
-            raise ResponseBreaksContract(f"{self._name} lacks the headers {missing}")
-        for name, text in headers.items():
-            kind, schema = self._headers[name]
-            value = READABLE.get(kind, str)(text)
-            if not schema.accepts(value):
-                raise ResponseBreaksContract(f"the header {name} of {self._name}: {value!r}")
+    def _header(self, name: str, text: str) -> tuple[bytes, bytes]:
+        if name not in self._headers:
+            raise ResponseBreaksContract(f"{self._name} declares no header {name}")
+        raw_name, read, schema = self._headers[name]
+        if not schema.accepts(read(text)):
+            raise ResponseBreaksContract(f"the header {name} of {self._name}: {text!r}")
+        return raw_name, text.encode("latin-1")
 
 
 def _plain(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """From settings to a server that listens, with its database."""
 
+import asyncio
 import logging
 import resource
 import sys
@@ -15,6 +16,7 @@ from db.embedded import running_postgres
 from db.errors import DatabaseAway
 from db.migrate import NEWEST, check_role, migrate, require_newest, schema_version
 from db.roles import as_application
+from db.trash import purge_at
 from openapi.app import App, check_contract, create_app
 from openapi.protocol import Protocol
 from openapi.security import SAMPLE_USER, check_who_may_come_in
@@ -63,6 +65,14 @@ def serve(settings: Settings) -> None:
             server.run(sockets=[listening])
             if not server.started:
                 sys.exit(1)
+
+
+def purge(settings: Settings) -> int:
+    """Purge the trash, and say of how many tasks."""
+    with database_at(settings) as given:
+        url = _prepared(settings, given)
+        options = settings.model_copy(update={"database_url": url}).pool_options()
+        return asyncio.run(purge_at(options, settings.trash_days))
 
 
 def _app(settings: Settings) -> App:

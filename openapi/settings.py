@@ -132,6 +132,12 @@ class Settings(BaseSettings):
     replay_hours: int = Field(
         24, ge=1, le=8760, description="Hours that an answer is kept under its Idempotency-Key."
     )
+    require_if_match: bool = Field(
+        False, description="Whether a change must name the version that it changes."
+    )
+    trash_days: int = Field(
+        30, ge=1, le=3650, description="Days after which a deleted task is purged."
+    )
     pool_size: int = Field(8, ge=1, le=256, description="Database connections of each worker.")
     connect_timeout: float = Field(
         10, gt=0, le=120, description="Seconds that connecting to one database host may take."

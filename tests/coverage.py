@@ -12,6 +12,8 @@ from tests.references import openapi_validator
 JSON = "application/json"
 SPECIFICATION = Contract.load().specification
 
+SCHEMAS: dict[str, Any] = SPECIFICATION["components"]["schemas"]
+
 
 @dataclass(frozen=True)
 class Operation:
@@ -28,6 +30,10 @@ class Operation:
     def success(self) -> int:
         """The status of what went well."""
         return int(min(self.responses))
+
+    def takes(self, header: str) -> bool:
+        """Whether a header is among its parameters."""
+        return any((each["in"], each["name"]) == ("header", header) for each in self.parameters)
 
     def example(self) -> Any:
         """A body that the contract gives as an example, if it takes one."""

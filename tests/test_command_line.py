@@ -68,7 +68,7 @@ def errand(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 def test_help_names_every_command() -> None:
     shown = errand("--help").stdout
 
-    assert all(command in shown for command in ("serve", "migrate", "--version"))
+    assert all(command in shown for command in ("serve", "migrate", "purge", "--version"))
 
 
 def test_the_version_is_told() -> None:

@@ -112,7 +112,7 @@ def test_a_planted_fault_is_found(
 def test_every_rule_that_is_switched_off_has_its_reason(config: str) -> None:
     rules = switched_off(config)
 
-    assert set(rules.values()) == {False}
+    assert set(rules.values()) <= {False}
     lines = [line for line in (ROOT / config).read_text().splitlines() if ": off" in line]
     assert len(lines) == len(rules)
     assert all(re.fullmatch(r" +\S+: off  # \S.+", line) for line in lines)

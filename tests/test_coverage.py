@@ -35,11 +35,18 @@ def small_server(new_database: Callable[[], str]) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def strict_server(new_database: Callable[[], str]) -> Iterator[str]:
+def sparing_server(new_database: Callable[[], str]) -> Iterator[str]:
     """One that takes a single request a minute."""
     with serving(DATABASE_URL=new_database(), ERRAND_RATE_LIMIT="1") as url:
         with User(url) as user:
             user.creates()
+        yield url
+
+
+@pytest.fixture(scope="module")
+def strict_server(new_database: Callable[[], str]) -> Iterator[str]:
+    """One that makes no change without a version."""
+    with serving(DATABASE_URL=new_database(), ERRAND_REQUIRE_IF_MATCH="on") as url:
         yield url
 
 
@@ -97,6 +104,23 @@ def ordinary(operation: Operation, servers: Servers, **options: Any) -> httpx.Re
     with User(servers("server")) as user:
         task = user.creates().document
         ids = {"user_id": user.id, "task_id": task["id"]}
+        return ask(user, operation, ids=ids, **options)
+
+
+def of_another_version(operation: Operation, servers: Servers) -> httpx.Response:
+    """A change of what is no longer so, or the creation of what is there."""
+    if operation.takes("If-Match"):
+        return ordinary(operation, servers, headers={"If-Match": '"1"'})
+    return with_an_id_again(operation, servers, headers={"If-None-Match": "*"})
+
+
+def with_an_id_again(operation: Operation, servers: Servers, **options: Any) -> httpx.Response:
+    """What brings an id brings that of another task."""
+    with User(servers("server")) as user:
+        task = user.creates().document
+        ids = {"user_id": user.id, "task_id": task["id"]}
+        if operation.id == "create_task":
+            options["json"] = {**operation.example(), "id": task["id"]}
         return ask(user, operation, ids=ids, **options)
 
 
@@ -171,6 +195,22 @@ def in_use(operation: Operation, servers: Servers) -> httpx.Response:
         return ask(user, operation, ids=ids, headers={"Idempotency-Key": "key"})
 
 
+def in_conflict(operation: Operation, servers: Servers) -> httpx.Response:
+    """An id that was used before, or a key that is in use."""
+    way = with_an_id_again if operation.id == "create_task" else in_use
+    return way(operation, servers)
+
+
+def away_too_long(operation: Operation, servers: Servers) -> httpx.Response:
+    """A request with a token from before what has been purged."""
+    with User(servers("server")) as user, administration(servers("database_url")) as execute:
+        task = user.creates().document
+        since = user.get(f"/api/{user.id}/changes").json()["next"]
+        execute(f"UPDATE users SET purged_revision = revision + 1 WHERE id = '{user.id}'")
+        ids = {"user_id": user.id, "task_id": task["id"]}
+        return ask(user, operation, ids=ids, query=f"?since={since}")
+
+
 TOO_LARGE: dict[str, Any] = {
     "content": b" " * (SMALL + 1),
     "headers": {"Content-Type": "application/json"},
@@ -180,16 +220,20 @@ WAYS: dict[int, Way] = {
     200: ordinary,
     201: ordinary,
     204: ordinary,
+    304: with_(headers={"If-None-Match": "*"}),
     400: with_(query="?%ff"),
     401: guarded(),
     403: forbidden,
     404: at("server"),
     406: with_(headers={"Accept": "text/html"}),
-    409: in_use,
+    409: in_conflict,
+    410: away_too_long,
+    412: of_another_version,
     413: at("small_server", **TOO_LARGE),
     415: with_(content=b"x", headers={"Content-Type": "text/plain"}),
     422: with_(query="?unknown=1"),
-    429: at("strict_server"),
+    428: at("strict_server"),
+    429: at("sparing_server"),
     500: failing,
     503: unavailable,
 }

@@ -10,7 +10,7 @@ import copy
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -33,7 +33,16 @@ ALICE, BOB = UUID(int=0xA11CE), UUID(int=0xB0B)
 BOBS_TASK = UUID(int=0xB0B_7A5C)
 BOBS_TITLE = "Bob's own affair"
 
-VALUES = {"id": UUID(int=0x2E3), "limit": 100, "new_key": "new"}
+BOBS_REVISION = 7_770_001
+
+VALUES = {
+    "id": UUID(int=0x2E3),
+    "limit": 100,
+    "place_time": datetime(2000, 1, 1, tzinfo=UTC),
+    "place_id": UUID(int=0),
+    "new_key": "new",
+}
+VALUES_OF = {"list_tasks_after": {"place_time": datetime(9999, 1, 1, tzinfo=UTC)}}
 TYPICAL = {
     "UUID": BOBS_TASK,
     "BOOLEAN": False,
@@ -88,8 +97,11 @@ def database(new_database: Callable[[], str]) -> str:
     """One where Alice has a task, and Bob has one."""
     url = new_database()
     with administration(url) as execute:
-        for user, task, title in ((ALICE, UUID(int=1), "Buy milk"), (BOB, BOBS_TASK, BOBS_TITLE)):
-            execute(f"INSERT INTO users (id) VALUES ('{user}')")
+        for user, revision, task, title in (
+            (ALICE, 1, UUID(int=1), "Buy milk"),
+            (BOB, BOBS_REVISION, BOBS_TASK, BOBS_TITLE),
+        ):
+            execute(f"INSERT INTO users (id, revision) VALUES ('{user}', {revision})")
             execute(
                 "INSERT INTO tasks (user_id, id, title, revision)"
                 f" VALUES ('{user}', '{task}', $${title}$$, 1)"
@@ -123,7 +135,8 @@ def value_of(name: str, kind: str, user: UUID) -> Any:
 
 
 def values_for(statement: Statement, user: UUID) -> dict[str, Any]:
-    return {name: value_of(name, kind, user) for name, kind in statement._parameters}
+    values = {name: value_of(name, kind, user) for name, kind in statement._parameters}
+    return {**values, **VALUES_OF.get(statement.name, {})}
 
 
 @asynccontextmanager
@@ -163,7 +176,7 @@ def of_the_server(relation: str) -> str:
 
 
 def tell_of_bob(rows: list[Row]) -> bool:
-    return any(str(known) in str(rows) for known in (BOB, BOBS_TASK, BOBS_TITLE))
+    return any(str(known) in str(rows) for known in (BOB, BOBS_TASK, BOBS_TITLE, BOBS_REVISION))
 
 
 def assert_it_would_reach_bob(cursor: Any, statement: Statement, user: UUID) -> None:

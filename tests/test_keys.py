@@ -203,6 +203,7 @@ def test_keys_are_kept_fresh_without_anybody_asking(issuer: Issuer) -> None:
         async with Asking(issuer, interval=0.05):
             await asyncio.sleep(0.5)
             assert 3 <= issuer.requests <= 11
+        await asyncio.sleep(0.1)  # one may be on its way
         stopped = issuer.requests
         await asyncio.sleep(0.2)
         assert issuer.requests == stopped
@@ -259,12 +260,13 @@ def test_a_key_that_changes_under_its_id_verifies_nothing_of_before(issuer: Issu
 
 def test_a_key_that_stays_verifies_what_is_remembered(issuer: Issuer) -> None:
     async def story() -> None:
-        async with Asking(issuer, interval=0.05) as api:
+        async with Asking(issuer, interval=0.05, longest_outage=OUTAGE) as api:
             token = issuer.token("alice")
             assert await api.asks(token)
             issuer.rotate()
 
             assert await eventually(lambda: api.asks(issuer.token("bob")))
+            await asyncio.sleep(OUTAGE)
 
             assert api.remembers(token)
 
@@ -333,6 +335,26 @@ def test_with_no_key_at_all_everybody_is_told_to_come_again_when(
             watch = Stopwatch()
             for _ in range(20):
                 assert await api.is_told_to_come_again(issuer.token())
+            assert watch.seconds < QUICKLY
+
+    run(story)
+
+
+@pytest.mark.parametrize("has_keys", [True, False])
+def test_in_an_outage_nobody_waits_for_what_is_tried_again(issuer: Issuer, has_keys: bool) -> None:
+    async def story() -> None:
+        if not has_keys:
+            issuer.fails()
+        async with Asking(issuer, interval=0.1, pause=0.1) as api:
+            assert await api.is_told_to_come_again(issuer.token()) is not has_keys
+            issuer.fails()
+            await asyncio.sleep(0.3)
+            issuer.hangs()
+            await asyncio.sleep(0.3)
+            token, watch = api.with_unknown_key(), Stopwatch()
+
+            assert await api.is_told_to_come_again(token)
+
             assert watch.seconds < QUICKLY
 
     run(story)

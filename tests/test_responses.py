@@ -26,12 +26,13 @@ TITLED = {
     "type": "object",
     "additionalProperties": False,
     "properties": {
+        "id": {"type": "string", "nullable": True},
         "title": TEXT,
         "description": {"type": "string", "nullable": True},
         "completed": {"type": "boolean"},
     },
 }
-TITLED_PLAINLY = {"title": "x", "description": None, "completed": False}
+TITLED_PLAINLY = {"id": None, "title": "x", "description": None, "completed": False}
 
 
 def response_of(schema: dict[str, Any], **headers: Any) -> Response:

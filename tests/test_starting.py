@@ -102,7 +102,7 @@ REFUSED = {
     "a parameter that the handler does not take": (
         "        - name: offset\n",
         "        - name: skip\n",
-        "list_tasks takes (user_id, offset, limit, completed)",
+        "list_tasks takes (user_id, offset, limit, deleted, completed, cursor, if_none_match)",
     ),
     "a parameter in the path that the path does not name": (
         "  /api/{user_id}/tasks/{task_id}/complete:\n",
@@ -122,7 +122,7 @@ REFUSED = {
     "a value that may be missing where the handler needs it": (
         LIMIT,
         "",
-        "list_tasks takes (user_id, offset, limit, completed)",
+        "list_tasks takes (user_id, offset, limit, deleted, completed, cursor, if_none_match)",
     ),
     "a recursive schema": (
         "    Title:\n",

@@ -37,6 +37,7 @@ def test_a_task_needs_no_more_than_a_title(alice: User) -> None:
         "completed": False,
         "created_at": task["created_at"],
         "updated_at": task["created_at"],
+        "revision": task["revision"],
     }
 
 
@@ -183,7 +184,8 @@ def test_an_update_changes_the_fields_it_names_and_leaves_the_rest(
 
     assert response.status_code == 200
     updated = response.json()
-    assert updated == {**task.document, **changes, "updated_at": updated["updated_at"]}
+    stamped = {name: updated[name] for name in ("updated_at", "revision")}
+    assert updated == {**task.document, **changes, **stamped}
     assert alice.get(task.url).json() == updated
 
 
@@ -290,6 +292,7 @@ def test_a_hundred_concurrent_creations_all_succeed(alice: User) -> None:
 def test_every_write_takes_the_next_revision_of_its_owner(
     alice: User, task: Task, database_url: str
 ) -> None:
+    first = task.document["revision"]
     alice.patch(f"{task.url}/complete")
     alice.put(task.url, json={"title": "x"})
     alice.creates("second")
@@ -297,11 +300,11 @@ def test_every_write_takes_the_next_revision_of_its_owner(
 
     with psycopg2.connect(as_owner(database_url)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT revision FROM users WHERE id = %s", [alice.id])
-        assert cursor.fetchall() == [(5,)]
+        assert cursor.fetchall() == [(first + 4,)]
         cursor.execute(
             "SELECT title, deleted_at IS NOT NULL, revision FROM tasks"
             " WHERE user_id = %s ORDER BY revision",
             [alice.id],
         )
-        assert cursor.fetchall() == [("second", False, 4), ("x", True, 5)]
+        assert cursor.fetchall() == [("second", False, first + 3), ("x", True, first + 4)]
     connection.close()

@@ -39,7 +39,7 @@ PLAIN_SCHEMA = """
 """
 USERS = f"""
     INSERT INTO users (id, revision)
-    SELECT ('{USER_PREFIX}' || {FIRST} + number)::uuid, {LAST - FIRST}
+    SELECT ('{USER_PREFIX}' || {FIRST} + number)::uuid, {LAST - FIRST} + 1
       FROM generate_series(0, {WRITERS}) AS number
 """
 TASKS = f"""
@@ -75,7 +75,7 @@ def database(server: str, name: str, *, errands: bool) -> str:
     run(server, f"CREATE DATABASE {name}")
     if errands:
         migrate(url)
-        run(url, USERS, TASKS.format(column=", revision", value=", number"))
+        run(url, USERS, TASKS.format(column=", revision", value=", number + 1"))
     else:
         run(url, PLAIN_SCHEMA, TASKS.format(column="", value=""))
     run(url, "VACUUM ANALYZE")

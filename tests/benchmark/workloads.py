@@ -37,6 +37,7 @@ VALUES = {
     "completed": "false",
     "limit": "51",
     "offset": "0",
+    "expected": "NULL",
 }
 
 

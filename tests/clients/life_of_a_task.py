@@ -8,6 +8,7 @@ from http import HTTPStatus
 from uuid import uuid4
 
 from errand_client import Client
+from errand_client.api.changes import list_changes
 from errand_client.api.tasks import (
     create_task,
     delete_task,
@@ -16,7 +17,15 @@ from errand_client.api.tasks import (
     toggle_task,
     update_task,
 )
-from errand_client.models import Fault, Problem, Task, TaskCreate, TaskUpdate
+from errand_client.models import (
+    ChangePage,
+    Fault,
+    Problem,
+    Task,
+    TaskCreate,
+    TaskUpdate,
+    Tombstone,
+)
 
 errand = Client(base_url=sys.argv[1], raise_on_unexpected_status=True)
 
@@ -29,6 +38,10 @@ assert (task.title, task.description, task.completed) == ("Buy milk", None, Fals
 assert list_tasks.sync(user, client=errand, limit=10, completed=False) == [task]
 
 assert get_task.sync(user, task.id, client=errand) == task
+
+begun = list_changes.sync(user, client=errand, limit=10)
+assert isinstance(begun, ChangePage)
+assert (begun.changes, begun.more) == ([task], False)
 
 changes = TaskUpdate(description="Two litres")
 updated = update_task.sync(user, task.id, client=errand, body=changes)
@@ -49,6 +62,12 @@ assert [fault.pointer for fault in faults] == ["/title"]
 deleted = delete_task.sync_detailed(user, task.id, client=errand)
 assert deleted.status_code is HTTPStatus.NO_CONTENT
 assert deleted.parsed is None
+
+since = list_changes.sync(user, client=errand, since=begun.next_, wait=1)
+assert isinstance(since, ChangePage)
+[change] = since.changes
+assert isinstance(change, Tombstone)
+assert (change.id, change.revision > task.revision) == (task.id, True)
 
 gone = get_task.sync_detailed(user, task.id, client=errand)
 assert gone.status_code is HTTPStatus.NOT_FOUND

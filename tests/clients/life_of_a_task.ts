@@ -4,7 +4,16 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import createClient from "openapi-fetch";
-import type { Fault, Problem, Task, TaskCreate, TaskUpdate, paths } from "./contract.js";
+import type {
+  ChangePage,
+  Fault,
+  Problem,
+  Task,
+  TaskCreate,
+  TaskUpdate,
+  Tombstone,
+  paths,
+} from "./contract.js";
 
 const [, , baseUrl] = process.argv;
 assert(baseUrl, "which server?");
@@ -31,6 +40,10 @@ assert.deepEqual(listed.data, [task]);
 const got = await errand.GET("/api/{user_id}/tasks/{task_id}", { params: { path } });
 assert.deepEqual(got.data, task);
 
+const followed = { params: { path: user } };
+const begun: ChangePage | undefined = (await errand.GET("/api/{user_id}/changes", followed)).data;
+assert.deepEqual(begun?.changes, [task]);
+
 const changes: TaskUpdate = { description: "Two litres" };
 const updated = await errand.PUT("/api/{user_id}/tasks/{task_id}", {
   params: { path },
@@ -54,6 +67,16 @@ const deleted = await errand.DELETE("/api/{user_id}/tasks/{task_id}", { params: 
 assert.equal(deleted.response.status, 204);
 assert.equal(deleted.error, undefined);
 
+const since = await errand.GET("/api/{user_id}/changes", {
+  params: { path: user, query: { since: begun.next, wait: 1 } },
+});
+const change: Task | Tombstone | undefined = since.data?.changes[0];
+assert(change && "deleted_at" in change);
+const tombstone: Tombstone = change;
+assert.equal(tombstone.id, task.id);
+// @ts-expect-error: a tombstone has no title
+assert.equal(tombstone.title, undefined);
+
 const gone = await errand.GET("/api/{user_id}/tasks/{task_id}", { params: { path } });
 assert.equal(gone.data, undefined);
 assert(gone.error);
@@ -65,8 +88,8 @@ assert.equal(problem.status, 404);
 assert.equal(problem.message, undefined);
 // @ts-expect-error: a task needs a title
 const untitled: TaskCreate = { completed: true };
-// @ts-expect-error: a client does not choose the id
-const numbered: TaskCreate = { title: "Buy milk", id: "1" };
+// @ts-expect-error: a client does not choose the revision
+const numbered: TaskCreate = { title: "Buy milk", revision: 1 };
 // @ts-expect-error: absent is not undefined
 const undescribed: TaskUpdate = { description: undefined };
 

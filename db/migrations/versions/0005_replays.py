@@ -6,7 +6,7 @@ from alembic import op
 from db.migrations.isolation import isolate
 
 revision = "0005"
-down_revision = "0002"
+down_revision = "0004"
 
 # The policies hold the owner, too, whose function this is: it needs one of its own. Migrations run
 # with row_security off, which the function must not be checked with, nor called.

@@ -1,0 +1,126 @@
+"""A user's changes in the order of their commits, each task once, as it is now.
+
+A token says how far its reader has come: `told`, the revision up to which everything was told;
+`began`, the user's revision when the reader began with nothing; and `known_since`, which tells
+one life of a user from the next, should they be erased and come back.
+
+What the reader holds of a task that has been deleted was told after it began, so that the
+tombstone's revision is greater than `began`; and if it is not greater than `told`, it was told.
+Hence purged tombstones are of no concern up to the greater of the two, and an older token is
+refused. A reader that was told nothing yet may begin whenever it likes.
+"""
+
+import asyncio
+import struct
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from db import statements, waiting
+from db.cursors import microseconds
+from db.database import fetch, fetch_dicts
+from db.errors import ChangesForgotten, SinceRefused
+from db.seals import Forged, the_seal
+
+PURPOSE = "changes since"
+LAYOUT = struct.Struct(">3q")
+TOMBSTONE = ("id", "deleted_at", "revision")
+UNUSABLE = (
+    "This is not a token that this user's changes have given. Bring `next` back as it was, "
+    "or begin again without `since`."
+)
+FORGOTTEN = (
+    "Changes since then are known no more. Drop what you hold of this user's tasks, "
+    "and begin again without `since`."
+)
+
+Change = dict[str, Any]
+
+
+class Page(NamedTuple):
+    """Changes, where the next ones begin, and whether some are there already."""
+
+    changes: list[Change]
+    next: str
+    more: bool
+
+
+class Reader(NamedTuple):
+    """How far a reader has come."""
+
+    known_since: int = 0
+    told: int = 0
+    began: int = 0
+
+
+async def page(user_id: UUID, *, since: str | None, limit: int, wait: float) -> Page:
+    """The changes behind the token; if there are none, wait so many seconds for some."""
+    reader = Reader() if since is None else await _opened(since, user_id)
+    if not wait:
+        return (await _looked(user_id, reader, limit))[0]
+    deadline = asyncio.get_running_loop().time() + wait
+    with waiting.waiting_for(user_id, _revision) as waiter:
+        while True:
+            waiter.about_to_look()
+            page, revision = await _looked(user_id, reader, limit)
+            if page.changes or not await waiter.woken(revision, deadline):
+                return page
+
+
+async def _looked(user_id: UUID, reader: Reader, limit: int) -> tuple[Page, int]:
+    """What the database has to tell, and the user's revision at that moment."""
+    rows = await fetch_dicts(
+        statements.CHANGES,
+        user_id=user_id,
+        after=reader.told,
+        began=reader.began or None,
+        limit=limit + 1,
+    )
+    if not rows:
+        if reader != Reader():
+            raise ChangesForgotten(FORGOTTEN)
+        return Page([], await _sealed(reader, user_id), more=False), 0
+    revision: int = rows[0]["user_revision"]
+    reader = _recognised(reader, rows[0])
+    changes = [_told(row) for row in rows if row["id"] is not None]
+    more = len(changes) > limit
+    told = changes[limit - 1]["revision"] if more else revision
+    token = await _sealed(reader._replace(told=told), user_id)
+    return Page(changes[:limit], token, more), revision
+
+
+def _recognised(reader: Reader, user: dict[str, Any]) -> Reader:
+    """The reader, if the user's data still has all that it needs to be told."""
+    known_since, revision = microseconds(user["user_created_at"]), user["user_revision"]
+    if reader == Reader():
+        return Reader(known_since, told=0, began=revision)
+    if (
+        reader.known_since != known_since
+        or user["purged_revision"] > max(reader.told, reader.began)
+        # An older copy of the database was put in its place.
+        or revision < max(reader.told, reader.began)
+    ):
+        raise ChangesForgotten(FORGOTTEN)
+    return reader
+
+
+def _told(row: dict[str, Any]) -> Change:
+    """A row as a client gets it: a task, or what is left of one."""
+    names = TOMBSTONE if row["deleted_at"] is not None else statements.AT_LARGE
+    return {name: row[name] for name in names}
+
+
+async def _revision(user_id: UUID) -> int:
+    rows = await fetch(statements.REVISION, user_id=user_id)
+    return int(rows[0][0]) if rows else 0
+
+
+async def _sealed(reader: Reader, user_id: UUID) -> str:
+    return (await the_seal()).close(LAYOUT.pack(*reader), PURPOSE, user_id)
+
+
+async def _opened(token: str, user_id: UUID) -> Reader:
+    try:
+        content = (await the_seal()).open(token, PURPOSE, user_id)
+    except Forged:
+        raise SinceRefused(UNUSABLE) from None
+    return Reader(*LAYOUT.unpack(content))

@@ -1,0 +1,68 @@
+"""Revisions that never recur, and a trash that is purged."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+# A user who is erased and comes back must not count again what was counted before.
+MICROSECONDS = "((EXTRACT(epoch FROM clock_timestamp()) * (1000000)::numeric))::bigint"
+
+
+# Each answers for itself: whoever may run it deletes no more than what is old enough, and needs no
+# right to anybody's tasks. Owners are locked before their tasks, as by every write; one who writes
+# just now is passed over, and so are those whom another server sees to at the same time.
+PURGE = """
+    CREATE FUNCTION purge_trash(older_than interval, at_most integer) RETURNS bigint
+    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, {schema}, pg_temp
+    BEGIN ATOMIC
+        WITH doomed AS MATERIALIZED (
+            SELECT user_id, id FROM tasks
+             WHERE deleted_at < now() - older_than
+             ORDER BY deleted_at
+             LIMIT at_most),
+        owners AS MATERIALIZED (
+            SELECT id FROM users
+             WHERE id IN (SELECT user_id FROM doomed)
+             ORDER BY id
+               FOR UPDATE SKIP LOCKED),
+        purged AS (
+            DELETE FROM tasks USING doomed, owners
+             WHERE tasks.user_id = owners.id
+               AND tasks.user_id = doomed.user_id
+               AND tasks.id = doomed.id
+               AND tasks.deleted_at < now() - older_than
+            RETURNING tasks.user_id, tasks.revision),
+        noted AS (
+            UPDATE users
+               SET revision = users.revision + 1,
+                   purged_revision = greatest(users.purged_revision, gone.revision)
+              FROM (SELECT user_id, max(revision) AS revision FROM purged GROUP BY user_id) AS gone
+             WHERE users.id = gone.user_id)
+        SELECT count(*) FROM purged;
+    END
+"""
+
+
+def upgrade() -> None:
+    op.alter_column("users", "revision", server_default=sa.text(MICROSECONDS))
+    op.add_column(
+        "users",
+        sa.Column("purged_revision", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    )
+    in_trash = sa.text("deleted_at IS NOT NULL")
+    op.create_index(
+        "tasks_in_trash",
+        "tasks",
+        ["user_id", sa.text("deleted_at DESC"), sa.text("id DESC")],
+        postgresql_where=in_trash,
+    )
+    op.create_index("tasks_to_purge", "tasks", ["deleted_at"], postgresql_where=in_trash)
+    schema = op.get_bind().scalar(sa.text("SELECT quote_ident(current_schema())"))
+    op.execute(PURGE.format(schema=schema))
+    op.execute("REVOKE EXECUTE ON FUNCTION purge_trash FROM PUBLIC")
+    op.execute("GRANT EXECUTE ON FUNCTION purge_trash TO errand_app")
+    # Row-level security holds the function's owner as well.
+    op.execute("CREATE POLICY purge ON tasks TO CURRENT_USER USING (deleted_at IS NOT NULL)")
+    op.execute("CREATE POLICY purge ON users TO CURRENT_USER USING (true)")
