@@ -2,14 +2,18 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from db import statements, waiting
 from db.compiled import Statement
 from db.connection import Row
-from db.pool import Pool, PoolOptions
+from db.pool import Pool, PoolOptions, Transaction
+
+UNCONNECTED = "the database is used outside of `connected`"
 
 _pool: Pool | None = None
+_transaction: ContextVar[Transaction | None] = ContextVar("transaction", default=None)
 _constants: dict[str, list[Row]] = {}
 
 
@@ -31,11 +35,17 @@ async def connected(options: PoolOptions) -> AsyncIterator[Pool]:
 
 
 async def fetch(statement: Statement, **values: Any) -> list[Row]:
-    """Run one statement as a transaction of its own."""
+    """Run one statement as a transaction of its own, unless it is asked within another."""
     if _pool is None:
-        raise RuntimeError("the database is used outside of `connected`")
+        raise RuntimeError(UNCONNECTED)
+    writes = not statement.only_reads and "user_id" in values
+    current = _transaction.get()
+    if current is not None:
+        if writes:
+            current.written.add(values["user_id"])
+        return await current.fetch(statement, **values)
     rows = await _pool.fetch(statement, **values)
-    if not statement.only_reads and "user_id" in values:
+    if writes:
         waiting.written(values["user_id"])
     return rows
 
@@ -51,3 +61,26 @@ async def fetch_constant(statement: Statement) -> list[Row]:
     if statement.name not in _constants:
         _constants[statement.name] = await fetch(statement)
     return _constants[statement.name]
+
+
+@asynccontextmanager
+async def transaction() -> AsyncIterator[Transaction]:
+    """Let all that is fetched meanwhile take effect, or nothing; within another, as a part of it.
+
+    It is the task's own: what it fetches, it fetches one after the other.
+    """
+    if _pool is None:
+        raise RuntimeError(UNCONNECTED)
+    outer = _transaction.get()
+    if outer is not None:
+        async with outer.part():
+            yield outer
+        return
+    async with _pool.transaction() as current:
+        before = _transaction.set(current)
+        try:
+            yield current
+        finally:
+            _transaction.reset(before)
+    for user_id in current.written:
+        waiting.written(user_id)

@@ -11,6 +11,14 @@ class TaskNotFound(DomainError):
     """The user has no task of that id, or had one and deleted it."""
 
 
+class KeyReused(DomainError):
+    """The user has sent another request with the key of this one."""
+
+
+class KeyInUse(DomainError):
+    """A request with the same key is still being answered."""
+
+
 class ArgumentRefused(DomainError):
     """An argument is of the right form, but the data does not bear it out."""
 

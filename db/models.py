@@ -3,11 +3,23 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, DateTime, ForeignKey, Index, LargeBinary, Uuid, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    Uuid,
+    text,
+)
 from sqlmodel import Field, SQLModel
 
 TITLE_LENGTH = 255
 DESCRIPTION_LENGTH = 2000
+KEY_LENGTH = 255
 
 # PostgreSQL's own spelling, by which Alembic knows that nothing has changed.
 MICROSECONDS = "((EXTRACT(epoch FROM clock_timestamp()) * (1000000)::numeric))::bigint"
@@ -102,6 +114,26 @@ class Task(SQLModel, table=True):
     updated_at: datetime = Field(sa_column=_moment())
     deleted_at: datetime | None = Field(sa_column=_moment(nullable=True))
     revision: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class Replay(SQLModel, table=True):
+    """An answer that was given to a request with a key, to be given again until it expires.
+
+    The fingerprint tells the request from others, `headers` are JSON: pairs of name and value.
+    """
+
+    __tablename__ = "replays"
+    __table_args__ = (Index("replays_by_expiry", "user_id", "expires_at"),)
+
+    user_id: UUID = Field(
+        sa_column=Column(Uuid, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    )
+    key: str = Field(primary_key=True, max_length=KEY_LENGTH)
+    fingerprint: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    status: int = Field(sa_column=Column(SmallInteger, nullable=False))
+    headers: str = Field(sa_column=Column(Text, nullable=False))
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
 
 
 class Secret(SQLModel, table=True):

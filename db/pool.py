@@ -4,10 +4,9 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -35,6 +34,11 @@ CANCEL_TIMEOUT = 3.0
 
 CLOSING = "The server is stopping."
 UNCERTAIN = "A change may have been made or not: look."
+
+BEGIN = "BEGIN; "
+MARK = "SAVEPOINT part; "
+UNMARK = "RELEASE part; "
+UNDO = "ROLLBACK TO part; RELEASE part; "
 
 
 @dataclass(frozen=True)
@@ -109,26 +113,29 @@ class Pool:
     async def transaction(self) -> AsyncIterator["Transaction"]:
         """Statements that take effect together, or not at all."""
         connection = await self._acquire()
+        transaction = Transaction(connection, self._sql)
         try:
             try:
-                await connection.fetch("BEGIN")
-                yield Transaction(partial(self._run, connection))
-                await connection.fetch("COMMIT")
+                yield transaction
+                await transaction.commit()
             except BaseException:
-                # Critical section: cancelled as BEGIN was answered, it would be free, but not idle.
+                # Critical section: cancelled as an answer came, it would be free, but not idle.
                 if not connection.busy and not connection.lost:
                     await connection.fetch("ROLLBACK")
                 raise
         except psycopg2.Error as error:
             raise self._translated(error, connection) from error
         finally:
+            transaction.over = True
             self._release(connection)
 
     def _run(
         self, connection: Connection, statement: Statement, values: dict[str, Any]
     ) -> "asyncio.Future[list[Row]]":
-        sql = statement.prepared if self._options.prepare else statement.plain
-        return connection.fetch(sql, statement.arguments(values))
+        return connection.fetch(self._sql(statement), statement.arguments(values))
+
+    def _sql(self, statement: Statement) -> str:
+        return statement.prepared if self._options.prepare else statement.plain
 
     def _worth_another(
         self, error: psycopg2.Error, connection: Connection, statement: Statement, tried: int
@@ -271,11 +278,56 @@ class Pool:
 
 
 class Transaction:
-    """Runs statements on the one connection of a transaction."""
+    """Runs statements on the one connection of a transaction, one round trip each time.
 
-    def __init__(self, run: Callable[[Statement, dict[str, Any]], Awaitable[list[Row]]]) -> None:
-        self._run = run
+    What begins it, and what marks or undoes a part of it, goes ahead of the next statement. Whose
+    data it changes is noted in `written`.
+    """
 
-    async def fetch(self, statement: Statement, **values: Any) -> list[Row]:
-        """Run one statement within the transaction."""
-        return await self._run(statement, values)
+    def __init__(self, connection: Connection, sql: Callable[[Statement], str]) -> None:
+        self.over = False
+        self.written: set[Any] = set()
+        self._connection = connection
+        self._sql = sql
+        self._ahead = BEGIN
+
+    async def fetch(self, *statements: Statement, **values: Any) -> list[Row]:
+        """Run statements in this order, and return the rows of the last."""
+        return await self._send([self._sql(each) for each in statements], statements, values)
+
+    async def finish(self, *statements: Statement, **values: Any) -> None:
+        """Run the last statements, and commit."""
+        await self._send([*map(self._sql, statements), "COMMIT"], statements, values)
+        self.over = True
+
+    async def commit(self) -> None:
+        """Let it take effect, unless that is done, or nothing was."""
+        if not self.over and self._ahead != BEGIN:
+            await self._send(["COMMIT"], (), {})
+
+    @asynccontextmanager
+    async def part(self) -> AsyncIterator["Transaction"]:
+        """Statements of which none takes effect if one of them, or what is between them, fails."""
+        self._ahead += MARK
+        try:
+            yield self
+        except BaseException:
+            self._leave_part(UNDO)
+            raise
+        self._leave_part(UNMARK)
+
+    def _leave_part(self, how: str) -> None:
+        if self._ahead.endswith(MARK):  # nothing has been sent since
+            self._ahead = self._ahead.removesuffix(MARK)
+        else:
+            self._ahead += how
+
+    def _send(
+        self, texts: list[str], statements: Sequence[Statement], values: dict[str, Any]
+    ) -> "asyncio.Future[list[Row]]":
+        if self.over:
+            raise RuntimeError("the transaction is over, and its connection somebody else's")
+        for each in statements:
+            values = each.arguments(values)
+        ahead, self._ahead = self._ahead, ""
+        return self._connection.fetch(ahead + "; ".join(texts), values)

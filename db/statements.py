@@ -10,6 +10,7 @@ from sqlalchemy import (
     ARRAY,
     CTE,
     BigInteger,
+    Boolean,
     ColumnElement,
     DateTime,
     Integer,
@@ -17,9 +18,11 @@ from sqlalchemy import (
     Select,
     String,
     Table,
+    Text,
     any_,
     bindparam,
     case,
+    cast,
     delete,
     func,
     literal_column,
@@ -32,15 +35,18 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from db.compiled import Statement
-from db.models import Secret, Task, TaskRead, User
+from db.models import Replay, Secret, Task, TaskRead, User
 
 ONE = literal_column("1", Integer)
 UTC = literal_column("'UTC'", String)
 RFC_3339 = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'""", String)
+TRUE = literal_column("true", Boolean)
+CLAIM_MADE = literal_column("'true'", String)
 MICROSECOND = literal_column("interval '1 microsecond'", Interval)
 
 tasks: Table = Task.metadata.tables["tasks"]
 users: Table = User.metadata.tables["users"]
+replays: Table = Replay.metadata.tables["replays"]
 secrets: Table = Secret.metadata.tables["secrets"]
 
 
@@ -261,4 +267,60 @@ CHANGES = Statement(
 
 SEAL = Statement(
     "get_seal", select(secrets.c.value).where(secrets.c.purpose == literal_column("'seal'", String))
+)
+
+# Whether a key was claimed is remembered for the next statement, because that one alone can see
+# what was committed before the claim.
+CLAIMED = literal_column("'errand.claimed'", String)
+
+CLAIM = Statement(
+    "claim_key",
+    select(
+        func.set_config(
+            CLAIMED,
+            cast(func.pg_try_advisory_xact_lock(bindparam("lock", type_=BigInteger)), Text),
+            TRUE,
+        ).label("claimed")
+    ),
+)
+
+_claim = select((func.current_setting(CLAIMED, TRUE) == CLAIM_MADE).label("claimed")).subquery()
+FIND_REPLAY = Statement(
+    "find_replay",
+    select(
+        _claim.c.claimed,
+        *(replays.c[name] for name in ("fingerprint", "status", "headers", "body")),
+    ).select_from(
+        _claim.outerjoin(
+            replays,
+            (replays.c.user_id == given("user_id", replays.c.user_id))
+            & (replays.c.key == given("key", replays.c.key))
+            & (replays.c.expires_at > func.now()),
+        )
+    ),
+)
+
+FORGET_REPLAYS = Statement(
+    "forget_replays",
+    delete(replays)
+    .where(replays.c.user_id == given("user_id", replays.c.user_id))
+    .where(replays.c.expires_at <= func.now()),
+)
+
+KEEP_REPLAY = Statement(
+    "keep_replay",
+    insert(replays).values(
+        user_id=given("user_id", replays.c.user_id),
+        key=given("new_key", replays.c.key),
+        fingerprint=given("fingerprint", replays.c.fingerprint),
+        status=given("status", replays.c.status),
+        headers=given("headers", replays.c.headers),
+        body=given("body", replays.c.body),
+        expires_at=func.now() + bindparam("lifetime", type_=Interval),
+    ),
+)
+
+PURGE_REPLAYS = Statement(
+    "purge_replays",
+    select(func.purge_replays(bindparam("at_most", type_=Integer)).label("purged")),
 )

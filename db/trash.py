@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 from datetime import timedelta
 
-from db import statements
+from db import replays, statements
 from db.database import connected, fetch
 from db.pool import PoolOptions
 
@@ -19,7 +19,11 @@ SOON = (10.0, 60.0)
 
 
 async def purge(days: int) -> int:
-    """Delete for good what has been in the trash for so long; several may do so at once."""
+    """Delete for good what has been in the trash for so long; several may do so at once.
+
+    Answers that are not given again any more go with it.
+    """
+    await replays.purge()
     purged = 0
     while count := await _purge_some(timedelta(days=days)):
         purged += count

@@ -51,10 +51,12 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
         departures: Departures,
         admission: Admission,
         origins: Origins | None = None,
+        replay_hours: int = 24,
         require_if_match: bool = False,
     ) -> None:
         self._contract = contract
         self._body_limit = body_limit
+        self._replay_hours = replay_hours
         self._departures = departures
         self._admission = admission
         self._origins = origins
@@ -98,7 +100,11 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
         except ResolverError as error:
             raise Unsupported(f"nothing implements the operation: {error}", where) from error
         return Operation(
-            described, self._body_limit, where, require_if_match=self._require_if_match
+            described,
+            self._body_limit,
+            where,
+            require_if_match=self._require_if_match,
+            replay_hours=self._replay_hours,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -229,6 +235,7 @@ def create_app(settings: Settings, contract_path: Path = CONTRACT) -> App:
         departures=departures,
         admission=Admission(guard, limiter),
         origins=Origins(settings.cors_origins, contract) if settings.cors_origins else None,
+        replay_hours=settings.replay_hours,
         require_if_match=settings.require_if_match,
     )
     app = App(

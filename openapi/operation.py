@@ -10,6 +10,8 @@ from starlette.types import Receive
 from openapi import bodies
 from openapi.bodies import Body
 from openapi.contract import Unsupported, Where
+from openapi.idempotency import ARGUMENT as KEY
+from openapi.idempotency import Replays, check_key
 from openapi.media_types import JSON, accepts_json
 from openapi.parameters import Parameters
 from openapi.problems import (
@@ -38,7 +40,13 @@ class Operation:
     """Everything that is known of an operation before the first request."""
 
     def __init__(
-        self, described: Any, body_limit: int, where: Where, *, require_if_match: bool = False
+        self,
+        described: Any,
+        body_limit: int,
+        where: Where,
+        *,
+        require_if_match: bool = False,
+        replay_hours: int = 24,
     ) -> None:
         """Compile what Connexion has read and resolved."""
         self.where = where
@@ -66,6 +74,8 @@ class Operation:
         self._answers_json = any(JSON in each.content for each in self._responses.values())
         self._check_path(where)
         self._check_handler(where)
+        check_key(described, self._parameters.arguments, where)
+        self._replays = Replays(self.id, replay_hours)
         self._tells_caller = CALLER in inspect.signature(self._handler).parameters
 
     @property
@@ -97,6 +107,11 @@ class Operation:
             values["caller"] = caller
         if self._requires_if_match and b"if-match" not in headers:
             raise Problem(NO_VERSION, "Send the task's ETag as If-Match.")
+        if KEY in values:
+            return await self._replays.answer(values, self._handled)
+        return self._made_into_answer(await self._handler(**values))
+
+    async def _handled(self, values: dict[str, Any]) -> Answer:
         return self._made_into_answer(await self._handler(**values))
 
     def _check_accept(self, headers: dict[bytes, bytes]) -> None:
@@ -137,7 +152,7 @@ class Operation:
         """The handler must be able to take what the contract lets a client send."""
         if not inspect.iscoroutinefunction(self._handler):
             raise Unsupported(f"{self.id} is not implemented by an `async def`", where)
-        given = {*self._parameters.arguments, *(["body"] if self._body else [])}
+        given = {*self._parameters.arguments, *(["body"] if self._body else [])} - {KEY}
         certain = {
             *(n for n, each in self._parameters.arguments.items() if each.required),
             *(n for n, each in self._parameters.arguments.items() if each.has_default),

@@ -46,18 +46,20 @@ METHOD         = Kind(405, "method-not-allowed",     "This path does not take th
 NOT_ACCEPTABLE = Kind(406, "not-acceptable",         "There is nothing but JSON",           "Let the Accept header include application/json, or leave it out.")
 TIMED_OUT      = Kind(408, "request-timeout",        "The request did not come whole",      "Send it again, at once and whole.")
 ID_TAKEN       = Kind(409, "id-taken",               "This user has used that id before",   "Location names the task; `current` shows it, unless it is deleted. Take another id, or leave it out.")
+KEY_IN_USE     = Kind(409, "idempotency-key-in-use", "A request with this key is on its way", "Send the request again, with the same key, after the seconds that Retry-After names.")
 FORGOTTEN      = Kind(410, "changes-forgotten",      "Changes since then are known no more","Drop the copy of this user's tasks, and begin again without `since`.")
 TASK_CHANGED   = Kind(412, "task-changed",           "The task has changed meanwhile",      "`current` is the task as it is now. Decide anew, and send its version as If-Match.")
 TASK_EXISTS    = Kind(412, "task-exists",            "There is, or was, such a task",       "Location names the task; `current` shows it, unless it is deleted.")
 TOO_LARGE      = Kind(413, "body-too-large",         "The body is too large",               "Send less; the detail names the limit.")
 MEDIA_TYPE     = Kind(415, "unsupported-media-type", "The body is of the wrong type",       "Name one of the types that the contract lists in Content-Type; UTF-8, not compressed.")
 INVALID        = Kind(422, "invalid-request",        "The request breaks the contract",     "`errors` lists every fault, with the field or the parameter.")
+KEY_REUSED     = Kind(422, "idempotency-key-reused", "Another request has this key",          "Give each request an Idempotency-Key of its own; send only the very same request with it again.")
 NO_VERSION     = Kind(428, "if-match-required",      "A change must name a version",       "Get the task, and send its ETag as If-Match.")
 TOO_MANY       = Kind(429, "too-many-requests",      "You ask too often",                    "Try again after the seconds that Retry-After names; RateLimit says how many requests are left.")
 INTERNAL       = Kind(500, "internal-error",         "The server is at fault",              "The server has logged what happened under `request_id`.")
 DATABASE_AWAY  = Kind(503, "database-away",          "The database cannot be reached",      "Nothing was changed. Try again after the seconds that Retry-After names.")
 TOO_SLOW       = Kind(503, "database-too-slow",      "The database took too long",         "Try again after the seconds that Retry-After names; if it was a change, look first whether it was made.")
-OUTCOME_UNSURE = Kind(503, "outcome-unknown",        "The database did not say how it went", "Look whether the change was made before trying again.")
+OUTCOME_UNSURE = Kind(503, "outcome-unknown",        "The database did not say how it went", "Send it again with the same Idempotency-Key; if it had none, look first whether the change was made.")
 KEYS_AWAY      = Kind(503, "keys-away",              "Tokens cannot be checked",            "The issuer's keys cannot be had now. Try again after the seconds that Retry-After names.")
 TOO_LATE       = Kind(503, "answer-too-late",        "The answer took too long",             "Try again after the seconds that Retry-After names; if it was a change, look first whether it was made.")
 CROWDED        = Kind(503, "too-many-connections",   "The server has too many connections",  "Nothing was done. Try again after the seconds that Retry-After names, over fewer connections.")
@@ -67,6 +69,8 @@ KINDS = [each for each in list(globals().values()) if isinstance(each, Kind)]
 
 OF_DOMAIN_ERRORS: dict[type[errors.DomainError], Kind] = {
     errors.TaskNotFound: TASK_NOT_FOUND,
+    errors.KeyInUse: KEY_IN_USE,
+    errors.KeyReused: KEY_REUSED,
     errors.CursorRefused: INVALID,
     errors.SinceRefused: INVALID,
     errors.ChangesForgotten: FORGOTTEN,
@@ -77,6 +81,8 @@ OF_DOMAIN_ERRORS: dict[type[errors.DomainError], Kind] = {
     errors.ConnectionLost: OUTCOME_UNSURE,
     errors.StatementTimedOut: TOO_SLOW,
 }
+
+WORTH_ANOTHER_TRY = (errors.Unavailable, errors.KeyInUse)
 
 
 class Fault(NamedTuple):
@@ -142,7 +148,7 @@ def _of_domain_error(error: errors.DomainError) -> Problem:
     kind = OF_DOMAIN_ERRORS[type(error)]
     headers: Headers = []
     members = {}
-    if isinstance(error, errors.Unavailable):
+    if isinstance(error, WORTH_ANOTHER_TRY):
         headers.append(RETRY_AFTER)
     if isinstance(error, errors.Contradiction):
         if error.location:
@@ -166,4 +172,4 @@ def _document(problem: Problem, request_id: UUID) -> Answer:
         document["errors"] = [fault.document() for fault in problem.faults[:MOST_FAULTS]]
     body = orjson.dumps(document)
     headers = [(b"content-type", PROBLEM_JSON), (b"content-length", b"%d" % len(body))]
-    return Answer(kind.status, [*headers, *browsers.WITH_ERRORS, *problem.headers], body)
+    return Answer(kind.status, [*browsers.WITH_ERRORS, *headers, *problem.headers], body)

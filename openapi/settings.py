@@ -129,6 +129,9 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[Origin, ...], *Listed] = Field(
         (), description="Origins whose pages may call the API."
     )
+    replay_hours: int = Field(
+        24, ge=1, le=8760, description="Hours that an answer is kept under its Idempotency-Key."
+    )
     require_if_match: bool = Field(
         False, description="Whether a change must name the version that it changes."
     )

@@ -5,6 +5,7 @@ Both ways of running it load this file, as schemathesis.toml says.
 
 import json
 import os
+import re
 from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -16,9 +17,14 @@ from schemathesis import Case, CheckContext, GenerationMode, HookContext, Respon
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.specs.openapi.checks import use_after_free
 
+from tests.contract import DOCUMENT
+
 LONGEST_WAIT = 30
 TOKENS = {"list_changes": "since", "list_tasks": "cursor"}
 FREE = {"limit", "wait"}
+
+KEY = "Idempotency-Key"
+VALID_KEY = re.compile(DOCUMENT["components"]["parameters"]["IdempotencyKey"]["schema"]["pattern"])
 
 # By user, the queries that the server itself has made, the latest last.
 given: dict[str, list[tuple[str, dict[str, str]]]] = {name: [] for name in TOKENS.values()}
@@ -31,6 +37,7 @@ users: dict[str, str] = json.loads(os.environ.get("FUZZED_AS", "{}"))
 def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
     """Ask about oneself; do not wait for changes that do not come; bring tokens that were given."""
     ask_about_oneself(case)
+    bring_a_fresh_key(case)
     if is_valid(case):
         keep_valid(case)
     wait = str(case.query.get("wait"))
@@ -74,6 +81,13 @@ def keep_valid(case: Case[Any]) -> None:
         case.headers["If-None-Match"] = '"1"'
     if isinstance(case.body, dict) and "id" in case.body:
         case.body["id"] = str(uuid4())
+
+
+def bring_a_fresh_key(case: Case[Any]) -> None:
+    """Put a key in place of one that was made up for another request, too."""
+    for name, value in (case.headers or {}).items():
+        if name.lower() == KEY.lower() and VALID_KEY.fullmatch(str(value)):
+            case.headers[name] = str(uuid4())
 
 
 def ask_about_oneself(case: Case[Any]) -> None:

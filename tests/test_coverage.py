@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
+import psycopg2
 import pytest
 
+from db.replays import lock_of
 from handlers import health, users
 from openapi.app import create_app
 from openapi.settings import load_settings
@@ -180,6 +183,24 @@ def unavailable(operation: Operation, servers: Servers) -> httpx.Response:
         return ask(user, operation, ids={})
 
 
+def in_use(operation: Operation, servers: Servers) -> httpx.Response:
+    """A request with a key that another holds."""
+    with (
+        User(servers("server")) as user,
+        closing(psycopg2.connect(servers("database_url"))) as held,
+    ):
+        task = user.creates().document
+        held.cursor().execute("SELECT pg_advisory_lock(%s)", [lock_of(UUID(user.id), "key")])
+        ids = {"user_id": user.id, "task_id": task["id"]}
+        return ask(user, operation, ids=ids, headers={"Idempotency-Key": "key"})
+
+
+def in_conflict(operation: Operation, servers: Servers) -> httpx.Response:
+    """An id that was used before, or a key that is in use."""
+    way = with_an_id_again if operation.id == "create_task" else in_use
+    return way(operation, servers)
+
+
 def away_too_long(operation: Operation, servers: Servers) -> httpx.Response:
     """A request with a token from before what has been purged."""
     with User(servers("server")) as user, administration(servers("database_url")) as execute:
@@ -205,7 +226,7 @@ WAYS: dict[int, Way] = {
     403: forbidden,
     404: at("server"),
     406: with_(headers={"Accept": "text/html"}),
-    409: with_an_id_again,
+    409: in_conflict,
     410: away_too_long,
     412: of_another_version,
     413: at("small_server", **TOO_LARGE),

@@ -87,6 +87,22 @@ def rows_seen_by(stranger: connection) -> tuple[str, int]:
     return owner, count
 
 
+def test_keys_of_requests_need_no_connection_of_their_own(serve: Serve, pooler_url: str) -> None:
+    server = serve(DATABASE_URL=pooler_url, ERRAND_PREPARE="off")
+    with User(server) as alice, ThreadPoolExecutor(16) as pool:
+
+        def create(number: int) -> int:
+            key = {"Idempotency-Key": str(number % 20)}
+            body = {"title": str(number % 20)}
+            return alice.post(alice.tasks, json=body, headers=key).status_code
+
+        answers = list(pool.map(create, range(200)))
+        titles = [task["title"] for task in alice.get(alice.tasks).json()]
+
+    assert set(answers) <= {201, 409}
+    assert sorted(titles) == sorted(map(str, range(20)))
+
+
 def test_without_prepared_statements_a_transaction_pooler_serves(
     serve: Serve, pooler_url: str
 ) -> None:

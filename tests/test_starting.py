@@ -16,7 +16,29 @@ LIMIT = "            default: 50\n"
 TITLE = "      minLength: 1\n      maxLength: 255\n"
 OPERATION = "      operationId: list_tasks\n"
 
+IN_USE = "        '409':\n          $ref: '#/components/responses/Conflict'\n"
+REPLAYED = (
+    "        Idempotency-Replayed:\n          $ref: '#/components/headers/IdempotencyReplayed'\n"
+)
+
 REFUSED = {
+    "a key of requests in the query": (
+        "      name: Idempotency-Key\n      in: header\n",
+        "      name: Idempotency-Key\n      in: query\n",
+        "Idempotency-Key would be taken for the header",
+    ),
+    "a key of requests that nobody owns": (
+        "  /health/live:\n    get:\n",
+        "  /health/live:\n"
+        "    parameters: [{$ref: '#/components/parameters/IdempotencyKey'}]\n    get:\n",
+        "Idempotency-Key needs a user_id in the path",
+    ),
+    "a key of requests that cannot be in use": (IN_USE, "", "and a response 409"),
+    "answers that do not say that they are replays": (
+        REPLAYED,
+        "",
+        "with Idempotency-Key, 200 needs Idempotency-Replayed",
+    ),
     "a cookie parameter": (
         USER_ID,
         USER_ID + "      - {name: session, in: cookie, schema: {type: string}}\n",

@@ -146,6 +146,8 @@ def lock_users(holder: connection) -> None:
 
 def statements_that_wait(holder: connection) -> int:
     with holder.cursor() as cursor:
+        # Within a transaction the activity would stay as it was when first looked at.
+        cursor.execute("SELECT pg_stat_clear_snapshot()")
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity"
             " WHERE datname = current_database() AND wait_event_type = 'Lock'"
@@ -159,6 +161,7 @@ def terminate_waiting(database_url: str, postgres_url: str) -> None:
     with psycopg2.connect(postgres_url) as other, other.cursor() as cursor:
 
         def ended() -> bool:
+            cursor.execute("SELECT pg_stat_clear_snapshot()")
             cursor.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE datname = %s AND wait_event_type = 'Lock'",

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import psycopg2
 import pytest
 from psycopg2.extensions import make_dsn
 
@@ -10,6 +11,7 @@ from db.errors import ConnectionLost, DatabaseAway
 from tests.pool.scenes import (
     COUNT,
     COUNT_TWO,
+    ECHO,
     MOMENT,
     STUMBLE,
     WRITE,
@@ -30,6 +32,64 @@ async def test_a_transaction_takes_effect_as_a_whole(url: str, server: Observer)
             assert server.written("both") == 0
 
         assert server.written("both") == 2
+
+
+@on_both_loops
+async def test_statements_that_are_sent_together_see_what_was_committed_between_them(
+    url: str, server: Observer
+) -> None:
+    server.note("contended")
+    async with pool_of(1, url) as pool, pool.transaction() as transaction:
+        server.ask("BEGIN")
+        server.ask("UPDATE notes SET counter = 10 WHERE text = 'contended'")
+        count = asyncio.ensure_future(transaction.fetch(COUNT, ECHO, COUNT, text="contended"))
+        await asyncio.sleep(MOMENT)
+
+        server.ask("COMMIT")
+
+        assert await count == [(12,)]
+
+
+@on_both_loops
+async def test_the_last_statements_of_a_transaction_commit_it(url: str, server: Observer) -> None:
+    async with pool_of(1, url) as pool, pool.transaction() as transaction:
+        await transaction.finish(WRITE, WRITE, text="both")
+
+        assert server.written("both") == 2
+        with pytest.raises(RuntimeError, match="over"):
+            await transaction.fetch(WRITE, text="late")
+
+
+@on_both_loops
+async def test_a_transaction_in_which_nothing_is_asked_costs_nothing(
+    url: str, server: Observer
+) -> None:
+    async with pool_of(1, url) as pool, pool.transaction() as transaction:
+        async with transaction.part():
+            pass
+
+        assert server.pids("idle in transaction") == []
+
+
+@on_both_loops
+async def test_a_part_that_fails_has_no_effect_and_the_rest_has(url: str, server: Observer) -> None:
+    async with pool_of(1, url) as pool:
+        async with pool.transaction() as whole:
+            await whole.fetch(WRITE, text="before")
+            async with whole.part() as kept:
+                with pytest.raises(psycopg2.DataError):
+                    async with kept.part() as failed:
+                        await failed.fetch(WRITE, text="failed")
+                        await failed.fetch(STUMBLE, code="22012", times=1000)
+                await kept.fetch(WRITE, text="after")
+            with pytest.raises(ZeroDivisionError):
+                async with whole.part() as failed:
+                    async with failed.part() as done:
+                        await done.fetch(WRITE, text="failed")
+                    raise ZeroDivisionError
+
+        written = [server.written(text) for text in ("before", "failed", "after")]
+        assert written == [1, 0, 1]
 
 
 @on_both_loops
@@ -83,7 +143,7 @@ async def test_no_connection_comes_back_within_a_transaction(url: str, server: O
             async with pool.transaction() as transaction:
                 await transaction.fetch(WRITE, text="half")
 
-        for steps in range(3):
+        for steps in range(2):
             with pytest.raises(asyncio.CancelledError):
                 await asyncio.ensure_future(transfer(steps))
             assert await pool.fetch(WRITE, text=f"after {steps}")
