@@ -230,6 +230,12 @@ def plan_of(crowded: connection, statement: Statement, values: dict[str, Any], m
     return explained["Plan"]
 
 
+def scans_of_tasks(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    """The nodes of a plan that read the table of tasks."""
+    below = [scan for node in plan.get("Plans", []) for scan in scans_of_tasks(node)]
+    return [plan, *below] if plan.get("Relation Name") == "tasks" else below
+
+
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
 @pytest.mark.parametrize("statement", [statements.LIST_AFTER, statements.LIST_BEFORE])
 @pytest.mark.parametrize("depth", [51, MANY // 2, MANY - 51])
@@ -243,9 +249,9 @@ def test_the_deepest_page_costs_what_the_first_does(
 
     plan = plan_of(crowded, statement, {**values, "place_time": moment, "place_id": task_id}, mode)
 
-    assert plan["Node Type"] == "Limit", json.dumps(plan, indent=1)
-    [scan] = plan["Plans"]
-    assert (scan["Node Type"], scan["Index Name"]) == ("Index Scan", "tasks_newest_first")
+    [scan] = scans_of_tasks(plan)
+    used = (scan["Node Type"], scan["Index Name"])
+    assert used == ("Index Scan", "tasks_newest_first"), json.dumps(plan, indent=1)
     assert scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0) <= 51
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 51 + 20
 
@@ -255,7 +261,7 @@ def test_an_offset_costs_more_the_deeper_it_is(crowded: connection) -> None:
 
     plan = plan_of(crowded, statements.LIST, values, "auto")
 
-    assert plan["Plans"][0]["Actual Rows"] == MANY
+    assert [scan["Actual Rows"] for scan in scans_of_tasks(plan)] == [MANY]
 
 
 def test_an_unknown_users_list_has_one_page(alice: User) -> None:

@@ -21,6 +21,19 @@ def isolate(table: str, owner: str = "user_id") -> None:
     )
 
 
+def let_the_owner_purge(table: str, condition: str) -> None:
+    """Let a function of the owner's reach these rows, be they whose they may."""
+    op.execute(f"CREATE POLICY purge ON {table} TO CURRENT_USER USING ({condition})")
+
+
+@contextmanager
+def row_security() -> Iterator[None]:
+    """Let a function be made that is held by policies, which a migration is else warned of."""
+    op.execute("SET LOCAL row_security = on")
+    yield
+    op.execute("SET LOCAL row_security = off")
+
+
 @contextmanager
 def open_to_their_owner(*tables: str) -> Iterator[None]:
     """Let a migration read and change what is in the tables, for an owner who is no superuser.

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from db.migrations.isolation import let_the_owner_purge, row_security
+
 revision = "0003"
 down_revision = "0002"
 
@@ -60,9 +62,9 @@ def upgrade() -> None:
     )
     op.create_index("tasks_to_purge", "tasks", ["deleted_at"], postgresql_where=in_trash)
     schema = op.get_bind().scalar(sa.text("SELECT quote_ident(current_schema())"))
-    op.execute(PURGE.format(schema=schema))
+    let_the_owner_purge("tasks", "deleted_at IS NOT NULL")
+    let_the_owner_purge("users", "true")
+    with row_security():
+        op.execute(PURGE.format(schema=schema))
     op.execute("REVOKE EXECUTE ON FUNCTION purge_trash FROM PUBLIC")
     op.execute("GRANT EXECUTE ON FUNCTION purge_trash TO errand_app")
-    # Row-level security holds the function's owner as well.
-    op.execute("CREATE POLICY purge ON tasks TO CURRENT_USER USING (deleted_at IS NOT NULL)")
-    op.execute("CREATE POLICY purge ON users TO CURRENT_USER USING (true)")
