@@ -67,8 +67,6 @@ def requests_of(operation_id: str) -> Callable[..., None]:
         sender = visitor if operation_id != "erase_user" else User(guarded_server, issuer)
         hooks.users["sender"] = sender.id
         aim_at_a_task(case, sender)
-        if is_valid(case):
-            let_conditions_hold(case)
 
         response = case.call_and_validate(base_url=guarded_server, headers=credentials(sender))
 
@@ -130,11 +128,3 @@ def aim_at_a_task(case: Case[Any], user: User) -> None:
     if "task_id" in case.path_parameters and ids_are_valid:
         task = user.creates().document
         case.path_parameters = {"user_id": task["user_id"], "task_id": task["id"]}
-
-
-def let_conditions_hold(case: Case[Any]) -> None:
-    """Where the request is valid, let it be about the task as it is."""
-    if "If-Match" in case.headers:
-        case.headers["If-Match"] = "*"
-    if "If-None-Match" in case.headers and case.method == "GET":
-        case.headers["If-None-Match"] = '"1"'

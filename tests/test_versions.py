@@ -1,6 +1,7 @@
 """Versions: what a client has is not sent again, and what it has not seen is not changed."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from uuid import uuid4
 
 import httpx
@@ -9,8 +10,7 @@ import pytest
 
 from tests.conftest import Serve, Task, User, assert_faults, assert_problem
 from tests.coverage import OPERATIONS, Operation, ask
-
-RACERS = 16
+from tests.races import RACERS, race
 
 RESTORE = OPERATIONS["restore_task"]
 # What is restored is another's matter, in test_trash.py.
@@ -260,10 +260,11 @@ def test_conditions_upon_what_the_server_does_not_have_are_ignored(
 
 @every_change
 def test_of_racing_changes_of_one_version_one_is_made(
-    alice: User, task: Task, change: Operation
+    alice: User, task: Task, change: Operation, database_url: str
 ) -> None:
-    with ThreadPoolExecutor(RACERS) as pool:
-        answers = list(pool.map(lambda _: change_if(task.etag, change, alice, task), range(RACERS)))
+    answers = race(
+        alice, database_url, [lambda: change_if(task.etag, change, alice, task)] * RACERS
+    )
 
     statuses = [answer.status_code for answer in answers]
     lost = 404 if change.id == "delete_task" else 412
@@ -280,26 +281,25 @@ def test_racing_changes_that_try_again_all_count(alice: User, task: Task) -> Non
                 return
             current = assert_problem(response, 412, "task-changed")["current"]
 
-    with ThreadPoolExecutor(RACERS) as pool:
+    with ThreadPoolExecutor(16) as pool:
         list(pool.map(append, "abcdefghijklmnop"))
 
     title = alice.get(task.url).json()["title"].removeprefix(task.document["title"])
     assert sorted(title) == list("abcdefghijklmnop")
 
 
-def test_a_deletion_and_toggles_that_race_for_a_version_never_both_win(alice: User) -> None:
+def test_a_deletion_and_a_toggle_that_race_for_a_version_never_both_win(
+    alice: User, database_url: str
+) -> None:
     delete, toggle = OPERATIONS["delete_task"], OPERATIONS["toggle_task"]
-    for _ in range(10):
+    for _ in range(5):
         task = alice.creates()
-        with ThreadPoolExecutor(8) as pool:
-            racing = [
-                pool.submit(change_if, task.etag, change, alice, task)
-                for change in [delete, toggle] * 4
-            ]
-        won = [each.result() for each in racing if each.result().is_success]
-        assert len(won) == 1
-        there = 404 if won[0].status_code == 204 else 200
-        assert alice.get(task.url).status_code == there
+        one_each = [partial(change_if, task.etag, each, alice, task) for each in (delete, toggle)]
+
+        answers = race(alice, database_url, one_each * (RACERS // 2))
+
+        [won] = [answer for answer in answers if answer.is_success]
+        assert alice.get(task.url).status_code == (404 if won.status_code == 204 else 200)
 
 
 def test_a_client_may_bring_the_id_of_a_new_task(alice: User, bob: User) -> None:
@@ -341,16 +341,15 @@ def test_a_task_that_must_be_new_and_is_is_created(alice: User, body: dict[str, 
     assert alice.post(alice.tasks, json={"title": "x", **body}, headers=new).status_code == 201
 
 
-def test_of_racing_creations_with_one_id_one_is_made(alice: User) -> None:
+def test_of_racing_creations_with_one_id_one_is_made(
+    alice: User, task: Task, database_url: str
+) -> None:
     body = {"title": "x", "id": str(uuid4())}
 
-    with ThreadPoolExecutor(RACERS) as pool:
-        answers = list(
-            pool.map(lambda _: alice.post(alice.tasks, json=body).status_code, range(RACERS))
-        )
+    answers = race(alice, database_url, [lambda: alice.post(alice.tasks, json=body)] * RACERS)
 
-    assert sorted(answers) == [201] + [409] * (RACERS - 1)
-    assert len(alice.get(alice.tasks).json()) == 1
+    assert sorted(answer.status_code for answer in answers) == [201] + [409] * (RACERS - 1)
+    assert len(alice.get(alice.tasks).json()) == 2
 
 
 def test_a_server_can_require_the_version_of_whatever_is_changed(serve: Serve) -> None:
