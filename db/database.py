@@ -8,7 +8,8 @@ from typing import Any
 from db import statements, waiting
 from db.compiled import Statement
 from db.connection import Row
-from db.pool import Pool, PoolOptions, Transaction
+from db.pool import Pool, PoolOptions
+from db.transaction import Transaction
 
 UNCONNECTED = "the database is used outside of `connected`"
 
