@@ -81,7 +81,7 @@ def keep_valid(case: Case[Any]) -> None:
         case.headers["If-None-Match"] = '"1"'
     if isinstance(case.body, dict) and "id" in case.body:
         case.body["id"] = str(uuid4())
-    if operation_id(case) == "batch_tasks":
+    if operation_id(case) == "batch_tasks" and isinstance(case.body, dict):
         keep_batch_valid(case.body)
 
 
