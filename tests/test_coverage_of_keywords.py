@@ -7,21 +7,27 @@ import pytest
 
 from openapi.schemas import ANNOTATIONS
 from tests.conftest import Task, User, assert_faults
-from tests.coverage import OPERATIONS, SCHEMAS, Operation, ask
+from tests.coverage import OPERATIONS, SCHEMAS, SPECIFICATION, Operation, ask
 
 Values = list[Any]
 
 UUID = "0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"
 OF_TAGS = SCHEMAS["EntityTags"]["pattern"]
+OF_KEYS = SPECIFICATION["components"]["parameters"]["IdempotencyKey"]["schema"]["pattern"]
 OF_ANOTHER_TYPE = {"string": 5, "integer": "five", "boolean": "yes", "object": [], "array": {}}
-OUTSIDE_FORMAT = {"uuid": "x" * 36, "int32": 2**31}
+OUTSIDE_FORMAT = {"uuid": "x" * 36, "int32": 2**31, "int64": 2**63}
 # To break a pattern is beyond a machine: the contract's patterns stand here one by one.
-OUTSIDE_PATTERN = {"^[^\\u0000]*$": "a\0b", "^[A-Za-z0-9_-]+$": "a.b", OF_TAGS: "*, *"}
+OUTSIDE_PATTERN = {
+    "^[^\\u0000]*$": "a\0b",
+    "^[A-Za-z0-9_-]+$": "a.b",
+    OF_TAGS: "*, *",
+    OF_KEYS: "a b",
+}
 # Made up to the letter of their schema, they are refused for what they are: see test_cursors.
 TOKENS = {"since", "cursor"}
 # So is to obey one that does not take any text.
-WITHIN_PATTERN = {OF_TAGS: '"x"'}
-SHORTEST = {OF_TAGS: "*"}
+WITHIN_PATTERN = {OF_TAGS: '"x"', OF_KEYS: '"x"'}
+SHORTEST = {OF_TAGS: "*", OF_KEYS: "x"}
 
 # What a valid condition may come to, beside success.
 UNFULFILLED = {304, 412}
