@@ -2,34 +2,39 @@
 
     python -m tests.fuzz [--cases 20000] [--seeds 3]
 
-It brings a PostgreSQL and a server of its own. The seeds are new in every run; one of them is
-had again with `--seed`, the other numbers being the same.
+It brings a PostgreSQL of its own, a server in open mode, and one that asks for tokens. The seeds
+are new in every run; one of them is had again with `--seed`, the other numbers being the same.
 """
 
 import argparse
 import json
 import math
+import os
 import secrets
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
+from uuid import uuid4
 
 from db.embedded import running_postgres
 from db.migrate import migrate
 from db.roles import as_application
 from openapi.contract import CONTRACT
-from tests.conftest import serving
+from tests.conftest import serving, trusting
+from tests.issuer import Issuer, running_issuer
 
 CONFIG = CONTRACT.parent.parent / "schemathesis.toml"
 # Apart, because after a long fuzzing phase the stateful one gives up early.
 PHASES = ("examples,coverage,fuzzing", "stateful")
 # Either run makes at least five cases of one of Schemathesis's `--max-examples`.
 CASES_OF_AN_EXAMPLE = 5
+A_DAY = 24 * 60 * 60
 
 
 class Findings(NamedTuple):
@@ -45,11 +50,13 @@ def main() -> int:
     options = _options()
     started = time.monotonic()
     runs: list[Findings] = []
-    with fresh_server() as server:
+    with fresh_servers() as servers:
+        looks = len(PHASES) * len(servers)
+        examples = math.ceil(options.cases / options.seeds / looks / CASES_OF_AN_EXAMPLE)
         for seed in _seeds(options, runs):
-            print(f"\n=== seed {seed}", flush=True)
-            examples = math.ceil(options.cases / options.seeds / len(PHASES) / CASES_OF_AN_EXAMPLE)
-            runs += [look(server, seed, phases, examples) for phases in PHASES]
+            for server, phases in product(servers, PHASES):
+                print(f"\n=== seed {seed}, {server.name}, {phases}", flush=True)
+                runs.append(look(server, seed, phases, examples))
     cases, failures, errors = (sum(column) for column in zip(*runs, strict=True))
     seconds = time.monotonic() - started
     print(f"\n{cases:,} cases, {failures} failures, {errors} errors, {seconds:.0f} seconds")
@@ -76,17 +83,27 @@ def _seeds(options: argparse.Namespace, runs: list[Findings]) -> Iterator[int]:
         yield secrets.randbits(64)
 
 
-def look(server: str, seed: int, phases: str, examples: int) -> Findings:
+class Target(NamedTuple):
+    """A server to look at, how, and as whom."""
+
+    name: str
+    url: str
+    config: Path
+    users: dict[str, str]
+
+
+def look(server: Target, seed: int, phases: str, examples: int) -> Findings:
     """Run Schemathesis, which prints what it does and finds."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         exit_code = subprocess.call(
             [
-                *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG)),
-                *("run", str(CONTRACT), "--url", server, "--phases", phases),
+                *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(server.config)),
+                *("run", f"{server.url}/openapi.json", "--phases", phases),
                 *("--seed", str(seed), "--max-examples", str(examples)),
                 *("--report", "json", "--report-json-path", str(report)),
-            ]
+            ],
+            env={**os.environ, "FUZZED_AS": json.dumps(server.users)},
         )
         found = json.loads(report.read_bytes())
     failures = found["test_cases"]["unique_failures"]
@@ -97,15 +114,48 @@ def look(server: str, seed: int, phases: str, examples: int) -> Findings:
 
 
 @contextmanager
-def fresh_server() -> Iterator[str]:
-    """A server, and a PostgreSQL with nothing in it but the schema."""
-    with tempfile.TemporaryDirectory(prefix="errand-") as folder:
+def fresh_servers() -> Iterator[list[Target]]:
+    """One that asks nobody for a token, and one that does, on a PostgreSQL of their own."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="errand-")))
         # PostgreSQL's account must reach it, where root runs this.
-        Path(folder).chmod(0o755)
-        with running_postgres(Path(folder) / "data", durable=False) as url:
-            migrate(url)
-            with serving(DATABASE_URL=as_application(url)) as server:
-                yield server
+        folder.chmod(0o755)
+        url = stack.enter_context(running_postgres(folder / "data", durable=False))
+        migrate(url)
+        database = {"DATABASE_URL": as_application(url)}
+        issuer = stack.enter_context(running_issuer())
+        settings = trusting(issuer, ERRAND_RATE_LIMIT="1000000", **database)
+        users = {name: str(uuid4()) for name in ("alice", "bob")}
+        yield [
+            Target("in open mode", stack.enter_context(serving(**database)), CONFIG, {}),
+            Target(
+                "with tokens",
+                stack.enter_context(serving(**settings)),
+                config_with_tokens(folder, issuer, users),
+                users,
+            ),
+        ]
+
+
+def config_with_tokens(folder: Path, issuer: Issuer, users: dict[str, str]) -> Path:
+    """The same configuration, and users whose data each other must not see."""
+    tokens = {
+        name: issuer.token(user_id, exp=int(time.time()) + A_DAY) for name, user_id in users.items()
+    }
+    document = {
+        "auth": [
+            {
+                "name": name,
+                "fixedHeaders": [{"name": "Authorization", "value": f"Bearer {token}"}],
+            }
+            for name, token in tokens.items()
+        ]
+    }
+    (folder / "users.json").write_text(json.dumps(document))
+    config = folder / CONFIG.name
+    users_of_it = f'path = "{folder}/users.json"\npeers = {json.dumps(list(users))}\n'
+    config.write_text(f"{CONFIG.read_text()}\n[auth.wfc]\n{users_of_it}")
+    return config
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import psycopg2
 
-from tests.conftest import User
+from tests.conftest import User, as_owner
 
 # As many as a server has connections, by default: the rest could only begin later.
 RACERS = 8
@@ -22,11 +22,11 @@ def race(
 ) -> list[httpx.Response]:
     """Hold the row that every write of this user needs until all of them wait for it."""
     assert len(requests) <= RACERS
-    holder = psycopg2.connect(database_url)
+    holder = psycopg2.connect(as_owner(database_url))
     with ThreadPoolExecutor(len(requests)) as pool, holder.cursor() as cursor:
         cursor.execute("SELECT FROM users WHERE id = %s FOR UPDATE", [user.id])
         racing = [pool.submit(request) for request in requests]
-        wait_for(holder.dsn, len(requests))
+        wait_for(database_url, len(requests))
         holder.commit()
         answers = [each.result() for each in racing]
     holder.close()
@@ -34,7 +34,7 @@ def race(
 
 
 def wait_for(database_url: str, waiting: int) -> None:
-    watch = psycopg2.connect(database_url)
+    watch = psycopg2.connect(as_owner(database_url))
     watch.autocommit = True
     with watch.cursor() as cursor:
         deadline = time.monotonic() + 20

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from db import batches, database
 from db.connection import Connection
 from db.pool import PoolOptions
-from tests.conftest import Serve, Task, User, as_owner, assert_faults, assert_problem
+from tests.conftest import Serve, Task, User, assert_faults, assert_problem
 from tests.races import RACERS, race
 from tests.references import property_settings
 from tests.test_changes import Copy, tasks_of
@@ -300,7 +300,7 @@ def test_batches_and_single_writes_that_race_all_count(alice: User, database_url
             lambda task=tasks[0]: alice.patch(f"{task.url}/complete"),
         ]
 
-        answers = race(alice, as_owner(database_url), (requests * RACERS)[:RACERS])
+        answers = race(alice, database_url, (requests * RACERS)[:RACERS])
 
         assert {each.status_code for each in answers} == {200}
         toggles = [3 + 3 + 2, 3 + 3]
@@ -315,7 +315,7 @@ def test_of_racing_batches_for_one_version_one_wins(alice: User, database_url: s
     task = alice.creates()
     wanted = [creates(), does("toggle", task, if_match=task.document["revision"])]
 
-    answers = race(alice, as_owner(database_url), [lambda: batch(alice, *wanted)] * RACERS)
+    answers = race(alice, database_url, [lambda: batch(alice, *wanted)] * RACERS)
 
     assert sorted(each.status_code for each in answers) == [200] + [412] * (RACERS - 1)
     assert len(alice.get(alice.tasks).json()) == 2
@@ -325,7 +325,7 @@ def test_of_racing_batches_with_one_new_id_one_wins(alice: User, database_url: s
     alice.creates()
     wanted = creates(id=str(uuid4()))
 
-    answers = race(alice, as_owner(database_url), [lambda: batch(alice, wanted)] * RACERS)
+    answers = race(alice, database_url, [lambda: batch(alice, wanted)] * RACERS)
 
     assert sorted(each.status_code for each in answers) == [200] + [409] * (RACERS - 1)
 

@@ -298,7 +298,7 @@ def test_a_role_that_may_not_migrate_is_told_so(new_database: Callable[[], str])
     url = new_database()
     with administration(url) as execute:
         execute("CREATE ROLE reader LOGIN")
-        execute("DROP TABLE alembic_version, tasks, users")
+        execute("DROP TABLE alembic_version, tasks, users CASCADE")
 
     ended = errand("migrate", "--database-url", make_dsn(url, user="reader"))
 

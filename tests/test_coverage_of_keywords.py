@@ -7,13 +7,14 @@ import pytest
 
 from openapi.schemas import ANNOTATIONS
 from tests.conftest import Task, User, assert_faults
-from tests.coverage import OPERATIONS, SCHEMAS, SPECIFICATION, Operation, ask
+from tests.contract import DOCUMENT
+from tests.coverage import OPERATIONS, SCHEMAS, Operation, ask
 
 Values = list[Any]
 
 UUID = "0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"
 OF_TAGS = SCHEMAS["EntityTags"]["pattern"]
-OF_KEYS = SPECIFICATION["components"]["parameters"]["IdempotencyKey"]["schema"]["pattern"]
+OF_KEYS = DOCUMENT["components"]["parameters"]["IdempotencyKey"]["schema"]["pattern"]
 OF_ANOTHER_TYPE = {"string": 5, "integer": "five", "boolean": "yes", "object": [], "array": {}}
 OUTSIDE_FORMAT = {"uuid": "x" * 36, "int32": 2**31, "int64": 2**63}
 # To break a pattern is beyond a machine: the contract's patterns stand here one by one.

@@ -9,6 +9,8 @@ import yaml
 
 from openapi.contract import CONTRACT
 
+SECURITY = CONTRACT.parent.parent / "SECURITY.md"
+
 PAGES = ["/docs", "/problems", "/openapi.yaml", "/openapi.json", "/docs/swagger-ui-bundle.js"]
 
 
@@ -68,3 +70,11 @@ def test_a_page_can_only_be_read(server: str, path: str) -> None:
 
 def test_the_contract_has_the_version_of_the_package() -> None:
     assert yaml.safe_load(CONTRACT.read_text())["info"]["version"] == version("errand")
+
+
+def test_every_test_that_the_security_page_names_is_there() -> None:
+    named = set(re.findall(r"`(test_\w+)`", SECURITY.read_text()))
+    sources = [path.read_text() for path in SECURITY.parent.glob("tests/**/test_*.py")]
+
+    assert len(named) > 20
+    assert named <= {name for text in sources for name in re.findall(r"def (test_\w+)\(", text)}

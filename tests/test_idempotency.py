@@ -210,6 +210,16 @@ def test_a_refusal_is_given_again_even_where_it_would_succeed_by_now(
     assert_replayed(again, first)
 
 
+def test_a_conflict_is_given_again_with_all_its_headers(alice: User, task: Task) -> None:
+    body = {"id": task.document["id"], "title": "again"}
+
+    first, again = (alice.post(alice.tasks, json=body, headers=key()) for _ in range(2))
+
+    assert_problem(again, 409, "id-taken")
+    assert_replayed(again, first)
+    assert again.headers["location"] == task.url
+
+
 def test_of_a_user_who_is_not_known_nothing_is_kept(alice: User, database_url: str) -> None:
     url = f"{alice.tasks}/{uuid4()}"
 
@@ -219,6 +229,18 @@ def test_of_a_user_who_is_not_known_nothing_is_kept(alice: User, database_url: s
         assert_problem(each, 404, "task-not-found")
         assert "idempotency-replayed" not in each.headers
     assert kept(alice, database_url) == []
+
+
+def test_who_waits_for_changes_is_told_when_the_answer_is_kept(alice: User, task: Task) -> None:
+    changes = f"/api/{alice.id}/changes"
+    since = alice.get(changes).json()["next"]
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(alice.get, changes, params={"since": since, "wait": 20})
+        time.sleep(0.2)
+
+        toggled = toggles(alice, task).json()
+
+        assert waiting.result().json()["changes"][0]["revision"] == toggled["revision"]
 
 
 # Another request
@@ -240,6 +262,13 @@ def test_another_task_and_another_operation_are_refused(alice: User, task: Task)
     assert_refused(toggles(alice, other), 422, "idempotency-key-reused")
     assert_refused(alice.delete(task.url, headers=key()), 422, "idempotency-key-reused")
     assert titles(alice) == ["Buy milk", "other"]
+
+
+def test_another_condition_is_refused(alice: User, task: Task) -> None:
+    for condition, status in (("*", 200), ('"1"', 422)):
+        headers = {"If-Match": condition, **key()}
+
+        assert alice.put(task.url, json=MILK, headers=headers).status_code == status
 
 
 def test_another_users_key_is_another_key(alice: User, bob: User) -> None:

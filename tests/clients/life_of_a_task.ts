@@ -71,7 +71,7 @@ const since = await errand.GET("/api/{user_id}/changes", {
   params: { path: user, query: { since: begun.next, wait: 1 } },
 });
 const change: Task | Tombstone | undefined = since.data?.changes[0];
-assert(change && "deleted_at" in change);
+assert(change && !("title" in change));
 const tombstone: Tombstone = change;
 assert.equal(tombstone.id, task.id);
 // @ts-expect-error: a tombstone has no title

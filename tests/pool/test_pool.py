@@ -97,8 +97,8 @@ async def test_two_changes_at_the_same_microsecond_differ_in_their_time(
             await pool.fetch(statements.CREATE, user_id=user, id=task, **fields)
         server.ask("UPDATE tasks SET updated_at = '2999-01-01' WHERE id = %s", task)
 
-        first = await pool.fetch(statements.TOGGLE, user_id=user, task_id=task)
-        second = await pool.fetch(statements.TOGGLE, user_id=user, task_id=task)
+        first = await pool.fetch(statements.TOGGLE, user_id=user, task_id=task, expected=None)
+        second = await pool.fetch(statements.TOGGLE, user_id=user, task_id=task, expected=None)
 
     moment = statements.TOGGLE.columns.index("updated_at")
     assert first[0][moment] == "2999-01-01T00:00:00.000001Z"

@@ -3,18 +3,14 @@
 import sqlalchemy as sa
 from alembic import op
 
-from db.migrations.isolation import isolate
+from db.migrations.isolation import isolate, let_the_owner_purge, row_security
 
 revision = "0005"
 down_revision = "0004"
 
-# The policies hold the owner, too, whose function this is: it needs one of its own. Migrations run
-# with row_security off, which the function must not be checked with, nor called.
-EXPIRED = "CREATE POLICY expired ON replays TO CURRENT_USER USING (expires_at <= now())"
 PURGE = """
 CREATE FUNCTION purge_replays(at_most integer) RETURNS bigint
-    LANGUAGE sql SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp SET row_security = on
+    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     WITH expired AS (
         SELECT user_id, key FROM replays WHERE expires_at <= now()
@@ -42,7 +38,8 @@ def upgrade() -> None:
     )
     op.create_index("replays_by_expiry", "replays", ["user_id", "expires_at"])
     isolate("replays")
-    op.execute(EXPIRED)
-    op.execute(PURGE)
-    op.execute("REVOKE ALL ON FUNCTION purge_replays FROM PUBLIC")
+    let_the_owner_purge("replays", "expires_at <= now()")
+    with row_security():
+        op.execute(PURGE)
+    op.execute("REVOKE EXECUTE ON FUNCTION purge_replays FROM PUBLIC")
     op.execute("GRANT EXECUTE ON FUNCTION purge_replays TO errand_app")
