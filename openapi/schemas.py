@@ -80,7 +80,8 @@ def _told_apart(
 ) -> dict[str, Any]:
     """What oneOf means, but the faults are those of the one schema that the field names."""
     name = discriminator["propertyName"]
-    values = [each.get("properties", {}).get(name, {}).get("enum", ()) for each in choices]
+    told = [each.get("properties", {}).get(name) or {} for each in choices]
+    values = [each.get("enum", ()) for each in told]
     names = [value for each in values for value in each]
     if (
         not choices
