@@ -6,9 +6,16 @@ from typing import Any, ClassVar
 class DomainError(Exception):
     """Base of everything that the data layer raises on purpose; its text is fit for a client."""
 
+    operation: int | None = None
+    """Which operation of a batch it ended."""
+
 
 class TaskNotFound(DomainError):
     """The user has no task of that id, or had one and deleted it."""
+
+
+class VersionRequired(DomainError):
+    """The operation does not say which version of the task it is about."""
 
 
 class KeyReused(DomainError):

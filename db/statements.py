@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import (
     ARRAY,
     CTE,
+    JSON,
     BigInteger,
     Boolean,
     ColumnElement,
@@ -19,10 +20,12 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    Uuid,
     any_,
     bindparam,
     case,
     cast,
+    column,
     delete,
     func,
     literal_column,
@@ -226,6 +229,66 @@ RESTORE = Statement("restore_task", changed(this_tombstone, deleted_at=null()).r
 # A task, or the tombstone of one.
 LOOK = Statement(
     "look_for_task", select(*(as_written(tasks.c[name]) for name in IN_TRASH)).where(_this_id)
+)
+
+# A batch begins with the lock that every write of the user's takes, so that what it reads after
+# that stays true until it writes. To read is a statement of its own, because a statement sees
+# nothing that was committed while it waited for a lock.
+LOCK_USER = Statement(
+    "lock_user",
+    select(users.c.revision).where(users.c.id == given("user_id", users.c.id)).with_for_update(),
+)
+
+# One who is erased meanwhile is made anew, which DO NOTHING would not do.
+LOCK_OR_MAKE_USER = Statement(
+    "lock_or_make_user",
+    insert(users)
+    .values(id=given("user_id", users.c.id))
+    .on_conflict_do_update(index_elements=["id"], set_={"revision": users.c.revision})
+    .returning(users.c.revision),
+)
+
+# Tasks of these ids, in the trash or not, and beside each its owner's revision and the time.
+LOOK_FOR_TASKS = Statement(
+    "look_for_tasks",
+    select(
+        func.to_char(func.timezone(UTC, func.clock_timestamp()), RFC_3339).label("moment"),
+        users.c.revision.label("owner_revision"),
+        *(as_written(tasks.c[name]) for name in IN_TRASH),
+    )
+    .select_from(
+        users.outerjoin(
+            tasks,
+            (tasks.c.user_id == users.c.id)
+            & (tasks.c.id == any_(bindparam("task_ids", type_=ARRAY(Uuid)))),
+        )
+    )
+    .where(users.c.id == given("user_id", users.c.id)),
+)
+
+_stored = [each.name for each in tasks.c if each.name != "user_id"]
+_batch = (
+    func.json_to_recordset(bindparam("tasks", type_=JSON))
+    .table_valued(*(column(name, tasks.c[name].type) for name in _stored))
+    .render_derived("batch", with_types=True)
+)
+_counted = (
+    update(users)
+    .where(users.c.id == given("user_id", users.c.id))
+    .values(revision=given("revision", users.c.revision))
+    .returning(users.c.id)
+    .cte("owner")
+)
+_upserted = insert(tasks).from_select(
+    ["user_id", *_stored], select(_counted.c.id, *(_batch.c[name] for name in _stored))
+)
+# Their revisions are beyond all that are there, so that no two tasks have one at any moment.
+WRITE_TASKS = Statement(
+    "write_tasks",
+    _upserted.on_conflict_do_update(
+        index_elements=["user_id", "id"],
+        set_={name: _upserted.excluded[name] for name in _stored if name != "id"},
+    ),
 )
 
 PURGE = Statement(

@@ -95,7 +95,7 @@ async def get(user_id: UUID, task_id: UUID) -> TaskFields:
     """One task of the user's."""
     task = await _found(user_id, task_id)
     if task is None:
-        raise _unknown(task_id)
+        raise unknown(task_id)
     return task
 
 
@@ -104,7 +104,7 @@ async def update(
 ) -> TaskFields:
     """Change the fields that are named, and no other; where none is, the task is but looked at."""
     if not changes:
-        return _as_expected(await get(user_id, task_id), expected)
+        return as_expected(await get(user_id, task_id), expected)
     return await _changed(
         statements.UPDATE,
         user_id,
@@ -136,11 +136,11 @@ async def restore(user_id: UUID, task_id: UUID, *, expected: Versions = None) ->
         return restored[0]
     task = await _looked_for(user_id, task_id)
     if task is None:
-        raise _unknown(task_id)
+        raise unknown(task_id)
     if "deleted_at" in task and expected is None:
         # Somebody has deleted it between the two looks.
         return await restore(user_id, task_id)
-    return _as_expected(task, expected)
+    return as_expected(task, expected)
 
 
 def uuid7() -> UUID:
@@ -163,11 +163,12 @@ async def _changed(
         return rows[0]
     current = None if expected is None else await _found(user_id, task_id)
     if current is None:
-        raise _unknown(task_id)
+        raise unknown(task_id)
     raise _changed_meanwhile(current)
 
 
-def _as_expected(task: TaskFields, expected: Versions) -> TaskFields:
+def as_expected(task: TaskFields, expected: Versions) -> TaskFields:
+    """The task, if it is of an expected revision."""
     if expected is not None and task["revision"] not in expected:
         raise _changed_meanwhile(task)
     return task
@@ -176,9 +177,7 @@ def _as_expected(task: TaskFields, expected: Versions) -> TaskFields:
 async def _looked_for(user_id: UUID, task_id: UUID) -> TaskFields | None:
     """The task, be it in the trash or not."""
     for task in await fetch_dicts(statements.LOOK, user_id=user_id, task_id=task_id):
-        return {
-            name: value for name, value in task.items() if (name, value) != ("deleted_at", None)
-        }
+        return shown(task)
     return None
 
 
@@ -187,7 +186,13 @@ async def _found(user_id: UUID, task_id: UUID) -> TaskFields | None:
     return rows[0] if rows else None
 
 
-def _unknown(task_id: UUID) -> TaskNotFound:
+def shown(task: TaskFields) -> TaskFields:
+    """The task as clients know it: only in the trash it has a time of its deletion."""
+    return {name: value for name, value in task.items() if (name, value) != ("deleted_at", None)}
+
+
+def unknown(task_id: UUID) -> TaskNotFound:
+    """There is no such task."""
     return TaskNotFound(f"This user has no task {task_id}.")
 
 

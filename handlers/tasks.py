@@ -3,8 +3,8 @@
 from typing import Any
 from uuid import UUID
 
-from db import tasks
-from db.errors import Contradiction
+from db import batches, tasks
+from db.errors import Contradiction, DomainError, IdTaken
 from handlers.pages import links_by_cursor, links_by_offset
 from handlers.versions import Returned, expected, known, of_list, of_task, tagged, unchanged
 
@@ -45,6 +45,22 @@ async def create_task(
     return tagged(task, 201, Location=_path(user_id, task["id"]))
 
 
+async def batch_tasks(
+    user_id: UUID, body: dict[str, Any], *, naming_versions: bool
+) -> dict[str, Any]:
+    """Do several operations in one step: all or nothing, or each on its own."""
+    operations = body["operations"]
+    try:
+        outcomes = await batches.run(
+            user_id, operations, atomic=body["atomic"], naming_versions=naming_versions
+        )
+    except IdTaken as error:
+        if error.current:
+            error.location = _path(user_id, error.current["id"])
+        raise
+    return {"results": list(map(_result, operations, outcomes))}
+
+
 async def get_task(user_id: UUID, task_id: UUID, if_none_match: str | None = None) -> Returned:
     """One task."""
     task = await tasks.get(user_id, task_id)
@@ -79,6 +95,14 @@ async def toggle_task(user_id: UUID, task_id: UUID, if_match: str | None = None)
 async def restore_task(user_id: UUID, task_id: UUID, if_match: str | None = None) -> Returned:
     """Bring a task back from the trash, if it is still as its owner last saw it."""
     return tagged(await tasks.restore(user_id, task_id, expected=expected(if_match)))
+
+
+def _result(operation: dict[str, Any], outcome: batches.Outcome) -> Any:
+    """What the operation would be answered if it stood alone; a refusal speaks for itself."""
+    if isinstance(outcome, DomainError):
+        return outcome
+    status = {"create": 201, "delete": 204}.get(operation["op"], 200)
+    return {"status": status} if outcome is None else {"status": status, "task": outcome}
 
 
 def _path(user_id: UUID, task_id: str | None = None) -> str:

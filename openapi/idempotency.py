@@ -14,7 +14,7 @@ import orjson
 
 from db import replays
 from db.database import transaction
-from db.errors import DomainError, Unavailable
+from db.errors import DomainError, Unavailable, VersionRequired
 from db.replays import Given
 from openapi import problems
 from openapi.browsers import WITH_DATA, WITH_ERRORS
@@ -56,8 +56,8 @@ class Replays:
         try:
             async with transaction():
                 return await work
-        except Unavailable:
-            raise
+        except (Unavailable, VersionRequired):
+            raise  # it may be mended, and tells nothing of the data
         except DomainError as refusal:
             return problems.answer(refusal, self._operation_id)
 

@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from starlette.types import Receive
@@ -28,6 +29,7 @@ from openapi.responses import Response
 from openapi.security import requires_token
 
 CALLER = "caller"
+NAMING_VERSIONS = "naming_versions"
 
 # To ignore one of these would be to do what the client has forbidden (RFC 9110, 13.1). The other
 # two are ignored, as there is no Last-Modified and no answer in parts.
@@ -52,6 +54,9 @@ class Operation:
         self.where = where
         self.id: str = described.operation_id.rpartition(".")[2]
         self._handler: Handler = described.function
+        if NAMING_VERSIONS in inspect.signature(self._handler).parameters:
+            # Versions are named in the body, where only the handler knows them.
+            self._handler = partial(self._handler, naming_versions=require_if_match)
         self._body_limit = body_limit
         self.requires_token = requires_token(described, where)
         self._parameters = Parameters(_without_repeats(described.parameters), where)
@@ -161,7 +166,7 @@ class Operation:
         taken = {
             name: each
             for name, each in inspect.signature(self._handler).parameters.items()
-            if name != CALLER
+            if name not in (CALLER, NAMING_VERSIONS)
         }
         wanted = {name for name, each in taken.items() if each.default is inspect.Parameter.empty}
         if not (wanted <= certain and given <= taken.keys()):

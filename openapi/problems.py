@@ -69,6 +69,7 @@ KINDS = [each for each in list(globals().values()) if isinstance(each, Kind)]
 
 OF_DOMAIN_ERRORS: dict[type[errors.DomainError], Kind] = {
     errors.TaskNotFound: TASK_NOT_FOUND,
+    errors.VersionRequired: NO_VERSION,
     errors.KeyInUse: KEY_IN_USE,
     errors.KeyReused: KEY_REUSED,
     errors.CursorRefused: INVALID,
@@ -155,10 +156,18 @@ def _of_domain_error(error: errors.DomainError) -> Problem:
             headers.append((b"location", error.location.encode()))
         if error.current:
             members["current"] = error.current
-    return Problem(kind, str(error), headers=headers, members=members)
+    faults = []
+    if error.operation is not None:
+        faults.append(Fault(str(error), pointer=f"/operations/{error.operation}"))
+    return Problem(kind, str(error), faults=faults, headers=headers, members=members)
 
 
-def _document(problem: Problem, request_id: UUID) -> Answer:
+def document_of(error: errors.DomainError) -> dict[str, Any]:
+    """What is said of one operation among others, which ends nothing but itself."""
+    return _members(_of_domain_error(error), uuid4())
+
+
+def _members(problem: Problem, request_id: UUID) -> dict[str, Any]:
     kind = problem.kind
     document: dict[str, Any] = {
         "type": f"/problems#{kind.name}",
@@ -170,6 +179,11 @@ def _document(problem: Problem, request_id: UUID) -> Answer:
     }
     if problem.faults:
         document["errors"] = [fault.document() for fault in problem.faults[:MOST_FAULTS]]
-    body = orjson.dumps(document)
+    return document
+
+
+def _document(problem: Problem, request_id: UUID) -> Answer:
+    kind = problem.kind
+    body = orjson.dumps(_members(problem, request_id))
     headers = [(b"content-type", PROBLEM_JSON), (b"content-length", b"%d" % len(body))]
     return Answer(kind.status, [*browsers.WITH_ERRORS, *headers, *problem.headers], body)

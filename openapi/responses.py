@@ -7,10 +7,11 @@ from typing import Any
 import orjson
 from pydantic import BaseModel
 
+from db.errors import DomainError
 from openapi.browsers import WITH_DATA
 from openapi.contract import Unsupported, Where
 from openapi.media_types import JSON
-from openapi.problems import Answer, ResponseBreaksContract
+from openapi.problems import Answer, ResponseBreaksContract, document_of
 from openapi.schemas import Schema
 
 PROBLEM = "application/problem+json"
@@ -82,4 +83,7 @@ class Response:
 def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
+    if isinstance(value, DomainError):  # what came of one operation among several
+        problem = document_of(value)
+        return {"status": problem["status"], "problem": problem}
     raise TypeError(f"{type(value).__name__} is not JSON")

@@ -21,7 +21,7 @@ ANNOTATIONS = {"title", "description", "default", "example", "externalDocs", "de
 OF_SCHEMAS = {"allOf", "anyOf", "oneOf"}
 TRANSLATED = {
     *("nullable", "exclusiveMinimum", "exclusiveMaximum", "readOnly", "writeOnly"),
-    *("items", "properties", "additionalProperties", "not"),
+    *("items", "properties", "additionalProperties", "not", "discriminator"),
     *OF_SCHEMAS,
 }
 INTEGER_RANGES = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
@@ -63,12 +63,47 @@ def translate(schema: dict[str, Any], direction: Direction, where: Where) -> dic
             translate(each, direction, (*where, key, str(index)))
             for index, each in enumerate(schema[key])
         ]
+    if "discriminator" in schema:
+        translated.setdefault("allOf", []).append(
+            _told_apart(schema["discriminator"], translated.pop("oneOf", []), where)
+        )
     for key in {"items", "not"} & schema.keys():
         translated[key] = translate(schema[key], direction, (*where, key))
     _translate_properties(schema, translated, direction, where)
     _translate_numbers(schema, translated, where)
     _translate_nullable(schema, translated, where)
     return translated
+
+
+def _told_apart(
+    discriminator: dict[str, Any], choices: list[dict[str, Any]], where: Where
+) -> dict[str, Any]:
+    """What oneOf means, but the faults are those of the one schema that the field names."""
+    name = discriminator["propertyName"]
+    told = [each.get("properties", {}).get(name) or {} for each in choices]
+    values = [each.get("enum", ()) for each in told]
+    names = [value for each in values for value in each]
+    if (
+        not choices
+        or any(len(each) != 1 for each in values)
+        or len(set(names)) < len(names)
+        or set(discriminator.get("mapping", names)) != set(names)
+        or any(each.get("type") != "object" or name not in each["required"] for each in choices)
+    ):
+        raise Unsupported(
+            f"a discriminator wants oneOf several objects that require {name!r},"
+            " each with one value of its own, which the mapping names",
+            (*where, "discriminator"),
+        )
+    chosen = [
+        {
+            "if": {"type": "object", "required": [name], "properties": {name: {"const": value}}},
+            "then": choice,
+        }
+        for value, choice in zip(names, choices, strict=True)
+    ]
+    known = {"type": "object", "required": [name], "properties": {name: {"enum": names}}}
+    return {**known, "allOf": chosen}
 
 
 def _refuse_unknown(schema: dict[str, Any], where: Where) -> None:

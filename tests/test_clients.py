@@ -18,13 +18,15 @@ LIVED = "the task has lived\n"
 
 MODELS = {
     *("ChangePage", "Fault", "Health", "Me", "Problem"),
+    *("Batch", "BatchResult", "BatchResults"),
+    *("BatchCreate", "BatchDelete", "BatchRestore", "BatchToggle", "BatchUpdate"),
     *("Task", "TaskCreate", "TaskPatch", "TaskUpdate", "Tombstone"),
 }
 SCALARS = {"Description", "EntityTags", "Id", "Revision", "Timestamp", "Title", "Token"}
 ENUMS = {"CreateTaskIfNoneMatch", "HealthStatus"}
 OPERATIONS = {
     *("list_tasks", "create_task", "get_task", "update_task", "delete_task", "toggle_task"),
-    *("patch_task", "restore_task", "list_changes"),
+    *("patch_task", "restore_task", "batch_tasks", "list_changes"),
     *("get_me", "erase_user", "get_liveness", "get_readiness"),
 }
 

@@ -107,8 +107,17 @@ def ordinary(operation: Operation, servers: Servers, **options: Any) -> httpx.Re
         return ask(user, operation, ids=ids, **options)
 
 
+def toggling(task_id: str, **more: Any) -> dict[str, Any]:
+    """A batch that toggles this task."""
+    return {"json": {"operations": [{"op": "toggle", "id": task_id, **more}]}}
+
+
 def of_another_version(operation: Operation, servers: Servers) -> httpx.Response:
     """A change of what is no longer so, or the creation of what is there."""
+    if operation.id == "batch_tasks":
+        with User(servers("server")) as user:
+            batch = toggling(user.creates().document["id"], if_match=1)
+            return ask(user, operation, ids={"user_id": user.id}, **batch)
     if operation.takes("If-Match"):
         return ordinary(operation, servers, headers={"If-Match": '"1"'})
     return with_an_id_again(operation, servers, headers={"If-None-Match": "*"})
@@ -135,6 +144,16 @@ def at(server: str, ids: dict[str, str] | None = None, **options: Any) -> Way:
         with User(servers(server)) as user:
             about = ids or {"user_id": user.id, "task_id": str(uuid4())}
             return ask(user, operation, ids=about, **options)
+
+    return asked
+
+
+def about_nothing(server: str) -> Way:
+    """A request to this server, about a task of which it knows nothing, and no version of it."""
+
+    def asked(operation: Operation, servers: Servers) -> httpx.Response:
+        batch = toggling(str(uuid4())) if operation.id == "batch_tasks" else {}
+        return at(server, **batch)(operation, servers)
 
     return asked
 
@@ -224,7 +243,7 @@ WAYS: dict[int, Way] = {
     400: with_(query="?%ff"),
     401: guarded(),
     403: forbidden,
-    404: at("server"),
+    404: about_nothing("server"),
     406: with_(headers={"Accept": "text/html"}),
     409: in_conflict,
     410: away_too_long,
@@ -232,7 +251,7 @@ WAYS: dict[int, Way] = {
     413: at("small_server", **TOO_LARGE),
     415: with_(content=b"x", headers={"Content-Type": "text/plain"}),
     422: with_(query="?unknown=1"),
-    428: at("strict_server"),
+    428: about_nothing("strict_server"),
     429: at("sparing_server"),
     500: failing,
     503: unavailable,

@@ -15,8 +15,8 @@ Values = list[Any]
 UUID = "0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"
 OF_TAGS = SCHEMAS["EntityTags"]["pattern"]
 OF_KEYS = DOCUMENT["components"]["parameters"]["IdempotencyKey"]["schema"]["pattern"]
-OF_ANOTHER_TYPE = {"string": 5, "integer": "five", "boolean": "yes", "object": []}
-OUTSIDE_FORMAT = {"uuid": "x" * 36, "int32": 2**31}
+OF_ANOTHER_TYPE = {"string": 5, "integer": "five", "boolean": "yes", "object": [], "array": {}}
+OUTSIDE_FORMAT = {"uuid": "x" * 36, "int32": 2**31, "int64": 2**63}
 # To break a pattern is beyond a machine: the contract's patterns stand here one by one.
 OUTSIDE_PATTERN = {
     "^[^\\u0000]*$": "a\0b",
@@ -43,6 +43,8 @@ BREAKING: dict[str, Callable[[dict[str, Any]], Values]] = {
     "minimum": lambda schema: [schema["minimum"] - 1],
     "maximum": lambda schema: [schema["maximum"] + 1],
     "enum": lambda schema: [f"no {value}" for value in schema["enum"]],
+    "minItems": lambda schema: [usual(schema)[: schema["minItems"] - 1]],
+    "maxItems": lambda schema: [usual(schema) * (schema["maxItems"] + 1)],
 }
 OBEYING: dict[str, Callable[[dict[str, Any]], Values]] = {
     "type": lambda schema: [usual(schema)],
@@ -56,9 +58,13 @@ OBEYING: dict[str, Callable[[dict[str, Any]], Values]] = {
     "maximum": lambda schema: [schema["maximum"]],
     "enum": lambda schema: schema["enum"],
     "nullable": lambda _: [None],
+    "minItems": lambda schema: [usual(schema) * schema["minItems"]],
+    "maxItems": lambda schema: [usual(schema) * schema["maxItems"]],
+    "items": lambda schema: [usual(schema)],
 }
-# These permit; only their absence could be broken, which the others' cases see to.
-PERMISSIONS = {"nullable"}
+# These permit; only their absence could be broken, which the others' cases see to. What is within
+# an array has cases of its own.
+PERMISSIONS = {"nullable", "items"}
 OF_OBJECTS = {"type", "properties", "required", "additionalProperties", "minProperties"}
 # Every text of a path or a query is a string.
 ALWAYS_OBEYED = {("parameter", "string", "type")}
@@ -88,6 +94,9 @@ def usual(schema: dict[str, Any]) -> Any:
         return schema["enum"][0]
     if schema["type"] == "string":
         return UUID if schema.get("format") == "uuid" else "x" * max(1, schema.get("minLength", 0))
+    if schema["type"] == "array":
+        [first, *_] = schema["items"]["oneOf"]
+        return [{name: usual(first["properties"][name]) for name in first["required"]}]
     return {"integer": schema.get("minimum", 0), "boolean": True}[schema["type"]]
 
 
@@ -158,12 +167,25 @@ def of_objects(operation: Operation, schema: dict[str, Any]) -> Iterator[Case]:
         yield Case(operation, "minProperties", "", body=dict(some[: least - 1]))
 
 
+def of_choices(operation: Operation, schema: dict[str, Any]) -> Iterator[Case]:
+    """Each kind of object that an array of the body may hold, as the only one in it."""
+    for name, field in schema["properties"].items():
+        for choice in field["items"]["oneOf"] if "items" in field else ():
+            for case in (*of_fields(operation, choice), *of_objects(operation, choice)):
+                yield case._replace(
+                    keyword=f"{choice['properties']['op']['enum'][0]}.{case.keyword}",
+                    at_fault=None if case.at_fault is None else f"/{name}/0{case.at_fault}",
+                    body={name: [case.body], "atomic": False},
+                )
+
+
 def cases() -> Iterator[Case]:
     for operation in OPERATIONS.values():
         yield from of_parameters(operation)
         if operation.body:
             yield from of_fields(operation, operation.body["schema"])
             yield from of_objects(operation, operation.body["schema"])
+            yield from of_choices(operation, operation.body["schema"])
 
 
 @pytest.mark.parametrize("case", list(cases()), ids=str)
@@ -198,4 +220,5 @@ def test_a_default_is_what_is_left_out(operation: Operation, alice: User, task: 
     if of_body:
         sent = {key: value for key, value in operation.example().items() if key not in of_body}
         created = ask(alice, operation, ids=ids, json=sent).json()
-        assert {name: created[name] for name in of_body} == of_body
+        if operation.id != "batch_tasks":  # which says nothing of it: see test_batches
+            assert {name: created[name] for name in of_body} == of_body

@@ -144,6 +144,32 @@ def is_a_place(pointer: str, value: Any) -> bool:
     return isinstance(parent, list | dict)
 
 
+def choice(value: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """One kind of object, which says of itself which one it is."""
+    properties = {**fields.get("properties", {}), "kind": {"type": "string", "enum": [value]}}
+    required = [*fields.get("required", []), "kind"]
+    return {**fields, "type": "object", "properties": properties, "required": required}
+
+
+@property_settings(200)
+@given(data=st.data())
+def test_a_discriminator_judges_as_one_of_does_and_names_the_faults_of_one(
+    data: st.DataObject,
+) -> None:
+    choices = [choice(name, data.draw(fields(schemas(depth=1)))) for name in ("x", "y")]
+    schema = Schema({"oneOf": choices, "discriminator": {"propertyName": "kind"}}, "request", ())
+    reference = openapi_validator({"oneOf": choices}, "request")
+    first = Schema(choices[0], "request", ())
+
+    for _ in range(3):
+        value = data.draw(values_for(data.draw(st.sampled_from(choices))))
+
+        assert schema.accepts(value) is reference.is_valid(value)
+        assert schema.accepts(value) is not bool(list(schema.faults(value)))
+        if isinstance(value, dict) and value.get("kind") == "x":
+            assert sorted(map(str, schema.faults(value))) == sorted(map(str, first.faults(value)))
+
+
 @property_settings(200)
 @given(
     st.dictionaries(st.text(max_size=70), st.none(), max_size=4),
@@ -166,6 +192,10 @@ def pointer_to(name: str) -> str:
     return "/" + name.replace("~", "~0").replace("/", "~1")
 
 
+KINDS = {"discriminator": {"propertyName": "kind"}}
+OF_X = {**OBJECT, "properties": {"kind": {"enum": ["x"]}}, "required": ["kind"]}
+
+
 @pytest.mark.parametrize(
     "schema",
     [
@@ -177,6 +207,13 @@ def pointer_to(name: str) -> str:
         {"nullable": True},
         {"type": "string", "format": "colour"},
         {"type": "string", "pattern": "("},
+        KINDS,
+        {**KINDS, "oneOf": []},
+        {**KINDS, "oneOf": [{"type": "string"}]},
+        {**KINDS, "oneOf": [OF_X, OF_X]},
+        {**KINDS, "oneOf": [{**OF_X, "required": []}]},
+        {**KINDS, "oneOf": [{**OF_X, "properties": {"kind": {"enum": ["x", "y"]}}}]},
+        {"oneOf": [OF_X], "discriminator": {"propertyName": "kind", "mapping": {"y": "Y"}}},
     ],
     ids=str,
 )
