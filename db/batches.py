@@ -13,10 +13,11 @@ from uuid import UUID
 import orjson
 
 from db import statements
+from db.clauses import IN_TRASH
 from db.database import fetch, transaction
 from db.errors import Contradiction, DomainError, IdTaken, VersionRequired
-from db.pool import Transaction
 from db.tasks import NOBODYS, TaskFields, as_expected, shown, unknown, uuid7
+from db.transaction import Transaction
 
 Operation = dict[str, Any]
 """One of the contract's operations: its `op`, the task's `id`, `if_match`, fields of the task."""
@@ -110,7 +111,7 @@ async def _begun(whole: Transaction, user_id: UUID, operations: Sequence[Operati
         return Draft(user_id)
     moment, revision, *_ = rows[0]
     # A row without an id brings the other two alone.
-    found = (dict(zip(statements.IN_TRASH, row[2:], strict=True)) for row in rows if row[2])
+    found = (dict(zip(IN_TRASH, row[2:], strict=True)) for row in rows if row[2])
     return Draft(user_id, map(shown, found), revision, moment)
 
 

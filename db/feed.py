@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from db import statements, waiting
+from db.clauses import AT_LARGE
 from db.cursors import microseconds
 from db.database import fetch, fetch_dicts
 from db.errors import ChangesForgotten, SinceRefused
@@ -105,7 +106,7 @@ def _recognised(reader: Reader, user: dict[str, Any]) -> Reader:
 
 def _told(row: dict[str, Any]) -> Change:
     """A row as a client gets it: a task, or what is left of one."""
-    names = TOMBSTONE if row["deleted_at"] is not None else statements.AT_LARGE
+    names = TOMBSTONE if row["deleted_at"] is not None else AT_LARGE
     return {name: row[name] for name in names}
 
 

@@ -26,7 +26,7 @@ from sqlalchemy import (
     update,
 )
 
-from db import statements
+from db import clauses, statements
 from db.compiled import Statement
 from db.pool import Pool, PoolOptions
 
@@ -50,7 +50,7 @@ COUNT = Statement(
     "count_up",
     update(notes)
     .where(notes.c.text == _text)
-    .values(counter=notes.c.counter + statements.ONE)
+    .values(counter=notes.c.counter + clauses.ONE)
     .returning(notes.c.counter),
 )
 COUNT_TWO = Statement(

@@ -1,0 +1,145 @@
+"""Parts that statements have in common, written over the tables of `db.models`."""
+
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    CTE,
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    DateTime,
+    Integer,
+    Interval,
+    Select,
+    String,
+    Table,
+    any_,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    true,
+    tuple_,
+    update,
+)
+
+from db.compiled import Statement
+from db.models import Replay, Secret, Task, TaskRead, User
+
+ONE = literal_column("1", Integer)
+UTC = literal_column("'UTC'", String)
+RFC_3339 = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'""", String)
+TRUE = literal_column("true", Boolean)
+CLAIM_MADE = literal_column("'true'", String)
+MICROSECOND = literal_column("interval '1 microsecond'", Interval)
+
+tasks: Table = Task.metadata.tables["tasks"]
+users: Table = User.metadata.tables["users"]
+replays: Table = Replay.metadata.tables["replays"]
+secrets: Table = Secret.metadata.tables["secrets"]
+
+
+def given(name: str, column: ColumnElement[Any] | Any) -> ColumnElement[Any]:
+    """A value that comes with the request, of the type of that column."""
+    return bindparam(name, type_=column.type)
+
+
+def as_written(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The column as clients read it: moments as RFC 3339 text in UTC, the rest as it is."""
+    if isinstance(column.type, DateTime):
+        return func.to_char(func.timezone(UTC, column), RFC_3339).label(column.key)
+    return column
+
+
+IN_TRASH = [*TaskRead.model_fields]
+AT_LARGE = [name for name in IN_TRASH if name != "deleted_at"]
+TASK = [as_written(tasks.c[name]) for name in AT_LARGE]
+
+this_user = tasks.c.user_id == given("user_id", tasks.c.user_id)
+this_id = this_user & (tasks.c.id == given("task_id", tasks.c.id))
+this_task = this_id & tasks.c.deleted_at.is_(None)
+this_tombstone = this_id & tasks.c.deleted_at.is_not(None)
+
+_expected = bindparam("expected", type_=ARRAY(BigInteger))
+as_expected = _expected.is_(None) | (tasks.c.revision == any_(_expected))
+
+# The clock may stand still or step back between two changes; `updated_at` may not.
+LATER = func.greatest(func.clock_timestamp(), tasks.c.updated_at + MICROSECOND)
+
+
+def owner_of(condition: ColumnElement[bool]) -> CTE:
+    """Take the next revision of the owner's data, under the lock of the owner's row.
+
+    The lock puts a user's writes in order, so that revisions commit in the order they count.
+    """
+    return (
+        update(users)
+        .where(users.c.id == given("user_id", users.c.id))
+        .where(select(ONE).select_from(tasks).where(condition).exists())
+        .values(revision=users.c.revision + ONE)
+        .returning(users.c.revision)
+        .cte("owner")
+    )
+
+
+def changed(which: ColumnElement[bool] = this_task, **values: Any) -> Any:
+    """Change this task, if it is there as expected, and stamp it with the owner's next revision."""
+    condition = which & as_expected
+    owner = owner_of(condition)
+    return (
+        update(tasks).where(condition).values(**values, updated_at=LATER, revision=owner.c.revision)
+    )
+
+
+class Listing:
+    """The pages of a list, newest first: from the top, or beside the place of a cursor."""
+
+    def __init__(
+        self, name: str, names: list[str], condition: ColumnElement[bool], newest_by: str
+    ) -> None:
+        self.newest_by = newest_by
+        self._names = names
+        self._condition = this_user & condition & (_completed.is_(None) | _as_completed)
+        place = tuple_(tasks.c[newest_by], tasks.c.id)
+        self.by_offset: Statement = Statement(name, self._page(true()))
+        self.after: Statement = Statement(
+            f"{name}_after", self._page(place < _given_place, skips=False)
+        )
+        self.before: Statement = Statement(
+            f"{name}_before", self._page(place > _given_place, skips=False, backwards=True)
+        )
+
+    def _page(
+        self, beside: ColumnElement[bool], *, skips: bool = True, backwards: bool = False
+    ) -> Select[Any]:
+        """A page of the user's tasks, and behind each its owner's revision in the same snapshot.
+
+        Where there is no task, the revision stands alone.
+        """
+        found = (
+            select(*(tasks.c[name] for name in self._names))
+            .where(self._condition)
+            .where(beside)
+            .order_by(*self._order(tasks.c, backwards))
+            .limit(bindparam("limit", type_=Integer))
+        )
+        if skips:
+            found = found.offset(bindparam("offset", type_=Integer))
+        page = found.subquery("page")
+        return (
+            select(*map(as_written, page.c), users.c.revision.label("owner_revision"))
+            .select_from(users.outerjoin(page, true()))
+            .where(users.c.id == given("user_id", users.c.id))
+            # A join keeps no order, though this one would.
+            .order_by(*self._order(page.c, backwards))
+        )
+
+    def _order(self, columns: Any, backwards: bool) -> list[ColumnElement[Any]]:
+        order = columns[self.newest_by], columns["id"]
+        return [column.asc() if backwards else column.desc() for column in order]
+
+
+_completed = given("completed", tasks.c.completed)
+_as_completed = tasks.c.completed == _completed
+_given_place = tuple_(given("place_time", tasks.c.created_at), given("place_id", tasks.c.id))
