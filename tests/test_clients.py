@@ -22,8 +22,20 @@ MODELS = {
     *("BatchCreate", "BatchDelete", "BatchRestore", "BatchToggle", "BatchUpdate"),
     *("Task", "TaskCreate", "TaskPatch", "TaskUpdate", "Tombstone"),
 }
-SCALARS = {"Description", "EntityTags", "Id", "Revision", "Timestamp", "Title", "Token"}
-ENUMS = {"CreateTaskIfNoneMatch", "HealthStatus"}
+SCALARS = {
+    "BatchOperation",
+    "Description",
+    "EntityTags",
+    "Id",
+    "Revision",
+    "Timestamp",
+    "Title",
+    "Token",
+}
+ENUMS = {
+    *("CreateTaskIfNoneMatch", "HealthStatus"),
+    *("BatchCreateOp", "BatchDeleteOp", "BatchRestoreOp", "BatchToggleOp", "BatchUpdateOp"),
+}
 OPERATIONS = {
     *("list_tasks", "create_task", "get_task", "update_task", "delete_task", "toggle_task"),
     *("patch_task", "restore_task", "batch_tasks", "list_changes"),

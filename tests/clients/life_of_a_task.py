@@ -10,6 +10,7 @@ from uuid import uuid4
 from errand_client import Client
 from errand_client.api.changes import list_changes
 from errand_client.api.tasks import (
+    batch_tasks,
     create_task,
     delete_task,
     get_task,
@@ -18,6 +19,12 @@ from errand_client.api.tasks import (
     update_task,
 )
 from errand_client.models import (
+    Batch,
+    BatchCreate,
+    BatchCreateOp,
+    BatchRestore,
+    BatchRestoreOp,
+    BatchResults,
     ChangePage,
     Fault,
     Problem,
@@ -74,5 +81,12 @@ assert gone.status_code is HTTPStatus.NOT_FOUND
 problem = gone.parsed
 assert isinstance(problem, Problem)
 assert (problem.type_, problem.status) == ("/problems#task-not-found", 404)
+
+new = BatchCreate(op=BatchCreateOp.CREATE, title="Buy bread")
+back = BatchRestore(op=BatchRestoreOp.RESTORE, id=task.id)
+batched = batch_tasks.sync(user, client=errand, body=Batch(operations=[new, back]))
+assert isinstance(batched, BatchResults)
+assert [each.status for each in batched.results] == [201, 200]
+assert isinstance(batched.results[1].task, Task)
 
 print("the task has lived")

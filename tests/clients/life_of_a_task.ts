@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import createClient from "openapi-fetch";
 import type {
+  BatchOperation,
   ChangePage,
   Fault,
   Problem,
@@ -84,6 +85,19 @@ const problem: Problem = gone.error;
 assert.equal(problem.type, "/problems#task-not-found");
 assert.equal(problem.status, 404);
 
+const operations: BatchOperation[] = [
+  { op: "create", title: "Buy bread" },
+  { op: "restore", id: task.id },
+];
+const batch = { params: { path: user }, body: { operations } };
+const batched = await errand.POST("/api/{user_id}/tasks/batch", batch);
+assert.deepEqual(
+  batched.data?.results.map(({ status, task }) => [status, task?.title]),
+  [[201, "Buy bread"], [200, "Buy milk"]],
+);
+
+// @ts-expect-error: to toggle takes no title
+const retitled: BatchOperation = { op: "toggle", id: task.id, title: "Buy bread" };
 // @ts-expect-error: a problem has no such member
 assert.equal(problem.message, undefined);
 // @ts-expect-error: a task needs a title
