@@ -4,6 +4,7 @@ A line with `type: ignore` passes only if the types refuse it.
 """
 
 import sys
+from datetime import datetime
 from http import HTTPStatus
 from uuid import uuid4
 
@@ -15,6 +16,8 @@ from errand_client.api.tasks import (
     delete_task,
     get_task,
     list_tasks,
+    patch_task,
+    restore_task,
     toggle_task,
     update_task,
 )
@@ -30,9 +33,11 @@ from errand_client.models import (
     Problem,
     Task,
     TaskCreate,
+    TaskPatch,
     TaskUpdate,
     Tombstone,
 )
+from errand_client.types import UNSET, Unset
 
 errand = Client(base_url=sys.argv[1], raise_on_unexpected_status=True)
 
@@ -59,6 +64,20 @@ toggled = toggle_task.sync(user, task.id, client=errand)
 assert isinstance(toggled, Task)
 assert toggled.completed
 
+version = f'"{toggled.revision}"'
+again = get_task.sync_detailed(user, task.id, client=errand, if_none_match=version)
+assert again.status_code is HTTPStatus.NOT_MODIFIED
+
+patched = patch_task.sync(
+    user, task.id, client=errand, body=TaskPatch(description=None), if_match=version
+)
+assert isinstance(patched, Task)
+assert patched.description is None
+
+stale = patch_task.sync(user, task.id, client=errand, body=TaskPatch(), if_match=version)
+assert isinstance(stale, Problem)
+assert stale.current == patched
+
 wrong = TaskUpdate(title=1)  # type: ignore[arg-type]
 refused = update_task.sync(user, task.id, client=errand, body=wrong)
 assert isinstance(refused, Problem)
@@ -81,6 +100,21 @@ assert gone.status_code is HTTPStatus.NOT_FOUND
 problem = gone.parsed
 assert isinstance(problem, Problem)
 assert (problem.type_, problem.status) == ("/problems#task-not-found", 404)
+
+trash = list_tasks.sync(user, client=errand, deleted=True)
+assert isinstance(trash, list)
+deleted_at: datetime | Unset = trash[0].deleted_at
+assert isinstance(deleted_at, datetime)
+
+restored = restore_task.sync(user, task.id, client=errand)
+assert isinstance(restored, Task)
+assert (restored.title, restored.deleted_at) == ("Buy milk", UNSET)
+
+own = TaskCreate(title="Buy bread", id=uuid4())
+first = create_task.sync(user, client=errand, body=own)
+second = create_task.sync(user, client=errand, body=own)
+assert isinstance(second, Problem)
+assert (second.status, second.current) == (409, first)
 
 new = BatchCreate(op=BatchCreateOp.CREATE, title="Buy bread")
 back = BatchRestore(op=BatchRestoreOp.RESTORE, id=task.id)

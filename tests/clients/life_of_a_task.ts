@@ -11,6 +11,7 @@ import type {
   Problem,
   Task,
   TaskCreate,
+  TaskPatch,
   TaskUpdate,
   Tombstone,
   paths,
@@ -56,6 +57,28 @@ assert.equal(updated.data.description, "Two litres");
 const toggled = await errand.PATCH("/api/{user_id}/tasks/{task_id}/complete", { params: { path } });
 assert.equal(toggled.data?.completed, true);
 
+const version = toggled.response.headers.get("ETag");
+assert.equal(version, `"${toggled.data.revision}"`);
+const again = await errand.GET("/api/{user_id}/tasks/{task_id}", {
+  params: { path, header: { "If-None-Match": version } },
+});
+assert.equal(again.response.status, 304);
+
+const patch: TaskPatch = { description: null };
+const patched = await errand.PATCH("/api/{user_id}/tasks/{task_id}", {
+  params: { path, header: { "If-Match": version } },
+  body: patch,
+});
+assert.equal(patched.data?.description, null);
+
+const stale = await errand.PATCH("/api/{user_id}/tasks/{task_id}", {
+  params: { path, header: { "If-Match": version } },
+  body: patch,
+});
+assert.equal(stale.response.status, 412);
+const current: Task | undefined = stale.error?.current;
+assert.deepEqual(current, patched.data);
+
 const refused = await errand.PUT("/api/{user_id}/tasks/{task_id}", {
   params: { path },
   // @ts-expect-error: a title is text
@@ -84,6 +107,24 @@ assert(gone.error);
 const problem: Problem = gone.error;
 assert.equal(problem.type, "/problems#task-not-found");
 assert.equal(problem.status, 404);
+
+const trash = await errand.GET("/api/{user_id}/tasks", {
+  params: { path: user, query: { deleted: true } },
+});
+const deletedAt: string | undefined = trash.data?.[0]?.deleted_at;
+assert(deletedAt);
+
+const restored = await errand.POST("/api/{user_id}/tasks/{task_id}/restore", { params: { path } });
+assert.equal(restored.data?.title, "Buy milk");
+assert.equal(restored.data.deleted_at, undefined);
+
+const own = { id: randomUUID(), title: "Buy bread" };
+const twice = [
+  await errand.POST("/api/{user_id}/tasks", { params: { path: user }, body: own }),
+  await errand.POST("/api/{user_id}/tasks", { params: { path: user }, body: own }),
+];
+assert.deepEqual(twice.map(({ response }) => response.status), [201, 409]);
+assert.deepEqual(twice[1]?.error?.current, twice[0]?.data);
 
 const operations: BatchOperation[] = [
   { op: "create", title: "Buy bread" },

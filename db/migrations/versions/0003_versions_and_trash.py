@@ -18,7 +18,7 @@ MICROSECONDS = "((EXTRACT(epoch FROM clock_timestamp()) * (1000000)::numeric))::
 PURGE = """
     CREATE FUNCTION purge_trash(older_than interval, at_most integer) RETURNS bigint
     LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, {schema}, pg_temp
-    BEGIN ATOMIC
+    AS $$
         WITH doomed AS MATERIALIZED (
             SELECT user_id, id FROM tasks
              WHERE deleted_at < now() - older_than
@@ -42,8 +42,8 @@ PURGE = """
                    purged_revision = greatest(users.purged_revision, gone.revision)
               FROM (SELECT user_id, max(revision) AS revision FROM purged GROUP BY user_id) AS gone
              WHERE users.id = gone.user_id)
-        SELECT count(*) FROM purged;
-    END
+        SELECT count(*) FROM purged
+    $$
 """
 
 
