@@ -1,11 +1,12 @@
 """Whether a request may be served: who sends it, how many they have sent, and whose data it is."""
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Union
 
 from openapi.limits import Limiter, network
 from openapi.operation import Operation
-from openapi.problems import Headers, Problem
+from openapi.problems import MALFORMED, Headers, Problem
 from openapi.security import SAMPLE_USER, SampleUser
 
 if TYPE_CHECKING:
@@ -15,12 +16,20 @@ if TYPE_CHECKING:
 Anybody = Union["Caller", SampleUser]
 
 
+# A page whose name leads to the loopback address would else be let in by the browser that shows it.
+LOCAL_HOST = re.compile(rb"(localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?", re.IGNORECASE)
+NOT_LOCAL = "In open mode on the loopback address, Host must name it: localhost or 127.0.0.1."
+
+
 class Admission:
     """Asks for a token where the contract does, and counts the requests of whoever brings it."""
 
-    def __init__(self, guard: "Guard | None", limiter: Limiter | None) -> None:
+    def __init__(
+        self, guard: "Guard | None", limiter: Limiter | None, *, only_locally: bool
+    ) -> None:
         self._guard = guard
         self._limiter = limiter
+        self._only_locally = only_locally
 
     async def admit(
         self,
@@ -32,6 +41,8 @@ class Admission:
     ) -> Anybody:
         """Say who sends the request; what they are told of their quota is added to `told`."""
         if self._guard is None or not operation.requires_token:
+            if self._only_locally and not LOCAL_HOST.fullmatch(headers.get(b"host", b"localhost")):
+                raise Problem(MALFORMED, NOT_LOCAL)
             if operation.is_limited:
                 await self._count(_address(client), told)
             return SAMPLE_USER

@@ -216,7 +216,7 @@ def check_contract(settings: Settings) -> None:
         contract=contract,
         body_limit=settings.body_limit,
         departures=Departures(settings.answer_timeout),
-        admission=Admission(guard_of(settings), None),
+        admission=Admission(guard_of(settings), None, only_locally=False),
     )
     compiled.add_api(contract.specification, resolver=Resolver(), uri_parser_class=None)
 
@@ -233,7 +233,7 @@ def create_app(settings: Settings, contract_path: Path = CONTRACT) -> App:
         contract=contract,
         body_limit=settings.body_limit,
         departures=departures,
-        admission=Admission(guard, limiter),
+        admission=Admission(guard, limiter, only_locally=settings.is_for_a_laptop),
         origins=Origins(settings.cors_origins, contract) if settings.cors_origins else None,
         replay_hours=settings.replay_hours,
         require_if_match=settings.require_if_match,

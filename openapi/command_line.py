@@ -22,6 +22,13 @@ def main() -> None:
     errand(prog_name="errand")
 
 
+def not_empty(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """Refuse what a variable of the shell leaves behind that was never set."""
+    if value == "":
+        raise click.BadParameter("it is empty")
+    return value
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="errand", prog_name="errand")
 def errand() -> None:
@@ -74,7 +81,9 @@ def migrate(**flags: str | None) -> None:
 
 
 @errand.command()
-@click.option("--user", help="Whom it names: an id, or any name.  [the sample user]")
+@click.option(
+    "--user", callback=not_empty, help="Whom it names: an id, or any name.  [the sample user]"
+)
 @click.option("--hours", type=click.FloatRange(0, 24 * 365, min_open=True), default=24, help=HOURS)
 @click.option("--data-dir", help="Folder of the key it is signed with.  [ERRAND_DATA_DIR]")
 def token(user: str | None, hours: float, data_dir: str | None) -> None:

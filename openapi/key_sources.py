@@ -92,7 +92,7 @@ class Keys:
         if self._may_ask():
             await self._asked()
             key = self._good(name)
-        if key is None and (self._failing or not self._keys):
+        if key is None and (self._failing or self._document is None):
             raise KeysUnavailable("The keys that tokens are signed with cannot be had at present.")
         return key
 

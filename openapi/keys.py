@@ -92,7 +92,7 @@ def jwk_set(document: bytes) -> KeySet:
             keys[name] = key
         except Exception as reason:  # however broken it is, the others stand
             complaints.append(f"key {number}: {reason}")
-    if not keys:
+    if parsed["keys"] and not keys:  # none at all is an answer: whatever there was is revoked
         raise UnusableKeys("; ".join(["no key of the JWK set is usable", *complaints]))
     if complaints:
         log.warning(

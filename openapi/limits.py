@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
-from ipaddress import IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -25,6 +25,8 @@ WINDOW = 60
 SECOND = 1_000_000  # in microseconds, as all times here, so that nothing is ever rounded
 
 MOST_CALLERS = 100_000
+# What a proxy forwards may be anything: all that is no address is one caller.
+UNREADABLE = "?"
 
 Waiting = asyncio.Future[int | None]
 Asked = tuple[str, Waiting]
@@ -225,11 +227,11 @@ class CountedInRedis:
 @lru_cache(maxsize=4096)
 def network(address: str) -> str:
     """Whom to count an address as: of IPv6, a customer has 2^64 of them at the least."""
-    if ":" not in address:
-        return address
     try:
-        parsed = IPv6Address(address.partition("%")[0])
+        parsed = ip_address(address.partition("%")[0])
     except ValueError:
+        return UNREADABLE
+    if isinstance(parsed, IPv4Address):
         return address
     return str(parsed.ipv4_mapped or IPv6Address(int(parsed) >> 64 << 64))
 

@@ -60,6 +60,10 @@ def check_local_tokens(settings: Settings) -> None:
 def _complaint(settings: Settings) -> str | None:
     sources = [variable(name) for name in settings.key_sources]
     lacking = [variable(name) for name in ("issuer", "audience") if not getattr(settings, name)]
+    expected = [name for name in ("issuer", "audience") if getattr(settings, name)]
+    if expected and (settings.local_tokens or not sources):
+        named = " and ".join(map(variable, expected))
+        return f"{named} goes with ERRAND_JWKS_URL, ERRAND_KEY_FILE or ERRAND_PUBLIC_KEY: set one."
     if len(sources) > 1:
         return f"{' and '.join(sources)} are set: keep the one whose tokens are to be taken."
     if sources and settings.open:

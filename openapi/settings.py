@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from redis.connection import parse_url
 
 from db.connection import check_url
 from db.pool import PoolOptions
@@ -48,6 +49,11 @@ def _origin(text: str) -> str:
 def _redis_url(text: str) -> str:
     if not text.startswith(REDIS):
         raise ValueError(f"it begins with {' or '.join(REDIS)}")
+    try:
+        parse_url(text)  # type: ignore[no-untyped-call]
+    except ValueError:
+        # its own words would tell the password
+        raise ValueError("it cannot be read as a Redis URL") from None
     return text
 
 
@@ -98,17 +104,19 @@ class Settings(BaseSettings):
         False, description="Ask nobody for a token, on an address that others can reach, too."
     )
     jwks_url: str | None = Field(
-        None, description="Where the issuer of tokens publishes its keys; https, or on loopback."
+        None,
+        min_length=1,
+        description="Where the issuer of tokens publishes its keys; https, or on loopback.",
     )
     key_file: Path | None = Field(
         None, description="Or a file with its keys, as JWKS or PEM; read again when it changes."
     )
-    public_key: str | None = Field(None, description="Or its one public key, as PEM.")
+    public_key: str | None = Field(None, min_length=1, description="Or its one public key, as PEM.")
     local_tokens: bool = Field(
         False, description="Or take the tokens that `errand token` makes, to try it without issuer."
     )
-    issuer: str | None = Field(None, description="The `iss` that tokens must bear.")
-    audience: str | None = Field(None, description="The `aud` that tokens must bear.")
+    issuer: str | None = Field(None, min_length=1, description="The `iss` that tokens must bear.")
+    audience: str | None = Field(None, min_length=1, description="The `aud` that tokens must bear.")
     user_claim: str = Field("sub", min_length=1, description="The claim that names the user.")
     token_leeway: float = Field(
         10, ge=0, le=300, description="Seconds by which the issuer's clock may be off."
@@ -166,18 +174,24 @@ class Settings(BaseSettings):
     @property
     def is_for_this_machine_alone(self) -> bool:
         """Whether nobody can reach it from elsewhere."""
+        if self.open or self.trusted_proxies:
+            return False
         try:
             return self.host == "localhost" or ip_address(self.host).is_loopback
         except ValueError:
             return False
 
     @property
+    def is_for_a_laptop(self) -> bool:
+        """Whether it trusts whoever asks, because only this machine can."""
+        return self.is_for_this_machine_alone and not self.asks_for_tokens
+
+    @property
     def requests_a_minute(self) -> int:
         """How many a caller has; on a laptop, in open mode, any number unless it is set."""
         if self.rate_limit is not None:
             return self.rate_limit
-        is_laptop = self.is_for_this_machine_alone and not self.asks_for_tokens
-        return 0 if is_laptop else USUAL_RATE_LIMIT
+        return 0 if self.is_for_a_laptop else USUAL_RATE_LIMIT
 
     def pool_options(self) -> PoolOptions:
         """What the connection pool wants to know."""

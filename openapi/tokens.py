@@ -34,6 +34,7 @@ REFUSED_HEADERS = frozenset({"jwk", "jku", "x5c", "x5u", "crit", "b64"})
 # always the same, without a look-up. It never changes: their tasks hang on it.
 NAMESPACE = UUID("51bbe242-deef-4bbe-9fcf-40c3d4e97629")
 SEPARATOR = "\x1f"
+MAPPED = 5
 
 COMPLAINTS: dict[type[jwt.PyJWTError], str] = {
     jwt.InvalidSignatureError: "The token's signature is wrong.",
@@ -163,8 +164,12 @@ class Verifier:
         )
 
     def _user_id(self, subject: str) -> UUID:
-        """Version 5 of whatever is not a UUID as such, so that none can be taken for another's."""
-        if CANONICAL_UUID.fullmatch(subject):
+        """A UUID is the id, and whatever else is mapped to one of version 5.
+
+        So is a UUID of that version: who may choose their subject could else choose what another's
+        is mapped to.
+        """
+        if CANONICAL_UUID.fullmatch(subject) and UUID(subject).version != MAPPED:
             return UUID(subject)
         return uuid5(NAMESPACE, self._issuer + SEPARATOR + subject)
 

@@ -170,7 +170,7 @@ def failing(operation: Operation, servers: Servers) -> httpx.Response:
 
     async def get() -> httpx.Response:
         transport = httpx.ASGITransport(create_app(load_settings(database_url=NOWHERE)))
-        async with httpx.AsyncClient(transport=transport, base_url="http://errand") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.get(operation.path)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -112,7 +112,11 @@ def test_what_a_client_says_of_its_address_is_not_believed(carol: User) -> None:
 
 
 def test_what_a_trusted_proxy_says_of_it_is(serve: Serve) -> None:
-    server = serve(ERRAND_RATE_LIMIT=str(QUOTA), ERRAND_TRUSTED_PROXIES="10.0.0.0/8, 127.0.0.1")
+    server = serve(
+        ERRAND_OPEN="on",
+        ERRAND_RATE_LIMIT=str(QUOTA),
+        ERRAND_TRUSTED_PROXIES="10.0.0.0/8, 127.0.0.1",
+    )
     with User(server) as carol:
 
         def left_to(forwarded: str) -> int:
@@ -132,7 +136,8 @@ def test_what_a_trusted_proxy_says_of_it_is(serve: Serve) -> None:
         ("2001:db8:1:2::7", "2001:db8:1:2::"),
         ("::ffff:203.0.113.1", "203.0.113.1"),
         ("fe80::1%eth0", "fe80::"),
-        ("no:address", "no:address"),
+        ("no:address", "?"),
+        ("0190a1b2000070008000000000000a11", "?"),
     ],
 )
 def test_addresses_of_one_customer_are_one_caller(address: str, counted_as: str) -> None:

@@ -266,6 +266,34 @@ def statuses_of(contract: dict[str, Any]) -> set[str]:
     }
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:3000", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:8000", 200),
+        ("evil.example:8000", 400),
+        ("127.0.0.1.evil.example", 400),
+    ],
+)
+def test_open_mode_is_for_pages_of_this_machine_alone(server: str, host: str, status: int) -> None:
+    response = httpx.get(f"{server}/api/me", headers={"Host": host})
+
+    assert response.status_code == status
+
+
+def test_nobody_can_choose_a_subject_that_is_mapped_to_anothers_id(
+    stranger: User, issuer: Issuer
+) -> None:
+    def id_of(subject: str) -> str:
+        credentials = f"Bearer {issuer.token(subject)}"
+        me = stranger.get("/api/me", headers={"Authorization": credentials}).json()
+        user_id: str = me["user_id"]
+        return user_id
+
+    assert id_of(id_of("alice")) != id_of("alice")
+
+
 def test_no_address_but_the_loopback_one_is_served_in_open_mode_by_accident() -> None:
     refused = errand("serve", "--host", "0.0.0.0", "--port", "0")
 
@@ -300,6 +328,19 @@ WRONG_TOGETHER = {
             "ERRAND_AUDIENCE": "errand",
         },
         "must begin with https",
+    ),
+    "an issuer without its keys": (
+        {"ERRAND_ISSUER": "https://a.example", "ERRAND_AUDIENCE": "errand"},
+        "ERRAND_ISSUER and ERRAND_AUDIENCE goes with ERRAND_JWKS_URL",
+    ),
+    "keys that are empty": (
+        {"ERRAND_JWKS_URL": "", "ERRAND_ISSUER": "x", "ERRAND_AUDIENCE": "x"},
+        "ERRAND_JWKS_URL=: String should have at least 1 character",
+    ),
+    "a proxy in front of open mode": ({"ERRAND_TRUSTED_PROXIES": "10.0.0.1"}, "--open"),
+    "a Redis with another's port": (
+        {"ERRAND_REDIS_URL": "redis://:se/cret@127.0.0.1:6379/0"},
+        "ERRAND_REDIS_URL: Value error, it cannot be read",
     ),
     "a file that is not there": (
         {"ERRAND_KEY_FILE": "/nowhere", "ERRAND_ISSUER": "x", "ERRAND_AUDIENCE": "x"},

@@ -60,7 +60,7 @@ def request(method: str, path: str, *headers: str, body: bytes | None = None) ->
     """A request as bytes; a body is announced as JSON of its length, others by their headers."""
     if body is not None:
         headers = (*headers, "Content-Type: application/json", f"Content-Length: {len(body)}")
-    head = "\r\n".join([f"{method} {path} HTTP/1.1", "Host: errand", *headers, "", ""])
+    head = "\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", *headers, "", ""])
     return head.encode("latin-1") + (body or b"")
 
 

@@ -12,7 +12,7 @@ down_revision = "0002"
 MICROSECONDS = "((EXTRACT(epoch FROM clock_timestamp()) * (1000000)::numeric))::bigint"
 
 
-# Each answers for itself: whoever may run it deletes no more than what is old enough, and needs no
+# Each answers for itself: whoever may run it deletes nothing that is not a day old, and needs no
 # right to anybody's tasks. Owners are locked before their tasks, as by every write; one who writes
 # just now is passed over, and so are those whom another server sees to at the same time.
 PURGE = """
@@ -21,7 +21,7 @@ PURGE = """
     AS $$
         WITH doomed AS MATERIALIZED (
             SELECT user_id, id FROM tasks
-             WHERE deleted_at < now() - older_than
+             WHERE deleted_at < now() - greatest(older_than, interval '1 day')
              ORDER BY deleted_at
              LIMIT at_most),
         owners AS MATERIALIZED (
@@ -34,7 +34,7 @@ PURGE = """
              WHERE tasks.user_id = owners.id
                AND tasks.user_id = doomed.user_id
                AND tasks.id = doomed.id
-               AND tasks.deleted_at < now() - older_than
+               AND tasks.deleted_at < now() - greatest(older_than, interval '1 day')
             RETURNING tasks.user_id, tasks.revision),
         noted AS (
             UPDATE users
