@@ -6,7 +6,7 @@ from functools import partial
 from uuid import uuid4
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from tests.conftest import administration
 from tests.proof.clients import Client, Kind, Write
@@ -17,8 +17,11 @@ from tests.test_changes import PURGE
 
 CLIENTS = 3
 PAGE = 1000
+MANY = 6
 
 clients = st.integers(0, CLIENTS - 1)
+whichever = st.integers(0, MANY - 1)
+kinds_of_changes = st.sampled_from([*Kind][1:])
 fates_of_writes = st.sampled_from([each for each in Fate if each is not Fate.MEETS_DISASTER])
 fates_of_reads = st.sampled_from(
     [Fate.ARRIVES, Fate.ARRIVES, Fate.IS_LOST, Fate.ANSWER_IS_LOST, Fate.ANSWER_IS_CUT]
@@ -47,18 +50,33 @@ class Clients(RuleBasedStateMachine):
             self.stack.callback(each.closes)
         self.revision = self._revision()
 
+    @initialize()
+    def some_tasks_are_known_to_all(self) -> None:
+        for client in self.clients:
+            self.a_client_wants_a_task(self.clients.index(client), own_id=True, keyed=True)
+            self._comes_home(client)
+        for client in self.clients:
+            self._comes_home(client)
+
     # What clients want, be they offline or not
 
+    @precondition(lambda self: len(self.ledger.tasks) < MANY)
     @rule(who=clients, own_id=st.booleans(), keyed=st.booleans())
     def a_client_wants_a_task(self, who: int, own_id: bool, keyed: bool) -> None:
         self.clients[who].creates(self._text(), self._text(), own_id=own_id, keyed=keyed)
         self._counts()
 
-    @rule(who=clients, kind=st.sampled_from([*Kind][1:]), which=st.integers(0, 9))
+    @rule(who=clients, kind=kinds_of_changes, which=whichever)
     def a_client_wants_a_change(self, who: int, kind: Kind, which: int) -> None:
         fields = {"title": self._text()} if kind is Kind.UPDATE else {}
         self.clients[who].changes(kind, which, fields)
         self._counts()
+
+    @rule(who=clients, kind=kinds_of_changes, which=whichever, fate=fates_of_writes)
+    def a_client_makes_a_change(self, who: int, kind: Kind, which: int, fate: Fate) -> None:
+        self.a_client_wants_a_change(who, kind, which)
+        if self.clients[who].outbox:
+            self._sends(self.clients[who], fate, crashes=False)
 
     # What becomes of it
 
@@ -81,6 +99,7 @@ class Clients(RuleBasedStateMachine):
         self._looks(write, copies=1)
         self._counts()
 
+    @precondition(lambda self: self.ledger.trash)
     @rule()
     def the_trash_is_purged(self) -> None:
         with administration(self.world.database_url) as execute:
