@@ -14,8 +14,9 @@ def run(world: World, steps: int, seed: int) -> int:
     """Have at least so many steps; returns how many there were, if nothing was violated."""
     life = type("Life", (Clients,), {"world": world})
     began = Clients.steps
-    lives = max(1, steps // STEPS_OF_A_LIFE)
-    while (done := Clients.steps - began) < steps:
+    # The first life that Hypothesis draws is its simplest one, in which little happens.
+    lives = max(5, steps // STEPS_OF_A_LIFE)
+    while (done := Clients.steps - began) < steps or world.disasters_left:
         hypothesis.seed(seed + done)(life)
         run_state_machine_as_test(life, settings=_lives(lives))
     return done

@@ -7,6 +7,7 @@ from tests.proof.worlds import LastingWorld, mortal_world
 
 STEPS = 400
 STEPS_WITH_DISASTERS = 60
+DISASTERS = 4
 
 
 def test_clients_lose_no_write_in_a_flaky_network(server: str, database_url: str) -> None:
@@ -14,10 +15,10 @@ def test_clients_lose_no_write_in_a_flaky_network(server: str, database_url: str
 
 
 def test_clients_lose_no_write_while_servers_and_databases_are_killed() -> None:
-    with mortal_world(disasters=6) as world:
+    with mortal_world(disasters=DISASTERS) as world:
         run(world, STEPS_WITH_DISASTERS, seed())
 
-        assert world.servers_killed + world.databases_killed == 6
+        assert world.servers_killed + world.databases_killed == DISASTERS
 
 
 def seed() -> int:
