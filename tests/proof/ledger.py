@@ -39,11 +39,21 @@ class Ledger:
     def answer(self, write: Write, response: httpx.Response) -> None:
         """The client was told how the write went."""
         told = response.json() if response.content else {}
-        if response.is_success:
+        if self._is_idle(write, told):
+            self.refused.add(write)
+        elif response.is_success:
             self._require(write in self.done, f"{write} was said to be done: {response.text}")
             revision = told.get("revision", self.done.get(write))
             self._require(revision == self.done.get(write), f"{write} is not what made {told}")
-            return
+        else:
+            self._refusal(write, response, told)
+
+    def _is_idle(self, write: Write, told: Fields) -> bool:
+        """Whether it was to restore what is not in the trash, of the version that it names."""
+        is_at_large = write.kind is Kind.RESTORE and told.get("revision") == write.base
+        return is_at_large and write not in self.done
+
+    def _refusal(self, write: Write, response: httpx.Response, told: Fields) -> None:
         self._require(response.status_code in REFUSED, f"{write}: {response.text}")
         if write.kind is Kind.CREATE:
             self._require(write in self.done and write.key is None, f"{write}: {response.text}")
