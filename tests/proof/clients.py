@@ -1,0 +1,194 @@
+"""Clients that work offline: what they want waits in an outbox, what they know is by the feed."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import StrEnum, auto
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+Fields = dict[str, Any]
+
+NEVER = 0
+"""A revision that no task has."""
+
+
+class Kind(StrEnum):
+    """What can be done to a task."""
+
+    CREATE = auto()
+    UPDATE = auto()
+    TOGGLE = auto()
+    DELETE = auto()
+    RESTORE = auto()
+
+
+@dataclass(eq=False)
+class Write:
+    """Something that is to be done once, as it is kept from before its first try."""
+
+    kind: Kind
+    task_id: str | None
+    fields: Fields = field(default_factory=dict)
+    base: int | None = None
+    key: str | None = field(default_factory=lambda: str(uuid4()))
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether it is about a version that its client has seen."""
+        return self.kind in (Kind.UPDATE, Kind.DELETE, Kind.RESTORE)
+
+    def request(self, tasks: str) -> httpx.Request:
+        """It as HTTP, the same at every try."""
+        method, path = {
+            Kind.CREATE: ("POST", tasks),
+            Kind.UPDATE: ("PUT", f"{tasks}/{self.task_id}"),
+            Kind.TOGGLE: ("PATCH", f"{tasks}/{self.task_id}/complete"),
+            Kind.DELETE: ("DELETE", f"{tasks}/{self.task_id}"),
+            Kind.RESTORE: ("POST", f"{tasks}/{self.task_id}/restore"),
+        }[self.kind]
+        return httpx.Request(method, path, headers=dict(self._headers()), json=self._body())
+
+    def _headers(self) -> Iterator[tuple[str, str]]:
+        if self.key:
+            yield "Idempotency-Key", self.key
+        if self.is_conditional:
+            yield "If-Match", f'"{self.base or NEVER}"'
+
+    def _body(self) -> Fields | None:
+        if self.kind is Kind.CREATE and self.task_id:
+            return {"id": self.task_id, **self.fields}
+        return self.fields or None
+
+
+class Client:
+    """One of a user's devices; all that its attributes hold is on its disk."""
+
+    def __init__(self, url: str, user_id: str) -> None:
+        self.outbox: list[Write] = []
+        self.copy: dict[str, Fields] = {}
+        self.trash: dict[str, int] = {}
+        self.since: str | None = None
+        self._told: dict[str, int] = {}
+        self._user = f"{url}/api/{user_id}"
+        self._http = httpx.Client(timeout=30, trust_env=False, verify=False)
+
+    def asks(self, url: str) -> httpx.Response:
+        """Ask for what is no part of the game."""
+        return self._http.get(url)
+
+    def closes(self) -> None:
+        """Leave every connection."""
+        self._http.close()
+
+    # What it wants
+
+    def creates(self, title: str, mark: str, *, own_id: bool, keyed: bool) -> None:
+        """Want a task; without a key it needs an id of its own to be made only once."""
+        task_id = str(uuid4()) if own_id or not keyed else None
+        write = Write(Kind.CREATE, task_id, {"title": title, "description": mark})
+        if not keyed:
+            write.key = None
+        self.outbox.append(write)
+
+    def changes(self, kind: Kind, which: int, fields: Fields) -> None:
+        """Want something of a task that it knows, if it knows any."""
+        known = list(self.trash if kind is Kind.RESTORE else {**self.copy, **self._on_their_way()})
+        if known:
+            task_id = known[which % len(known)]
+            self.outbox.append(Write(kind, task_id, fields, self._seen(kind, task_id)))
+
+    def _on_their_way(self) -> dict[str, None]:
+        creations = (each for each in self.outbox if each.kind is Kind.CREATE)
+        return {each.task_id: None for each in creations if each.task_id}
+
+    def _seen(self, kind: Kind, task_id: str) -> int | None:
+        """The version that the wish is about; of a task on its way there is none yet."""
+        if kind is Kind.RESTORE:
+            return self.trash[task_id]
+        if task_id not in self.copy:
+            return None
+        known: int = self.copy[task_id]["revision"]
+        return max(known, self._told.get(task_id, NEVER))
+
+    # What it sends
+
+    def pushes(self) -> httpx.Response | None:
+        """Try the first write of the outbox once; it stays there until it is known how it went."""
+        try:
+            response = self._http.send(self.outbox[0].request(f"{self._user}/tasks"))
+        except httpx.TransportError:
+            return None
+        return None if is_worth_another_try(response) else response
+
+    def records(self, response: httpx.Response) -> None:
+        """Take the write off the outbox; later ones go on from the version that it made."""
+        write = self.outbox.pop(0)
+        made = self._version_made(write, response)
+        if made is None:
+            return
+        task_id, revision = made
+        self._told[task_id] = revision
+        for later in self.outbox:
+            if later.task_id == task_id and later.is_conditional and later.base == write.base:
+                later.base = revision
+
+    def _version_made(self, write: Write, response: httpx.Response) -> tuple[str, int] | None:
+        task = response.json() if response.content else {}
+        if write.kind is Kind.CREATE and response.status_code == 409:
+            task = task["current"]
+            if any(task[name] != value for name, value in write.fields.items()):
+                return None
+        elif response.is_error or not task or write.kind is Kind.TOGGLE:
+            return None
+        return task["id"], task["revision"]
+
+    # What it learns
+
+    def pulls(self, limit: int) -> bool | None:
+        """Apply a page, in one with its token; whether there is more, or None to ask again."""
+        asked = {"limit": str(limit)} | ({"since": self.since} if self.since else {})
+        try:
+            response = self._http.get(f"{self._user}/changes", params=asked)
+        except httpx.TransportError:
+            return None
+        if response.status_code == 410:
+            self.starts_anew()
+            return None
+        if is_worth_another_try(response):
+            return None
+        assert response.status_code == 200, response.text
+        page = response.json()
+        if self.since is None:
+            self.starts_anew()
+        self._applies(page["changes"])
+        self.since = page["next"]
+        more: bool = page["more"]
+        return more
+
+    def starts_anew(self) -> None:
+        """Forget what the server has; what is wanted is not forgotten."""
+        self.copy.clear()
+        self.trash.clear()
+        self.since = None
+
+    def _applies(self, changes: list[Fields]) -> None:
+        for change in changes:
+            self.copy.pop(change["id"], None)
+            self.trash.pop(change["id"], None)
+            if "deleted_at" in change:
+                self.trash[change["id"]] = change["revision"]
+            else:
+                self.copy[change["id"]] = change
+
+
+def is_worth_another_try(response: httpx.Response) -> bool:
+    """Whether the server asks to send it again."""
+    with suppress(ValueError):
+        return response.status_code == 503 or (
+            response.status_code == 409
+            and response.json()["type"] == "/problems#idempotency-key-in-use"
+        )
+    return False

@@ -1,0 +1,28 @@
+"""Whatever network, crashes and races do, clients lose nothing and agree in the end."""
+
+import secrets
+
+from tests.proof.run import run
+from tests.proof.worlds import LastingWorld, mortal_world
+
+STEPS = 400
+STEPS_WITH_DISASTERS = 60
+DISASTERS = 4
+
+
+def test_clients_lose_no_write_in_a_flaky_network(server: str, database_url: str) -> None:
+    assert run(LastingWorld(server, database_url), STEPS, seed()) >= STEPS
+
+
+def test_clients_lose_no_write_while_servers_and_databases_are_killed() -> None:
+    with mortal_world(disasters=DISASTERS) as world:
+        run(world, STEPS_WITH_DISASTERS, seed())
+
+        assert world.servers_killed + world.databases_killed == DISASTERS
+
+
+def seed() -> int:
+    """Another one in every run, which is shown where it matters."""
+    drawn = secrets.randbits(32)
+    print(f"seed {drawn}")
+    return drawn

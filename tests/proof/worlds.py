@@ -1,0 +1,152 @@
+"""Where a server runs: one that lasts, and one in which servers and databases are killed."""
+
+import os
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+import psycopg2
+
+from db.embedded import running_postgres
+from db.migrate import migrate
+from db.roles import as_application
+from tests.conftest import Server, as_owner, serving, started, url_of
+
+PATIENCE = 60.0
+BUSY = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'errand'"
+
+
+class World(Protocol):
+    """A server with its database, and what may befall them."""
+
+    url: str
+    database_url: str
+    disasters_left: int
+
+    def strikes(self, database: bool, after: float) -> None:
+        """Kill the server, or its database, after so many seconds."""
+
+    def recovers(self) -> None:
+        """Wait until all is well again."""
+
+
+class LastingWorld:
+    """Nothing befalls the server; only the network is bad."""
+
+    disasters_left = 0
+
+    def __init__(self, url: str, database_url: str) -> None:
+        self.url = url
+        self.database_url = database_url
+
+    def strikes(self, database: bool, after: float) -> None:
+        raise AssertionError("here nothing is killed")
+
+    def recovers(self) -> None:
+        """All is well."""
+
+
+class MortalWorld:
+    """A server on a port of its own, whose data outlasts it."""
+
+    def __init__(self, folder: Path, stack: ExitStack, disasters: int) -> None:
+        self.disasters_left = disasters
+        self.servers_killed = self.databases_killed = 0
+        self._folder = folder
+        self._stack = stack
+        self._postgres_begins()
+        migrate(self._owners_url)
+        self.database_url = as_application(self._owners_url)
+        self._port = free_port()
+        self._server_begins()
+
+    def strikes(self, database: bool, after: float) -> None:
+        self.disasters_left -= 1
+        time.sleep(after)
+        if database:
+            self.databases_killed += 1
+            os.kill(postmaster_of(self._folder), signal.SIGKILL)
+            # The server finds another PostgreSQL in its place, and is not told.
+            self._postgres_begins()
+        else:
+            self.servers_killed += 1
+            self._server.kill()
+            self._server.communicate()
+            # What it had begun is not undone by its death.
+            until(lambda: not self._busy())
+            self._server_begins()
+
+    def recovers(self) -> None:
+        until(lambda: httpx.get(f"{self.url}/health/ready", trust_env=False).status_code == 200)
+
+    def ends(self) -> None:
+        """The server stops, as servers should."""
+        self._server.terminate()
+        self._server.communicate(timeout=PATIENCE)
+
+    def _postgres_begins(self) -> None:
+        self._owners_url = self._stack.enter_context(running_postgres(self._folder))
+
+    def _server_begins(self) -> None:
+        self._server: Server = started("--port", str(self._port), DATABASE_URL=self.database_url)
+        self.url = url_of(self._server)
+
+    def _busy(self) -> bool:
+        asking = psycopg2.connect(as_owner(self._owners_url))
+        with closing(asking), asking.cursor() as cursor:
+            cursor.execute(BUSY)
+            return cursor.fetchone() != (0,)
+
+
+@contextmanager
+def lasting_world() -> Iterator[LastingWorld]:
+    """A server with a PostgreSQL of its own."""
+    with data_folder() as folder, running_postgres(folder, durable=False) as url:
+        migrate(url)
+        with serving(DATABASE_URL=as_application(url)) as server:
+            yield LastingWorld(server, as_application(url))
+
+
+@contextmanager
+def mortal_world(disasters: int) -> Iterator[MortalWorld]:
+    """A server and a PostgreSQL that may be killed so often; it keeps what it has confirmed."""
+    with data_folder() as folder, ExitStack() as stack:
+        world = MortalWorld(folder, stack, disasters)
+        try:
+            yield world
+        finally:
+            world.ends()
+
+
+@contextmanager
+def data_folder() -> Iterator[Path]:
+    """Where PostgreSQL's account can go, where root runs this."""
+    with tempfile.TemporaryDirectory(prefix="errand-", ignore_cleanup_errors=True) as made:
+        Path(made).chmod(0o755)
+        yield Path(made) / "data"
+
+
+def postmaster_of(folder: Path) -> int:
+    """The process of PostgreSQL's that all others come from."""
+    return int((folder / "cluster" / "postmaster.pid").read_text().split()[0])
+
+
+def free_port() -> int:
+    """One that nobody has now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for it to come true."""
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
