@@ -612,9 +612,7 @@ def test_a_new_key_in_a_file_is_found_at_once(issuer: Issuer, tmp_path: Path) ->
     run(story)
 
 
-@pytest.mark.parametrize(
-    "content", [None, b"", b"{", b"-----BEGIN PUBLIC KEY-----"]
-)
+@pytest.mark.parametrize("content", [None, b"", b"{", b"-----BEGIN PUBLIC KEY-----"])
 def test_a_file_that_breaks_leaves_the_keys_as_they_were(
     issuer: Issuer, tmp_path: Path, content: bytes | None
 ) -> None:

@@ -94,7 +94,7 @@ def test_the_body_of_a_request_that_asks_for_an_upgrade_is_read(wire: Wire, alic
         b"GET /health/\xc3\xa9 HTTP/1.1\r\n\r\n",
         b"GET /health/\xff HTTP/1.1\r\n\r\n",
         b"GET /health/live?\0 HTTP/1.1\r\n\r\n",
-        b"GET /health/live HTTP/1.1\nHost: errand\n\n",
+        b"GET /health/live HTTP/1.1\nHost: localhost\n\n",
         b"GET /health/live HTTP/1.1\r\nX-A : b\r\n\r\n",
         b"GET /health/live HTTP/1.1\r\nX-A: b\r\n c\r\n\r\n",
         b"GET /health/live HTTP/1.1\r\nX-A: b\0c\r\n\r\n",
