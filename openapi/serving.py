@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import resource
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ BACKLOG = 2048
 FILES_BESIDES = 512
 EXAMPLE_BODY = """-H 'Content-Type: application/json' -d '{"title": "Buy milk"}'"""
 GRACE_SECONDS = 10
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def serve(settings: Settings) -> None:
@@ -57,14 +59,23 @@ def serve(settings: Settings) -> None:
         )
         listening = config.bind_socket()
         listening.listen(BACKLOG)
-        _announce(settings, *listening.getsockname()[:2])
         if settings.workers > 1:
-            Multiprocess(config, sockets=[listening]).run()
+            supervisor = Multiprocess(config, sockets=[listening])
+            _announce(settings, *listening.getsockname()[:2])
+            supervisor.run()
         else:
             server = uvicorn.Server(config)
+            _stop_on_signals(server)
+            _announce(settings, *listening.getsockname()[:2])
             server.run(sockets=[listening])
             if not server.started:
                 sys.exit(1)
+
+
+def _stop_on_signals(server: uvicorn.Server) -> None:
+    """A signal that comes while the event loop is being made, before uvicorn looks, counts too."""
+    for stop in STOP_SIGNALS:
+        signal.signal(stop, server.handle_exit)
 
 
 def purge(settings: Settings) -> int:

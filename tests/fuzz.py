@@ -27,7 +27,7 @@ from db.migrate import migrate
 from db.roles import as_application
 from openapi.contract import CONTRACT
 from tests.conftest import serving, trusting
-from tests.issuer import Issuer, running_issuer
+from tests.issuer import running_issuer
 
 CONFIG = CONTRACT.parent.parent / "schemathesis.toml"
 # Apart, because after a long fuzzing phase the stateful one gives up early.
@@ -90,6 +90,7 @@ class Target(NamedTuple):
     url: str
     config: Path
     users: dict[str, str]
+    tokens: dict[str, str]
 
 
 def look(server: Target, seed: int, phases: str, examples: int) -> Findings:
@@ -103,7 +104,11 @@ def look(server: Target, seed: int, phases: str, examples: int) -> Findings:
                 *("--seed", str(seed), "--max-examples", str(examples)),
                 *("--report", "json", "--report-json-path", str(report)),
             ],
-            env={**os.environ, "FUZZED_AS": json.dumps(server.users)},
+            env={
+                **os.environ,
+                "FUZZED_AS": json.dumps(server.users),
+                "FUZZED_WITH": json.dumps([*server.tokens.values()]),
+            },
         )
         found = json.loads(report.read_bytes())
     failures = found["test_cases"]["unique_failures"]
@@ -126,22 +131,22 @@ def fresh_servers() -> Iterator[list[Target]]:
         issuer = stack.enter_context(running_issuer())
         settings = trusting(issuer, ERRAND_RATE_LIMIT="1000000", **database)
         users = {name: str(uuid4()) for name in ("alice", "bob")}
+        tomorrow = int(time.time()) + A_DAY
+        tokens = {name: issuer.token(user_id, exp=tomorrow) for name, user_id in users.items()}
         yield [
-            Target("in open mode", stack.enter_context(serving(**database)), CONFIG, {}),
+            Target("in open mode", stack.enter_context(serving(**database)), CONFIG, {}, {}),
             Target(
                 "with tokens",
                 stack.enter_context(serving(**settings)),
-                config_with_tokens(folder, issuer, users),
+                config_with(tokens, folder),
                 users,
+                tokens,
             ),
         ]
 
 
-def config_with_tokens(folder: Path, issuer: Issuer, users: dict[str, str]) -> Path:
+def config_with(tokens: dict[str, str], folder: Path) -> Path:
     """The same configuration, and users whose data each other must not see."""
-    tokens = {
-        name: issuer.token(user_id, exp=int(time.time()) + A_DAY) for name, user_id in users.items()
-    }
     document = {
         "auth": [
             {
@@ -153,7 +158,7 @@ def config_with_tokens(folder: Path, issuer: Issuer, users: dict[str, str]) -> P
     }
     (folder / "users.json").write_text(json.dumps(document))
     config = folder / CONFIG.name
-    users_of_it = f'path = "{folder}/users.json"\npeers = {json.dumps(list(users))}\n'
+    users_of_it = f'path = "{folder}/users.json"\npeers = {json.dumps(list(tokens))}\n'
     config.write_text(f"{CONFIG.read_text()}\n[auth.wfc]\n{users_of_it}")
     return config
 

@@ -31,6 +31,7 @@ given: dict[str, list[tuple[str, dict[str, str]]]] = {name: [] for name in TOKEN
 
 # Those who have tokens, by their names: their ids. Where nobody has, anybody is served.
 users: dict[str, str] = json.loads(os.environ.get("FUZZED_AS", "{}"))
+tokens: set[str] = set(json.loads(os.environ.get("FUZZED_WITH", "[]")))
 
 # By user, the tasks that were created, the latest last; the quick tests see to that by themselves.
 made: dict[str, list[str]] = {}
@@ -149,6 +150,15 @@ def operation_id(case: Case[Any]) -> str:
 def is_valid(case: Case[Any]) -> bool:
     """Whether nothing is wrong with the request."""
     return case.meta is None or case.meta.generation.mode is GenerationMode.POSITIVE
+
+
+@schemathesis.check
+def tokens_that_were_issued_are_taken(
+    context: CheckContext, response: Response, case: Case[Any]
+) -> None:
+    """A made-up token passes for a valid one, as the contract calls both a string; these are."""
+    sent = str(response.request.headers.get("Authorization")).removeprefix("Bearer ")
+    assert sent not in tokens or response.status_code != 401, "a valid token was refused"
 
 
 @schemathesis.check

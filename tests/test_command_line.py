@@ -31,6 +31,29 @@ from tests.conftest import (
 README = Path(__file__).parent.parent / "README.md"
 
 
+# uvloop asks which thread it is in at the very moment that an exception would break it; it has the
+# function from the time when it was imported, so that only the function's code can be another.
+SIGNALLED_AS_THE_LOOP_BEGINS = """
+import os, signal, sys, threading, uvloop
+from openapi.command_line import main
+
+def main_thread():
+    main_thread.__code__ = as_it_was
+    os.kill(os.getpid(), signal.SIGTERM)
+    return main_thread()
+
+class Loop(uvloop.Loop):
+    def run_until_complete(self, future):
+        threading.main_thread.__code__ = main_thread.__code__
+        return super().run_until_complete(future)
+
+vars(threading).update(os=os, signal=signal, as_it_was=threading.main_thread.__code__)
+uvloop.new_event_loop = Loop
+sys.argv = ["errand", "serve", "--port", "0"]
+main()
+"""
+
+
 @pytest.fixture
 def data_dir() -> Iterator[str]:
     """A folder that the embedded PostgreSQL's account can reach."""
@@ -190,6 +213,19 @@ def test_a_signal_stops_everything_that_was_started(
 
     assert process.returncode == 0
     assert not Path(f"/proc/{postmaster}").exists()
+
+
+def test_a_signal_that_comes_while_the_event_loop_begins_stops_it_too(database_url: str) -> None:
+    begun = subprocess.run(
+        [sys.executable, "-c", SIGNALLED_AS_THE_LOOP_BEGINS],
+        env={**os.environ, "DATABASE_URL": database_url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (begun.returncode, begun.stderr) == (0, "")
 
 
 def test_two_servers_share_a_data_folder_and_the_last_one_stops_the_database(
