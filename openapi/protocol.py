@@ -1,16 +1,65 @@
 """HTTP/1.1 as uvicorn speaks it, but for what it would let pass."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
+from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from db import waiting
 from openapi import problems
 from openapi.problems import CROWDED, MALFORMED, RETRY_AFTER, TIMED_OUT, Headers, Kind, Problem
 
 LONGEST_HEAD = 64 * 1024
+
+# Longer than proxies keep theirs, by default a minute, so that they are the ones to close them.
+IDLE_SECONDS = 75
+
+
+class Exchange(RequestResponseCycle):
+    """A request and its answer, which is sent as a whole: a system call costs more than a copy."""
+
+    async def send(self, message: Any) -> None:
+        """Keep the head until there is the body."""
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        if message["type"] == "http.response.start":
+            self.response_started = True
+            self.waiting_for_100_continue = False
+            self._start = message
+        else:
+            self._finish(message.get("body", b""))
+
+    def _finish(self, body: bytes) -> None:
+        headers = [*self.default_headers, *self._start["headers"]]
+        if not self.keep_alive:
+            headers.append((b"connection", b"close"))
+        elif (b"connection", b"close") in headers:
+            self.keep_alive = False
+        head = rendered(self._start["status"], headers)
+        self.transport.write(head if self.scope["method"] == "HEAD" else head + body)
+        self.response_complete = True
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
+
+
+def rendered(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The head of an answer, of which no header can be the beginning of another."""
+    lines = list(map(b": ".join, headers))
+    head = STATUS_LINE[status] + b"\r\n".join([*lines, b"\r\n"])
+    if head.count(b"\n") != len(lines) + 2:
+        raise RuntimeError(f"a line break in a header: {head!r}")
+    return head
 
 
 class Protocol(HttpToolsProtocol):
@@ -22,6 +71,7 @@ class Protocol(HttpToolsProtocol):
         self._request_timeout = request_timeout
         self._unparsed = 0
         self._unfinished = False
+        self._idle_since = 0.0
         self._patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -46,7 +96,6 @@ class Protocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Take what has come, if it leads to a request some day."""
         self._unparsed += len(data)
-        self._unset_keepalive_if_required()
         try:
             self._feed(data)
         except httptools.HttpParserError:
@@ -70,9 +119,65 @@ class Protocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_headers_complete(self) -> None:
-        """Its headers have come."""
+        """Its headers have come: let it be answered, once those before it are."""
         self._unparsed = 0
-        super().on_headers_complete()
+        self.scope["method"] = self.parser.get_method().decode("ascii")
+        self.scope["http_version"] = self.parser.get_http_version()
+        if self.parser.should_upgrade():
+            return
+        self._read_url()
+        before = self.cycle
+        self.cycle = Exchange(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=self.scope["http_version"] != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    def _read_url(self) -> None:
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        self.scope["path"] = unquote(path) if "%" in path else path
+        self.scope["raw_path"] = url.path
+        self.scope["query_string"] = url.query or b""
+
+    def on_response_complete(self) -> None:
+        """It is answered: turn to the next, which may be long in coming."""
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._look_again_in(IDLE_SECONDS)
+
+    def _look_again_in(self, seconds: float) -> None:
+        """One timer for many requests: it finds out how long the last has been answered."""
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self._close_if_idle)
+
+    def _close_if_idle(self) -> None:
+        self.timeout_keep_alive_task = None
+        if self._unfinished or (self.cycle is not None and not self.cycle.response_complete):
+            return
+        left = self._idle_since + IDLE_SECONDS - self.loop.time()
+        if left > 0:
+            self._look_again_in(left)
+        else:
+            self.transport.close()
 
     def on_body(self, body: bytes) -> None:
         """Its body comes."""
@@ -88,9 +193,8 @@ class Protocol(HttpToolsProtocol):
         if not self._owes_an_answer():
             problem = Problem(kind, detail, headers=headers or ())
             answer = problems.answer(problem, "an unreadable request")
-            lines = [STATUS_LINE[kind.status].strip(), b"connection: close"]
-            lines += [b"%b: %b" % header for header in answer.headers]
-            self.transport.write(b"\r\n".join([*lines, b"", answer.body]))
+            head = rendered(kind.status, [(b"connection", b"close"), *answer.headers])
+            self.transport.write(head + answer.body)
         self.transport.close()
 
     def _be_patient(self) -> None:
