@@ -36,6 +36,7 @@ from openapi.settings import Settings
 
 if TYPE_CHECKING:
     from openapi.guard import Guard
+
 EVERY_METHOD = ", ".join(sorted(each.upper() for each in METHODS)).encode()
 
 
