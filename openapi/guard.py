@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from db.compiled import OWNER
 from openapi import local_tokens
 from openapi.key_sources import Keys, KeysUnavailable, fixed_key, keys_at, keys_in_file
 from openapi.keys import UnusableKeys
@@ -11,7 +12,6 @@ from openapi.problems import FORBIDDEN, KEYS_AWAY, RETRY_AFTER, UNAUTHENTICATED,
 from openapi.settings import Settings, WrongSettings, variable
 from openapi.tokens import Caller, InvalidToken, Verifier
 
-OWNER = "user_id"
 REALM = b'Bearer realm="errand"'
 UNKNOWN = "This operation needs a token: send it as `Authorization: Bearer …`."
 NOT_YOURS = "The token is another user's than the path's; GET /api/me tells whose it is."
