@@ -48,20 +48,15 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
         app: ASGIApp,
         *,
         contract: Contract,
-        body_limit: int,
+        settings: Settings,
         departures: Departures,
         admission: Admission,
-        origins: Origins | None = None,
-        replay_hours: int = 24,
-        require_if_match: bool = False,
     ) -> None:
         self._contract = contract
-        self._body_limit = body_limit
-        self._replay_hours = replay_hours
+        self._settings = settings
         self._departures = departures
         self._admission = admission
-        self._origins = origins
-        self._require_if_match = require_if_match
+        self._origins = Origins(settings.cors_origins, contract) if settings.cors_origins else None
         self._router = Router()
         self._ids: set[str] = set()
         self._pages = docs.pages(contract)
@@ -100,13 +95,7 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
             )
         except ResolverError as error:
             raise Unsupported(f"nothing implements the operation: {error}", where) from error
-        return Operation(
-            described,
-            self._body_limit,
-            where,
-            require_if_match=self._require_if_match,
-            replay_hours=self._replay_hours,
-        )
+        return Operation(described, where, self._settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -215,7 +204,7 @@ def check_contract(settings: Settings) -> None:
     compiled = Compiled(
         _nothing_behind,
         contract=contract,
-        body_limit=settings.body_limit,
+        settings=settings,
         departures=Departures(settings.answer_timeout),
         admission=Admission(guard_of(settings), None, only_locally=False),
     )
@@ -232,12 +221,9 @@ def create_app(settings: Settings, contract_path: Path = CONTRACT) -> App:
     compiled = partial(
         Compiled,
         contract=contract,
-        body_limit=settings.body_limit,
+        settings=settings,
         departures=departures,
         admission=Admission(guard, limiter, only_locally=settings.is_for_a_laptop),
-        origins=Origins(settings.cors_origins, contract) if settings.cors_origins else None,
-        replay_hours=settings.replay_hours,
-        require_if_match=settings.require_if_match,
     )
     app = App(
         __name__,
