@@ -12,7 +12,7 @@ import pytest
 
 from db.replays import lock_of
 from handlers import health, users
-from openapi.app import create_app
+from openapi.app import App
 from openapi.settings import load_settings
 from tests.conftest import User, administration, serving, trusting
 from tests.coverage import OPERATIONS, Operation, ask, assert_as_described
@@ -169,7 +169,7 @@ def failing(operation: Operation, servers: Servers) -> httpx.Response:
     module = {"get_me": users}.get(operation.id, health)
 
     async def get() -> httpx.Response:
-        transport = httpx.ASGITransport(create_app(load_settings(database_url=NOWHERE)))
+        transport = httpx.ASGITransport(App(load_settings(database_url=NOWHERE)))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.get(operation.path)
 
