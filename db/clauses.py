@@ -56,6 +56,7 @@ IN_TRASH = [*TaskRead.model_fields]
 AT_LARGE = [name for name in IN_TRASH if name != "deleted_at"]
 TASK = [as_written(tasks.c[name]) for name in AT_LARGE]
 
+this_owner = users.c.id == given("user_id", users.c.id)
 this_user = tasks.c.user_id == given("user_id", tasks.c.user_id)
 this_id = this_user & (tasks.c.id == given("task_id", tasks.c.id))
 this_task = this_id & tasks.c.deleted_at.is_(None)
@@ -75,7 +76,7 @@ def owner_of(condition: ColumnElement[bool]) -> CTE:
     """
     return (
         update(users)
-        .where(users.c.id == given("user_id", users.c.id))
+        .where(this_owner)
         .where(select(ONE).select_from(tasks).where(condition).exists())
         .values(revision=users.c.revision + ONE)
         .returning(users.c.revision)
@@ -130,7 +131,7 @@ class Listing:
         return (
             select(*map(as_written, page.c), users.c.revision.label("owner_revision"))
             .select_from(users.outerjoin(page, true()))
-            .where(users.c.id == given("user_id", users.c.id))
+            .where(this_owner)
             # A join keeps no order, though this one would.
             .order_by(*self._order(page.c, backwards))
         )

@@ -15,10 +15,10 @@ import struct
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from db import statements, waiting
+from db import statements, tasks, waiting
 from db.clauses import AT_LARGE
 from db.cursors import microseconds
-from db.database import fetch, fetch_dicts
+from db.database import fetch_dicts
 from db.errors import ChangesForgotten, SinceRefused
 from db.seals import Forged, the_seal
 
@@ -59,7 +59,7 @@ async def page(user_id: UUID, *, since: str | None, limit: int, wait: float) -> 
     if not wait:
         return (await _looked(user_id, reader, limit))[0]
     deadline = asyncio.get_running_loop().time() + wait
-    with waiting.waiting_for(user_id, _revision) as waiter:
+    with waiting.waiting_for(user_id, tasks.revision) as waiter:
         while True:
             waiter.about_to_look()
             page, revision = await _looked(user_id, reader, limit)
@@ -108,11 +108,6 @@ def _told(row: dict[str, Any]) -> Change:
     """A row as a client gets it: a task, or what is left of one."""
     names = TOMBSTONE if row["deleted_at"] is not None else AT_LARGE
     return {name: row[name] for name in names}
-
-
-async def _revision(user_id: UUID) -> int:
-    rows = await fetch(statements.REVISION, user_id=user_id)
-    return int(rows[0][0]) if rows else 0
 
 
 async def _sealed(reader: Reader, user_id: UUID) -> str:

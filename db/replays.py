@@ -9,15 +9,12 @@ from uuid import UUID
 from psycopg2.errors import ForeignKeyViolation, UniqueViolation
 
 from db import statements
-from db.database import fetch, transaction
+from db.database import transaction
 from db.errors import KeyInUse, KeyReused
 from db.transaction import Transaction
 
 REUSED = "This key was sent with another request: each request needs a key of its own."
 IN_USE = "A request with this key is still being answered."
-
-
-AT_ONCE = 1000
 
 
 class Given(NamedTuple):
@@ -74,17 +71,6 @@ def _given_before(same: bool, status: int, headers: str, body: memoryview) -> Gi
     if not same:
         raise KeyReused(REUSED)
     return Given(status, headers, bytes(body))
-
-
-async def purge() -> None:
-    """Delete what has expired, of all users."""
-    while await _purge_some():
-        pass
-
-
-async def _purge_some() -> int:
-    [(count,)] = await fetch(statements.PURGE_REPLAYS, at_most=AT_ONCE)
-    return int(count)
 
 
 async def _keep(whole: Transaction, **replay: Any) -> None:

@@ -44,6 +44,7 @@ from db.clauses import (
     secrets,
     tasks,
     this_id,
+    this_owner,
     this_task,
     this_tombstone,
     this_user,
@@ -51,10 +52,7 @@ from db.clauses import (
 )
 from db.compiled import Statement
 
-REVISION = Statement(
-    "revision", select(users.c.revision).where(users.c.id == given("user_id", users.c.id))
-)
-
+REVISION = Statement("revision", select(users.c.revision).where(this_owner))
 
 TASKS = Listing("list_tasks", AT_LARGE, tasks.c.deleted_at.is_(None), newest_by="created_at")
 LIST, LIST_AFTER, LIST_BEFORE = TASKS.by_offset, TASKS.after, TASKS.before
@@ -113,10 +111,7 @@ DELETE = Statement(
 TOGGLE = Statement("toggle_task", changed(completed=~tasks.c.completed).returning(*TASK))
 
 # Every table of users' data refers to the user's row, and goes with it.
-ERASE = Statement(
-    "erase_user",
-    delete(users).where(users.c.id == given("user_id", users.c.id)).returning(users.c.id),
-)
+ERASE = Statement("erase_user", delete(users).where(this_owner).returning(users.c.id))
 
 RESTORE = Statement("restore_task", changed(this_tombstone, deleted_at=null()).returning(*TASK))
 
@@ -128,10 +123,7 @@ LOOK = Statement(
 # A batch begins with the lock that every write of the user's takes, so that what it reads after
 # that stays true until it writes. To read is a statement of its own, because a statement sees
 # nothing that was committed while it waited for a lock.
-LOCK_USER = Statement(
-    "lock_user",
-    select(users.c.revision).where(users.c.id == given("user_id", users.c.id)).with_for_update(),
-)
+LOCK_USER = Statement("lock_user", select(users.c.revision).where(this_owner).with_for_update())
 
 # One who is erased meanwhile is made anew, which DO NOTHING would not do.
 LOCK_OR_MAKE_USER = Statement(
@@ -157,7 +149,7 @@ LOOK_FOR_TASKS = Statement(
             & (tasks.c.id == any_(bindparam("task_ids", type_=ARRAY(Uuid)))),
         )
     )
-    .where(users.c.id == given("user_id", users.c.id)),
+    .where(this_owner),
 )
 
 _stored = [each.name for each in tasks.c if each.name != "user_id"]
@@ -168,7 +160,7 @@ _batch = (
 )
 _counted = (
     update(users)
-    .where(users.c.id == given("user_id", users.c.id))
+    .where(this_owner)
     .values(revision=given("revision", users.c.revision))
     .returning(users.c.id)
     .cte("owner")
@@ -218,7 +210,7 @@ CHANGES = Statement(
         *_changed.c,
     )
     .select_from(users.outerjoin(_changed, true()))
-    .where(users.c.id == given("user_id", users.c.id))
+    .where(this_owner)
     .order_by(_changed.c.revision),
 )
 

@@ -5,8 +5,10 @@ import logging
 import random
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
-from db import replays, statements
+from db import statements
+from db.compiled import Statement
 from db.database import connected, fetch
 from db.pool import PoolOptions
 
@@ -23,11 +25,8 @@ async def purge(days: int) -> int:
 
     Answers that are not given again any more go with it.
     """
-    await replays.purge()
-    purged = 0
-    while count := await _purge_some(timedelta(days=days)):
-        purged += count
-    return purged
+    await _purge_with(statements.PURGE_REPLAYS)
+    return await _purge_with(statements.PURGE, older_than=timedelta(days=days))
 
 
 async def purge_daily(days: int) -> None:
@@ -48,6 +47,9 @@ async def purge_at(options: PoolOptions, days: int) -> int:
         return await purge(days)
 
 
-async def _purge_some(older_than: timedelta) -> int:
-    [(count,)] = await fetch(statements.PURGE, older_than=older_than, at_most=AT_ONCE)
-    return int(count)
+async def _purge_with(statement: Statement, **values: Any) -> int:
+    """Delete some at a time, so that no transaction is long, until there are none."""
+    purged = 0
+    while count := (await fetch(statement, at_most=AT_ONCE, **values))[0][0]:
+        purged += count
+    return purged

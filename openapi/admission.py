@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 Anybody = Union["Caller", SampleUser]
 
-
 # A page whose name leads to the loopback address would else be let in by the browser that shows it.
 LOCAL_HOST = re.compile(rb"(localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?", re.IGNORECASE)
 NOT_LOCAL = "In open mode on the loopback address, Host must name it: localhost or 127.0.0.1."

@@ -4,11 +4,11 @@ import asyncio
 import multiprocessing
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NoReturn
 
 from connexion import AsyncApp
 from connexion.exceptions import ResolverError
@@ -24,7 +24,7 @@ from openapi import docs, problems
 from openapi.admission import Admission
 from openapi.bodies import ClientGone
 from openapi.browsers import WITH_DATA
-from openapi.contract import CONTRACT, Contract, Unsupported, UnusableContract
+from openapi.contract import CONTRACT, Contract, Unsupported
 from openapi.departures import Departures
 from openapi.limits import Limiter
 from openapi.operation import Operation
@@ -34,8 +34,6 @@ from openapi.routing import Router
 from openapi.security import guard_of
 from openapi.settings import Settings
 
-if TYPE_CHECKING:
-    from openapi.guard import Guard
 EVERY_METHOD = ", ".join(sorted(each.upper() for each in METHODS)).encode()
 
 
@@ -47,20 +45,15 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
         app: ASGIApp,
         *,
         contract: Contract,
-        body_limit: int,
+        settings: Settings,
         departures: Departures,
         admission: Admission,
-        origins: Origins | None = None,
-        replay_hours: int = 24,
-        require_if_match: bool = False,
     ) -> None:
         self._contract = contract
-        self._body_limit = body_limit
-        self._replay_hours = replay_hours
+        self._settings = settings
         self._departures = departures
         self._admission = admission
-        self._origins = origins
-        self._require_if_match = require_if_match
+        self._origins = Origins(settings.cors_origins, contract) if settings.cors_origins else None
         self._router = Router()
         self._ids: set[str] = set()
         self._pages = docs.pages(contract)
@@ -99,13 +92,7 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
             )
         except ResolverError as error:
             raise Unsupported(f"nothing implements the operation: {error}", where) from error
-        return Operation(
-            described,
-            self._body_limit,
-            where,
-            require_if_match=self._require_if_match,
-            replay_hours=self._replay_hours,
-        )
+        return Operation(described, where, self._settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -192,81 +179,62 @@ def _stop_with_parent() -> None:
         asyncio.get_running_loop().add_reader(parent.sentinel, stop)
 
 
+class NotBegun(Exception):
+    """Raised in place of the start that a server would announce."""
+
+
 class App(AsyncApp):  # type: ignore[misc]
-    """Connexion's application, which says why it does not start instead of showing a trace."""
+    """Connexion's application, with the contract compiled before anything is started."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve; Connexion compiles the contract when it is first called, at start-up."""
-        try:
-            await self.middleware(scope, receive, send)
-        except UnusableContract as error:
-            await receive()
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
+    def __init__(self, settings: Settings, contract_path: Path = CONTRACT) -> None:
+        """Raises what is wrong with the contract, or with the keys of tokens."""
+        contract = Contract.load(contract_path, settings)
+        limit = settings.requests_a_minute
+        self._settings = settings
+        self._departures = Departures(settings.answer_timeout)
+        self._guard = guard_of(settings)
+        self._limiter = Limiter(limit, settings.redis_url) if limit else None
+        compiled = partial(
+            Compiled,
+            contract=contract,
+            settings=settings,
+            departures=self._departures,
+            admission=Admission(self._guard, self._limiter, only_locally=settings.is_for_a_laptop),
+        )
+        super().__init__(
+            __name__,
+            resolver=Resolver(),
+            lifespan=self._lifespan,
+            middlewares=[LifespanMiddleware, compiled],
+        )
+        self.add_api(contract.document)
+        self._compile()
 
+    def with_database(self, url: str) -> "App":
+        """It, serving from a database that may have been started since it was compiled."""
+        self._settings = self._settings.model_copy(update={"database_url": url})
+        return self
 
-async def _nothing_behind(scope: Scope, receive: Receive, send: Send) -> None:
-    """What the middleware that answers everything is wrapped around."""
+    def _compile(self) -> None:
+        """Connexion compiles when it is first called: here, for a lifespan that does not begin."""
 
+        async def receive() -> NoReturn:
+            raise NotBegun
 
-def check_contract(settings: Settings) -> None:
-    """Compile the contract once before anything is started; raises what is wrong with it."""
-    contract = Contract.load(settings=settings)
-    compiled = Compiled(
-        _nothing_behind,
-        contract=contract,
-        body_limit=settings.body_limit,
-        departures=Departures(settings.answer_timeout),
-        admission=Admission(guard_of(settings), None, only_locally=False),
-    )
-    compiled.add_api(contract.specification, resolver=Resolver(), uri_parser_class=None)
+        with suppress(NotBegun):
+            self({"type": "lifespan"}, receive, None).send(None)
 
-
-def create_app(settings: Settings, contract_path: Path = CONTRACT) -> App:
-    """The application, ready to be served."""
-    contract = Contract.load(contract_path, settings)
-    guard = guard_of(settings)
-    departures = Departures(settings.answer_timeout)
-    limit = settings.requests_a_minute
-    limiter = Limiter(limit, settings.redis_url) if limit else None
-    compiled = partial(
-        Compiled,
-        contract=contract,
-        body_limit=settings.body_limit,
-        departures=departures,
-        admission=Admission(guard, limiter, only_locally=settings.is_for_a_laptop),
-        origins=Origins(settings.cors_origins, contract) if settings.cors_origins else None,
-        replay_hours=settings.replay_hours,
-        require_if_match=settings.require_if_match,
-    )
-    app = App(
-        __name__,
-        resolver=Resolver(),
-        lifespan=_lifespan(settings, departures, guard, limiter),
-        middlewares=[LifespanMiddleware, compiled],
-    )
-    app.add_api(contract.document)
-    return app
-
-
-def _lifespan(
-    settings: Settings,
-    departures: Departures,
-    guard: "Guard | None",
-    limiter: Limiter | None,
-) -> Callable[[Any], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
-    async def lifespan(_: Any) -> AsyncIterator[None]:
+    async def _lifespan(self, _: Any) -> AsyncIterator[None]:
         """Have a database, and look for clients that go, while requests are served."""
         _stop_with_parent()
-        watch = asyncio.create_task(departures.look())
+        watch = asyncio.create_task(self._departures.look())
         async with (
-            guard or nullcontext(),
-            limiter or nullcontext(),
-            database.connected(settings.pool_options()),
+            self._guard or nullcontext(),
+            self._limiter or nullcontext(),
+            database.connected(self._settings.pool_options()),
         ):
-            purging = asyncio.create_task(trash.purge_daily(settings.trash_days))
+            purging = asyncio.create_task(trash.purge_daily(self._settings.trash_days))
             yield
             purging.cancel()
         watch.cancel()
-
-    return lifespan

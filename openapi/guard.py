@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from db.compiled import OWNER
 from openapi import local_tokens
 from openapi.key_sources import Keys, KeysUnavailable, fixed_key, keys_at, keys_in_file
 from openapi.keys import UnusableKeys
-from openapi.problems import FORBIDDEN, KEYS_AWAY, UNAUTHENTICATED, Problem
+from openapi.problems import FORBIDDEN, KEYS_AWAY, RETRY_AFTER, UNAUTHENTICATED, Problem
 from openapi.settings import Settings, WrongSettings, variable
 from openapi.tokens import Caller, InvalidToken, Verifier
 
-OWNER = "user_id"
 REALM = b'Bearer realm="errand"'
 UNKNOWN = "This operation needs a token: send it as `Authorization: Bearer …`."
 NOT_YOURS = "The token is another user's than the path's; GET /api/me tells whose it is."
@@ -51,8 +51,7 @@ class Guard:
             told = b'%b, error="invalid_token", error_description="%b"'
             raise _unauthenticated(told % (REALM, str(error).encode()), str(error)) from None
         except KeysUnavailable as error:
-            retry = (b"retry-after", b"1")
-            raise Problem(KEYS_AWAY, str(error), headers=[retry]) from error
+            raise Problem(KEYS_AWAY, str(error), headers=[RETRY_AFTER]) from error
 
 
 def _unauthenticated(challenge: bytes, detail: str) -> Problem:

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from db import replays
+from db.compiled import OWNER
 from db.database import transaction
 from db.errors import DomainError, Unavailable, VersionRequired
 from db.replays import Given
@@ -24,7 +25,6 @@ from openapi.problems import KEY_IN_USE, Answer, Headers
 
 HEADER = "Idempotency-Key"
 ARGUMENT = "idempotency_key"
-OWNER = "user_id"
 REPLAYED = "Idempotency-Replayed"
 MARK = (REPLAYED.lower().encode(), b"true")
 

@@ -27,6 +27,7 @@ from openapi.problems import (
 )
 from openapi.responses import Response
 from openapi.security import requires_token
+from openapi.settings import Settings
 
 CALLER = "caller"
 NAMING_VERSIONS = "naming_versions"
@@ -41,27 +42,21 @@ Handler = Callable[..., Coroutine[Any, Any, Any]]
 class Operation:
     """Everything that is known of an operation before the first request."""
 
-    def __init__(
-        self,
-        described: Any,
-        body_limit: int,
-        where: Where,
-        *,
-        require_if_match: bool = False,
-        replay_hours: int = 24,
-    ) -> None:
+    def __init__(self, described: Any, where: Where, settings: Settings) -> None:
         """Compile what Connexion has read and resolved."""
         self.where = where
         self.id: str = described.operation_id.rpartition(".")[2]
         self._handler: Handler = described.function
         if NAMING_VERSIONS in inspect.signature(self._handler).parameters:
             # Versions are named in the body, where only the handler knows them.
-            self._handler = partial(self._handler, naming_versions=require_if_match)
-        self._body_limit = body_limit
+            self._handler = partial(self._handler, naming_versions=settings.require_if_match)
+        self._body_limit = settings.body_limit
         self.requires_token = requires_token(described, where)
         self._parameters = Parameters(_without_repeats(described.parameters), where)
         self._not_conditions = CONDITIONS - self._parameters.in_headers
-        self._requires_if_match = require_if_match and b"if-match" in self._parameters.in_headers
+        self._requires_if_match = (
+            settings.require_if_match and b"if-match" in self._parameters.in_headers
+        )
         request_body = described.request_body
         self._body = (
             Body(request_body, (*where, "requestBody"), patches=described.method == "patch")
@@ -80,7 +75,7 @@ class Operation:
         self._check_path(where)
         self._check_handler(where)
         check_key(described, self._parameters.arguments, where)
-        self._replays = Replays(self.id, replay_hours)
+        self._replays = Replays(self.id, settings.replay_hours)
         self._tells_caller = CALLER in inspect.signature(self._handler).parameters
 
     @property

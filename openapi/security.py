@@ -59,17 +59,17 @@ def check_local_tokens(settings: Settings) -> None:
 
 def _complaint(settings: Settings) -> str | None:
     sources = [variable(name) for name in settings.key_sources]
-    lacking = [variable(name) for name in ("issuer", "audience") if not getattr(settings, name)]
-    expected = [name for name in ("issuer", "audience") if getattr(settings, name)]
-    if expected and (settings.local_tokens or not sources):
-        named = " and ".join(map(variable, expected))
-        return f"{named} goes with ERRAND_JWKS_URL, ERRAND_KEY_FILE or ERRAND_PUBLIC_KEY: set one."
+    expected = {variable(name): getattr(settings, name) for name in ("issuer", "audience")}
+    named = " and ".join(name for name, value in expected.items() if value)
+    lacking = " and ".join(name for name, value in expected.items() if not value)
+    if named and (settings.local_tokens or not sources):
+        return f"With {named}, set ERRAND_JWKS_URL, ERRAND_KEY_FILE or ERRAND_PUBLIC_KEY."
     if len(sources) > 1:
         return f"{' and '.join(sources)} are set: keep the one whose tokens are to be taken."
     if sources and settings.open:
         return f"{sources[0]} is set, and open mode as well: keep one of them."
     if sources and lacking and not settings.local_tokens:
-        return f"With {sources[0]} goes {' and '.join(lacking)}: what tokens must bear."
+        return f"With {sources[0]}, set {lacking}: what tokens must bear."
     if not sources and not settings.open and not settings.is_for_this_machine_alone:
         return (
             f"Without tokens, whoever reaches {settings.host} could read and change all data. Set "

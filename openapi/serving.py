@@ -18,7 +18,7 @@ from db.errors import DatabaseAway
 from db.migrate import NEWEST, check_role, migrate, require_newest, schema_version
 from db.roles import as_application
 from db.trash import purge_at
-from openapi.app import App, check_contract, create_app
+from openapi.app import App
 from openapi.protocol import Protocol
 from openapi.security import SAMPLE_USER, check_who_may_come_in
 from openapi.settings import Settings
@@ -34,11 +34,11 @@ def serve(settings: Settings) -> None:
     """Serve until a signal comes, then stop whatever was started."""
     _log(settings.log_level)
     check_who_may_come_in(settings)
-    check_contract(settings)
+    compiled = _compiled(settings)
     with database_at(settings) as given:
         url = _prepared(settings, given)
         config = uvicorn.Config(
-            partial(_app, settings.model_copy(update={"database_url": url})),
+            partial(_app, settings, url, compiled),
             factory=True,
             host=settings.host,
             port=settings.port,
@@ -86,11 +86,17 @@ def purge(settings: Settings) -> int:
         return asyncio.run(purge_at(options, settings.trash_days))
 
 
-def _app(settings: Settings) -> App:
+def _compiled(settings: Settings) -> App | None:
+    """The application of a single worker; of several, each must compile it again."""
+    app = App(settings)
+    return app if settings.workers == 1 else None
+
+
+def _app(settings: Settings, database_url: str, compiled: App | None) -> App:
     """The application; in a process of its own, if there are several workers."""
     _log(settings.log_level)
     _allow_files(settings.connection_limit)
-    return create_app(settings)
+    return (compiled or App(settings)).with_database(database_url)
 
 
 def _allow_files(connections: int) -> None:

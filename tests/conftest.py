@@ -209,6 +209,15 @@ def administration(url: str) -> Iterator[Callable[[str], None]]:
         connection.close()
 
 
+def store_task(execute: Callable[[str], Any], user_id: Any, task_id: Any, title: str) -> None:
+    """A new user's only task, which no server has looked at."""
+    execute(f"INSERT INTO users (id) VALUES ('{user_id}')")
+    execute(
+        "INSERT INTO tasks (user_id, id, title, revision)"
+        f" VALUES ('{user_id}', '{task_id}', '{title}', 1)"
+    )
+
+
 def as_owner(url: str) -> str:
     """The same database, for whom row-level security does not hold."""
     return make_dsn(url, user=OWNER)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from db import batches, database
 from db.connection import Connection
-from db.pool import PoolOptions
+from openapi.settings import load_settings
 from tests.conftest import Serve, Task, User, assert_faults, assert_problem
 from tests.races import RACERS, race
 from tests.references import property_settings
@@ -384,8 +384,8 @@ def test_a_hundred_creations_take_as_many_round_trips_as_one(
         return fetch(self, sql, values)
 
     async def trips(count: int) -> int:
-        options = PoolOptions(database_url, 1, 5, 5, 5, prepare=True)
-        async with database.connected(options):
+        settings = load_settings(database_url=database_url, pool_size=1)
+        async with database.connected(settings.pool_options()):
             await batches.run(uuid4(), [creates()], atomic=True, naming_versions=False)
             sent.clear()
             await batches.run(uuid4(), [creates()] * count, atomic=True, naming_versions=False)

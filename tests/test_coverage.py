@@ -12,9 +12,9 @@ import pytest
 
 from db.replays import lock_of
 from handlers import health, users
-from openapi.app import create_app
+from openapi.app import App
 from openapi.settings import load_settings
-from tests.conftest import User, administration, serving, trusting
+from tests.conftest import User, administration, serving, store_task, trusting
 from tests.coverage import OPERATIONS, Operation, ask, assert_as_described
 from tests.issuer import running_issuer
 from tests.test_unavailable import away
@@ -64,11 +64,7 @@ def broken_server(new_database: Callable[[], str]) -> Iterator[str]:
     """One whose database holds a task that breaks the contract, and fails to write any other."""
     database_url = new_database()
     with administration(database_url) as execute:
-        execute(f"INSERT INTO users (id) VALUES ('{BROKEN['user_id']}')")
-        execute(
-            "INSERT INTO tasks (user_id, id, title, revision)"
-            f" VALUES ('{BROKEN['user_id']}', '{BROKEN['task_id']}', '', 1)"
-        )
+        store_task(execute, **BROKEN, title="")
         execute(
             "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql"
             " AS $$ BEGIN RAISE 'because'; END $$"
@@ -169,7 +165,7 @@ def failing(operation: Operation, servers: Servers) -> httpx.Response:
     module = {"get_me": users}.get(operation.id, health)
 
     async def get() -> httpx.Response:
-        transport = httpx.ASGITransport(create_app(load_settings(database_url=NOWHERE)))
+        transport = httpx.ASGITransport(App(load_settings(database_url=NOWHERE)))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.get(operation.path)
 

@@ -25,8 +25,9 @@ from db.compiled import OWNER, Statement
 from db.connection import Row
 from db.errors import DatabaseAway, UnfitRole
 from db.migrate import check_role
-from db.pool import Pool, PoolOptions
+from db.pool import Pool
 from db.roles import APPLICATION, OWNED
+from openapi.settings import load_settings
 from tests.conftest import Serve, User, administration, as_owner
 from tests.test_command_line import errand
 
@@ -169,15 +170,8 @@ def values_for(statement: Statement, user: UUID) -> dict[str, Any]:
 
 @asynccontextmanager
 async def pool_of_one(url: str, catalogue: list[Statement], prepare: bool) -> AsyncIterator[Pool]:
-    options = PoolOptions(
-        url=url,
-        size=1,
-        connect_timeout=5,
-        wait_timeout=2,
-        statement_timeout=5,
-        prepare=prepare,
-    )
-    pool = Pool(options, catalogue)
+    settings = load_settings(database_url=url, pool_size=1, prepare=prepare)
+    pool = Pool(settings.pool_options(), catalogue)
     pool.open()
     try:
         yield pool

@@ -24,7 +24,7 @@ from db.errors import SchemaOutdated
 from db.migrate import NEWEST, check_role, migrate, schema_version
 from db.models import Task
 from db.roles import APPLICATION, as_application
-from tests.conftest import administration, as_owner, database_named, serving
+from tests.conftest import administration, as_owner, database_named, serving, store_task
 
 
 @pytest.fixture
@@ -120,11 +120,7 @@ def test_a_data_folder_from_before_row_level_security_is_served(
     migrate_to("0001", fresh_url)
     user, task = uuid4(), uuid4()
     with administration(fresh_url) as execute:
-        execute(f"INSERT INTO users (id) VALUES ('{user}')")
-        execute(
-            "INSERT INTO tasks (user_id, id, title, revision)"
-            f" VALUES ('{user}', '{task}', 'Buy milk', 1)"
-        )
+        store_task(execute, user, task, title="Buy milk")
 
     with serving(ERRAND_DATA_DIR=str(folder)) as server:
         found = httpx.get(f"{server}/api/{user}/tasks/{task}")

@@ -319,7 +319,7 @@ WRONG_TOGETHER = {
     ),
     "keys without an audience": (
         {"ERRAND_JWKS_URL": "https://a.example/keys", "ERRAND_ISSUER": "https://a.example"},
-        "ERRAND_AUDIENCE",
+        "With ERRAND_JWKS_URL, set ERRAND_AUDIENCE",
     ),
     "keys that anybody can change on their way": (
         {
@@ -331,7 +331,7 @@ WRONG_TOGETHER = {
     ),
     "an issuer without its keys": (
         {"ERRAND_ISSUER": "https://a.example", "ERRAND_AUDIENCE": "errand"},
-        "ERRAND_ISSUER and ERRAND_AUDIENCE goes with ERRAND_JWKS_URL",
+        "With ERRAND_ISSUER and ERRAND_AUDIENCE, set ERRAND_JWKS_URL",
     ),
     "keys that are empty": (
         {"ERRAND_JWKS_URL": "", "ERRAND_ISSUER": "x", "ERRAND_AUDIENCE": "x"},

@@ -1,13 +1,11 @@
 """What stops the server from starting: a contract that it would not keep."""
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from openapi.app import create_app
+from openapi.app import App
 from openapi.contract import CONTRACT, UnusableContract
 from openapi.settings import load_settings
 
@@ -172,18 +170,6 @@ def complaint_about(path: Path) -> str:
     settings = load_settings(
         database_url="postgresql:///nowhere", local_tokens=True, data_dir=path.parent
     )
-    try:
-        app = create_app(settings, path)
-    except UnusableContract as error:
-        return str(error)
-    sent: list[dict[str, Any]] = []
-
-    async def receive() -> dict[str, str]:
-        return {"type": "lifespan.startup"}
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    asyncio.run(app({"type": "lifespan", "asgi": {"version": "3.0"}}, receive, send))
-    assert [message["type"] for message in sent] == ["lifespan.startup.failed"]
-    return str(sent[0]["message"])
+    with pytest.raises(UnusableContract) as refused:
+        App(settings, path)
+    return str(refused.value)

@@ -19,6 +19,7 @@ from tests.conftest import (
     as_owner,
     assert_problem,
     started,
+    store_task,
     url_of,
 )
 
@@ -122,11 +123,7 @@ def test_a_response_that_breaks_the_contract_is_a_logged_500_that_names_the_oper
     database_url, log = new_database(), tmp_path / "log"
     user_id, task_id = uuid4(), uuid4()
     with administration(database_url) as execute:
-        execute(f"INSERT INTO users (id) VALUES ('{user_id}')")
-        execute(
-            "INSERT INTO tasks (user_id, id, title, revision)"
-            f" VALUES ('{user_id}', '{task_id}', '', 1)"
-        )
+        store_task(execute, user_id, task_id, title="")
     process = started(log=log, DATABASE_URL=database_url)
 
     response = httpx.get(f"{url_of(process)}/api/{user_id}/tasks/{task_id}")

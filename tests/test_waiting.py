@@ -14,6 +14,7 @@ import pytest
 
 from db import database, feed, tasks, waiting
 from db.pool import PoolOptions
+from openapi.settings import load_settings
 from tests.conftest import Serve, Task, User, administration, started, url_of
 from tests.test_unavailable import away, eventually
 from tests.wire import request, wire_to
@@ -312,11 +313,4 @@ def test_who_is_woken_for_nothing_looks_once_and_waits_on(
 
 
 def options(url: str) -> PoolOptions:
-    return PoolOptions(
-        url=url,
-        size=2,
-        connect_timeout=5,
-        wait_timeout=5,
-        statement_timeout=5,
-        prepare=True,
-    )
+    return load_settings(database_url=url, pool_size=2).pool_options()

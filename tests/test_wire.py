@@ -31,10 +31,7 @@ def test_no_chunks_at_all_are_no_json(wire: Wire, alice: User) -> None:
 def test_a_length_over_the_limit_is_refused_at_once(wire: Wire, alice: User) -> None:
     wire.sends(request("POST", alice.tasks, JSON, "Content-Length: 1000000000000"))
 
-    answer = wire.answer()
-    assert_problem(answer, 413, "body-too-large")
-    assert answer.headers["connection"] == "close"
-    assert wire.is_closed()
+    assert_too_large_to_go_on(wire)
 
 
 def test_chunks_over_the_limit_are_refused_before_they_end(serve: Serve) -> None:
@@ -43,10 +40,14 @@ def test_chunks_over_the_limit_are_refused_before_they_end(serve: Serve) -> None
         wire.sends(request("POST", alice.tasks, JSON, CHUNKED))
         wire.sends(chunked(b" " * 600, b" " * 401, ended=False))
 
-        answer = wire.answer()
-        assert_problem(answer, 413, "body-too-large")
-        assert answer.headers["connection"] == "close"
-        assert wire.is_closed()
+        assert_too_large_to_go_on(wire)
+
+
+def assert_too_large_to_go_on(wire: Wire) -> None:
+    answer = wire.answer()
+    assert_problem(answer, 413, "body-too-large")
+    assert answer.headers["connection"] == "close"
+    assert wire.is_closed()
 
 
 def test_the_limit_itself_is_within_it(serve: Serve) -> None:
