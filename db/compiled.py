@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, Protocol
+from uuid import UUID
 
 from sqlalchemy import Select
 from sqlalchemy.dialects import postgresql
@@ -63,33 +64,27 @@ class Statement:
         types = ", ".join(kind for _, kind in self._parameters)
         return f"PREPARE {self.name} ({types}) AS {self._compiled.string}".replace(" ()", "")
 
+    def sql(self, values: dict[str, Any], *, prepared: bool) -> str:
+        """What runs it, and ahead of it what tells the policies, and them alone, for whom.
+
+        Sent as one query, both are one transaction, and its end forgets it. On PostgreSQL 18 this
+        costs half of what `SELECT set_config(…)` would.
+        """
+        statement = self.prepared if prepared else self.bare
+        if not self.has_owner:
+            return statement
+        owner: UUID = values[OWNER]
+        return f"SET LOCAL errand.user_id = '{owner.hex}'; {statement}"
+
     @cached_property
     def prepared(self) -> str:
         """What runs it on a connection to which it is known."""
         values = ", ".join(f"%({name})s" for name, _ in self._parameters)
-        return f"{self._preamble}EXECUTE {self.name} ({values})".replace(" ()", "")
-
-    @cached_property
-    def plain(self) -> str:
-        """What runs it on any connection."""
-        return f"{self._preamble}{self.bare}"
-
-    @property
-    def _preamble(self) -> str:
-        """What tells the policies, and them alone, for whom it is asked.
-
-        Sent as one query, it and the statement are one transaction, and its end forgets it. On
-        PostgreSQL 18 it costs half of what `SELECT set_config(…)` would.
-        """
-        return f"SET LOCAL errand.user_id = %({OWNER})s; " if self.has_owner else ""
-
-    def arguments(self, values: dict[str, Any]) -> dict[str, Any]:
-        """The values of its parameters, but the owner as text, which is what a setting is."""
-        return {**values, OWNER: str(values[OWNER])} if self.has_owner else values
+        return f"EXECUTE {self.name} ({values})".replace(" ()", "")
 
     @cached_property
     def bare(self) -> str:
-        """It alone, which shows nobody's rows to whom row-level security holds."""
+        """What runs it on any connection; alone, it shows nobody's rows to the server's role."""
         names = self._compiled.positiontup or []
         return re.sub(
             r"\$(\d+)",

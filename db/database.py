@@ -1,12 +1,13 @@
 """The pool of this process: made at start-up, used by every resource of the data layer."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
+from uuid import UUID
 
 from db import statements, waiting
-from db.compiled import Statement
+from db.compiled import OWNER, Statement
 from db.connection import Row
 from db.pool import Pool, PoolOptions
 from db.transaction import Transaction
@@ -35,19 +36,23 @@ async def connected(options: PoolOptions) -> AsyncIterator[Pool]:
         _constants.clear()
 
 
-async def fetch(statement: Statement, **values: Any) -> list[Row]:
+def fetch(statement: Statement, **values: Any) -> Coroutine[Any, Any, list[Row]]:
     """Run one statement as a transaction of its own, unless it is asked within another."""
     if _pool is None:
         raise RuntimeError(UNCONNECTED)
-    writes = not statement.only_reads and "user_id" in values
     current = _transaction.get()
+    changes_data = statement.has_owner and not statement.only_reads
     if current is not None:
-        if writes:
-            current.written.add(values["user_id"])
-        return await current.fetch(statement, **values)
-    rows = await _pool.fetch(statement, **values)
-    if writes:
-        waiting.written(values["user_id"])
+        if changes_data:
+            current.written.add(values[OWNER])
+        return current.fetch(statement, **values)
+    asked = _pool.fetch(statement, **values)
+    return _telling_who_waits(asked, values[OWNER]) if changes_data else asked
+
+
+async def _telling_who_waits(asked: Coroutine[Any, Any, list[Row]], user_id: UUID) -> list[Row]:
+    rows = await asked
+    waiting.written(user_id)
     return rows
 
 

@@ -97,7 +97,7 @@ class Pool:
         for tried in count(1):
             connection = await self._acquire()
             try:
-                return await self._run(connection, statement, values)
+                return await connection.fetch(self._sql(statement, values), values)
             except psycopg2.Error as error:
                 if not self._worth_another(error, connection, statement, tried):
                     raise self._translated(error, connection) from error
@@ -125,13 +125,8 @@ class Pool:
             transaction.over = True
             self._release(connection)
 
-    def _run(
-        self, connection: Connection, statement: Statement, values: dict[str, Any]
-    ) -> "asyncio.Future[list[Row]]":
-        return connection.fetch(self._sql(statement), statement.arguments(values))
-
-    def _sql(self, statement: Statement) -> str:
-        return statement.prepared if self._options.prepare else statement.plain
+    def _sql(self, statement: Statement, values: dict[str, Any]) -> str:
+        return statement.sql(values, prepared=self._options.prepare)
 
     def _worth_another(
         self, error: psycopg2.Error, connection: Connection, statement: Statement, tried: int

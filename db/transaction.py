@@ -1,7 +1,7 @@
 """Statements that take effect together, or not at all."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,7 +21,9 @@ class Transaction:
     data it changes is noted in `written`.
     """
 
-    def __init__(self, connection: Connection, sql: Callable[[Statement], str]) -> None:
+    def __init__(
+        self, connection: Connection, sql: Callable[[Statement, dict[str, Any]], str]
+    ) -> None:
         self.over = False
         self.written: set[Any] = set()
         self._connection = connection
@@ -30,17 +32,17 @@ class Transaction:
 
     async def fetch(self, *statements: Statement, **values: Any) -> list[Row]:
         """Run statements in this order, and return the rows of the last."""
-        return await self._send([self._sql(each) for each in statements], statements, values)
+        return await self._send([self._sql(each, values) for each in statements], values)
 
     async def finish(self, *statements: Statement, **values: Any) -> None:
         """Run the last statements, and commit."""
-        await self._send([*map(self._sql, statements), "COMMIT"], statements, values)
+        await self._send([*(self._sql(each, values) for each in statements), "COMMIT"], values)
         self.over = True
 
     async def commit(self) -> None:
         """Let it take effect, unless that is done, or nothing was."""
         if not self.over and self._ahead != BEGIN:
-            await self._send(["COMMIT"], (), {})
+            await self._send(["COMMIT"], {})
 
     @asynccontextmanager
     async def part(self) -> AsyncIterator["Transaction"]:
@@ -59,12 +61,8 @@ class Transaction:
         else:
             self._ahead += how
 
-    def _send(
-        self, texts: list[str], statements: Sequence[Statement], values: dict[str, Any]
-    ) -> "asyncio.Future[list[Row]]":
+    def _send(self, texts: list[str], values: dict[str, Any]) -> "asyncio.Future[list[Row]]":
         if self.over:
             raise RuntimeError("the transaction is over, and its connection somebody else's")
-        for each in statements:
-            values = each.arguments(values)
         ahead, self._ahead = self._ahead, ""
         return self._connection.fetch(ahead + "; ".join(texts), values)

@@ -22,7 +22,7 @@ from tests.conftest import User, administration, assert_faults
 from tests.references import property_settings
 
 MANY = 100_000
-OWNER = "0190a1b2-0000-7000-8000-00000000a11c"
+OWNER = UUID("0190a1b2-0000-7000-8000-00000000a11c")
 
 
 def walk(user: User, start: str, relation: str = "next") -> Iterator[httpx.Response]:
@@ -216,16 +216,14 @@ def crowded(new_database: Callable[[], str]) -> Iterator[connection]:
 
 def plan_of(crowded: connection, statement: Statement, values: dict[str, Any], mode: str) -> Any:
     """How PostgreSQL runs a prepared statement, and what it has read."""
-    telling_the_owner, running = statement.prepared.split("; ")
+    values = {"user_id": OWNER, **values}
+    telling_the_owner, running = statement.sql(values, prepared=True).split("; ")
     explain = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)"
     with crowded.cursor() as cursor:
         cursor.execute("DEALLOCATE ALL")
         cursor.execute(f"SET plan_cache_mode = {mode}")
         cursor.execute(statement.preparation)
-        cursor.execute(
-            f"{telling_the_owner}; {explain} {running}",
-            statement.arguments({"user_id": OWNER, **values}),
-        )
+        cursor.execute(f"{telling_the_owner}; {explain} {running}", values)
         [[[explained]]] = cursor.fetchall()
     return explained["Plan"]
 

@@ -104,9 +104,8 @@ class Impostor(Statement):
     def __init__(self, statement: Statement) -> None:
         super().__init__(statement.name, statement._clause)
 
-    @property
-    def _preamble(self) -> str:
-        return super()._preamble % {OWNER: f"'{ALICE}'"}
+    def sql(self, values: dict[str, Any], *, prepared: bool) -> str:
+        return super().sql({**values, OWNER: ALICE}, prepared=prepared)
 
 
 FORGETFUL = [spoiled for each in OF_ONE_USER if (spoiled := forgetful(each))]

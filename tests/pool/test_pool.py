@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import (
@@ -88,11 +89,11 @@ async def test_without_preparing_nothing_is_left_in_the_server(url: str) -> None
 async def test_two_changes_at_the_same_microsecond_differ_in_their_time(
     url: str, server: Observer
 ) -> None:
-    user, task = "0199d0d0-0000-7000-8000-000000000001", "0199d0d0-0000-7000-8000-000000000002"
+    user, task = uuid4(), uuid4()
     fields = {"title": "Buy milk", "description": None, "completed": False}
     async with pool_of(1, url) as pool:
         await pool.fetch(statements.CREATE, user_id=user, id=task, **fields)
-        server.ask("UPDATE tasks SET updated_at = '2999-01-01' WHERE id = %s", task)
+        server.ask("UPDATE tasks SET updated_at = '2999-01-01' WHERE id = %s", str(task))
 
         first = await pool.fetch(statements.TOGGLE, user_id=user, task_id=task, expected=None)
         second = await pool.fetch(statements.TOGGLE, user_id=user, task_id=task, expected=None)
