@@ -4,11 +4,16 @@ Ids are made of numbers, so that pgbench, whose variables are numbers, can make 
 Every user has ten tasks, but for the reader, who has the first ten thousand.
 """
 
-from contextlib import closing
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 import psycopg2
 from psycopg2.extensions import make_dsn, parse_dsn
 
+from db.embedded import running_postgres
 from db.migrate import migrate
 
 FIRST = 100_000_000_000
@@ -53,6 +58,37 @@ TASKS = f"""
       FROM generate_series(0, {LAST - FIRST}) AS number
 """
 
+# What is old is done.
+READERS_OWN = f"""
+    WITH reader AS (INSERT INTO users (id, revision) VALUES ('{READER}', {{tasks}}))
+    INSERT INTO tasks (id, user_id, title, description, completed, created_at, updated_at, revision)
+    SELECT ('{TASK_PREFIX}' || {FIRST} + number)::uuid, '{READER}', '{TITLE}', '{DESCRIPTION}',
+           number < {{tasks}} / 2,
+           timestamptz '2026-01-01' + number * interval '1 minute',
+           timestamptz '2026-01-01' + number * interval '1 minute', number + 1
+      FROM generate_series(0, {{tasks}} - 1) AS number
+"""
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A server of databases, and its process."""
+
+    url: str
+    pid: int
+
+
+@contextmanager
+def postgres(connections: int) -> Iterator[Postgres]:
+    """A PostgreSQL that keeps what it commits."""
+    with tempfile.TemporaryDirectory(prefix="errand-benchmark-") as folder:
+        # The server's account must reach it, where the benchmark runs as root.
+        Path(folder).chmod(0o755)
+        data = Path(folder, "data")
+        with running_postgres(data, durable=True, max_connections=connections) as url:
+            pid = Path(data, "cluster/postmaster.pid").read_text().split()[0]
+            yield Postgres(url, int(pid))
+
 
 def task_id(number: int) -> str:
     """The id of the task of that number, counted from nought."""
@@ -71,15 +107,29 @@ def database(server: str, name: str, *, errands: bool) -> str:
 
     The URL is its owner's, whom row-level security does not hold: so is every peer, and pgbench.
     """
-    url = make_dsn(server, dbname=name)
-    run(server, f"CREATE DATABASE {name}")
     if errands:
-        migrate(url)
-        run(url, USERS, TASKS.format(column=", revision", value=", number + 1"))
-    else:
-        run(url, PLAIN_SCHEMA, TASKS.format(column="", value=""))
-    run(url, "VACUUM ANALYZE")
+        tasks = TASKS.format(column=", revision", value=", number + 1")
+        return errands_database(server, name, USERS, tasks)
+    url = new_database(server, name)
+    run(url, PLAIN_SCHEMA, TASKS.format(column="", value=""), "VACUUM ANALYZE")
     return url
+
+
+def readers_database(server: str, name: str, tasks: int) -> str:
+    """Make one in Errand's schema, with so many tasks, all of them the reader's."""
+    return errands_database(server, name, READERS_OWN.format(tasks=tasks))
+
+
+def errands_database(server: str, name: str, *statements: str) -> str:
+    url = new_database(server, name)
+    migrate(url)
+    run(url, *statements, "VACUUM ANALYZE")
+    return url
+
+
+def new_database(server: str, name: str) -> str:
+    run(server, f"CREATE DATABASE {name}")
+    return make_dsn(server, dbname=name)
 
 
 def run(url: str, *statements: str) -> None:

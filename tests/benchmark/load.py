@@ -11,13 +11,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Protocol
 
 from tests.benchmark.data import TASK_PREFIX, USER_PREFIX
-from tests.benchmark.workloads import Workload
+from tests.benchmark.tokens import Tokens
+from tests.benchmark.workloads import Request, Workload
 
 REQUESTS_LUA = Path(__file__).with_name("requests.lua")
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 POOL_SIZE = 8
+WARM_UP_SECONDS = 1
 LOGGED_SHARE = 0.2
 
 
@@ -45,6 +48,15 @@ class Sample:
         )
 
 
+class Load(Protocol):
+    """What wrk sends over and over."""
+
+    @property
+    def name(self) -> str: ...
+
+    def requests(self) -> Iterable[Request]: ...
+
+
 class Clock:
     """The processor's time that the server and PostgreSQL have used since it was made."""
 
@@ -65,16 +77,23 @@ class Clock:
 
 
 def wrk(
-    url: str, workload: Workload, *, clients: int, seconds: float, server: int, postgres: int
+    url: str,
+    load: Load,
+    *,
+    clients: int,
+    seconds: float,
+    server: int,
+    postgres: int,
+    tokens: Tokens | None = None,
 ) -> Sample:
     """Send requests from so many clients, each as soon as it has its last answer."""
-    with requests_in_file(workload) as requests:
+    with requests_in_file(load, tokens) as requests:
         clock = Clock(server, postgres)
         command = ["wrk", "-t1", f"-c{clients}", f"-d{math.ceil(seconds)}s", "--timeout", "10s"]
         output = checked_output([*command, "-s", str(REQUESTS_LUA), url, "--", str(requests)])
     result = json.loads(output.partition("RESULT ")[2])
     if not result["requests"] or result["wrong_statuses"] or result["broken"]:
-        raise WrongAnswers(f"{workload.name}, {clients} clients: {result}")
+        raise WrongAnswers(f"{load.name}, {clients} clients: {result}")
     server_us, postgres_us = clock.microseconds_each(result["requests"])
     return Sample(
         per_second=result["requests"] / result["seconds"],
@@ -87,14 +106,21 @@ def wrk(
 
 
 def pgbench(
-    environment: dict[str, str], workload: Workload, *, clients: int, seconds: float, postgres: int
+    environment: dict[str, str],
+    workload: Workload,
+    *,
+    clients: int,
+    seconds: float,
+    processes: int,
+    postgres: int,
 ) -> Sample:
     """Run the same SQL with no server between, on as many connections as a server would have."""
+    connections = min(clients, POOL_SIZE * processes)
     with tempfile.TemporaryDirectory(prefix="errand-pgbench-") as folder:
         script = Path(folder, "script.sql")
         script.write_text(workload.pgbench_script())
         clock = Clock(None, postgres)
-        command = ["pgbench", "-n", "-M", "prepared", "-c", str(min(clients, POOL_SIZE)), "-j1"]
+        command = ["pgbench", "-n", "-M", "prepared", "-c", str(connections), "-j", str(processes)]
         command += ["-T", str(math.ceil(seconds)), "-f", str(script), "-l"]
         command += ["--log-prefix", str(Path(folder, "log")), "--sampling-rate", str(LOGGED_SHARE)]
         command += ["-D", f"user_prefix={USER_PREFIX}", "-D", f"task_prefix={TASK_PREFIX}"]
@@ -109,10 +135,12 @@ def pgbench(
 
 
 @contextmanager
-def requests_in_file(workload: Workload) -> Iterator[Path]:
+def requests_in_file(load: Load, tokens: Tokens | None) -> Iterator[Path]:
     """The requests as requests.lua reads them."""
     with tempfile.NamedTemporaryFile("w", prefix="errand-requests-") as file:
-        file.writelines("\t".join(each) + "\n" for each in workload.requests())
+        for method, path, user, body in load.requests():
+            authorization = tokens.authorization(user) if tokens else ""
+            file.write(f"{method}\t{path}\t{authorization}\t{body}\n")
         file.flush()
         yield Path(file.name)
 

@@ -1,29 +1,40 @@
-"""What was measured: as a table, as JSON, and as a drawing."""
+"""What was measured: as tables, and as JSON."""
 
 import os
 import platform
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
-from html import escape
+from dataclasses import asdict, astuple, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg2
 
+from tests.benchmark import tokens
 from tests.benchmark.load import Sample
-from tests.benchmark.peers import ERRAND
+from tests.benchmark.peers import ERRAND, GUARDED
 
 COLUMNS = f"{'Errand is':>10} {'req/s':>9} {'p50 ms':>8} {'p99 ms':>8}"
 COSTS = f" {'server µs':>10} {'postgres µs':>12} {'MiB':>6}"
 
-WIDTH, LEFT, RIGHT = 860, 250, 150
-ROW, GAP, TOP = 22, 46, 84
-STYLE = (
-    "text{font:13px system-ui,sans-serif;fill:#24292f}"
-    ".small{font-size:11px;fill:#57606a}.title{font-size:17px;font-weight:600}"
-    ".head{font-weight:600}.peer{fill:#afb8c1}.errand{fill:#1f6feb}.ceiling{fill:#e5e9ee}"
+FEW_ANSWERS = 5
+CUT_OFF_NOTE = (
+    f"* Each client had fewer than {FEW_ANSWERS} answers; what it still waited for at the end is\n"
+    "not counted. So these delays are too short: measure for more seconds."
 )
+
+
+class Circumstances(NamedTuple):
+    """A load, and how many processes each server had to bear it."""
+
+    workload: str
+    clients: int
+    processes: int
+
+    def __str__(self) -> str:
+        """It, as one says it."""
+        clients = counted(self.clients, "client", "clients")
+        return f"{self.workload}, {clients}, {counted(self.processes, 'process', 'processes')}"
 
 
 @dataclass(frozen=True)
@@ -34,7 +45,22 @@ class Result:
     title: str
     workload: str
     clients: int
+    processes: int
     sample: Sample
+
+    @property
+    def circumstances(self) -> Circumstances:
+        """What it shares with those it can be compared with."""
+        return Circumstances(self.workload, self.clients, self.processes)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What was measured of Errand alone: rows of one class, whose fields are columns."""
+
+    name: str
+    title: str
+    rows: list[Any]
 
 
 @dataclass(frozen=True)
@@ -42,16 +68,16 @@ class Report:
     """Everything that was measured, and where."""
 
     machine: dict[str, Any]
-    results: list[Result]
-    failures: list[str]
+    results: list[Result] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
 
-    def groups(self) -> Iterator[tuple[str, list[Result]]]:
-        """Results that can be compared, the fastest first, each group with its name."""
-        keys = dict.fromkeys((each.workload, each.clients) for each in self.results)
-        for workload, clients in keys:
-            of_group = [e for e in self.results if (e.workload, e.clients) == (workload, clients)]
+    def groups(self) -> Iterator[tuple[Circumstances, list[Result]]]:
+        """Results that can be compared, the fastest first."""
+        for alike in dict.fromkeys(each.circumstances for each in self.results):
+            of_group = [each for each in self.results if each.circumstances == alike]
             of_group.sort(key=lambda each: -each.sample.per_second)
-            yield f"{workload}, {clients} client{'s' * (clients > 1)}", of_group
+            yield alike, of_group
 
     def document(self) -> dict[str, Any]:
         """It all, as JSON has it."""
@@ -63,6 +89,7 @@ class Report:
                 for _, group in self.groups()
                 for each in group
             ],
+            **{each.name: [asdict(row) for row in each.rows] for each in self.parts},
         }
 
 
@@ -95,68 +122,75 @@ def ratio(result: Result, group: list[Result]) -> float | None:
     return None
 
 
-def table(report: Report) -> str:
+def tables(report: Report) -> str:
     """The ratios first: they hold from machine to machine, and the figures don't."""
     lines = [caption(report.machine)]
-    for name, group in report.groups():
-        lines += ["", f"{name:34}{COLUMNS}{COSTS}"]
-        lines += [table_row(each, ratio(each, group)) for each in group]
+    for circumstances, group in report.groups():
+        lines += ["", f"{circumstances!s:34}{COLUMNS}{COSTS}"]
+        lines += [table_row(each, ratio(each, group), was_cut_off(each, report)) for each in group]
+    if any(was_cut_off(each, report) for each in report.results):
+        lines += ["", CUT_OFF_NOTE]
+    if any(each.peer == GUARDED.name for each in report.results):
+        lines += ["", tokens.NOTE]
+    lines += gains(report.results)
+    for each in report.parts:
+        lines += ["", each.title, *plain_table(each.rows)]
     lines += ["", *(f"FAILED: {each}" for each in report.failures)] if report.failures else []
     return "\n".join(lines)
 
 
-def table_row(result: Result, errand_is: float | None) -> str:
+def was_cut_off(result: Result, report: Report) -> bool:
+    """Whether many delays were so long that the measurement ended before the answer came."""
+    answers: float = result.sample.per_second * report.machine["seconds"]
+    return answers < FEW_ANSWERS * result.clients
+
+
+def table_row(result: Result, errand_is: float | None, cut_off: bool) -> str:
     s = result.sample
     factor = f"{errand_is:.2f} x" if errand_is else ""
     row = f"{result.title:34}{factor:>10} {s.per_second:>9,.0f} {s.p50_ms:>8.2f} {s.p99_ms:>8.2f}"
     server = f"{s.server_us:>10.0f}" if s.server_us else f"{'':>10}"
     memory = f"{s.memory_mib:>6.0f}" if s.memory_mib else ""
-    return f"{row} {server} {s.postgres_us:>12.0f} {memory}".rstrip()
+    mark = "*" if cut_off else " "
+    return f"{row}{mark}{server} {s.postgres_us:>12.0f} {memory}".rstrip()
+
+
+def gains(results: list[Result]) -> Iterator[str]:
+    """How many times the requests of one process several of them serve."""
+    rates = {(each.peer, each.circumstances): each.sample.per_second for each in results}
+    for several in dict.fromkeys(each.circumstances for each in results if each.processes > 1):
+        one = several._replace(processes=1)
+        factors = [
+            f"{each.title} {each.sample.per_second / rates[each.peer, one]:.2f} x"
+            for each in results
+            if each.circumstances == several and (each.peer, one) in rates
+        ]
+        if factors:
+            yield f"\n{several}, against one:\n  {', '.join(factors)}"
+
+
+def plain_table(rows: list[Any]) -> Iterator[str]:
+    """A column for each field, under its name."""
+    names = [each.name.replace("_", " ") for each in fields(rows[0])]
+    for row in [names, *(astuple(row) for row in rows)]:
+        first, *others = map(cell, row)
+        yield f"  {first:32}" + "".join(f"{each:>22}" for each in others)
+
+
+def cell(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
+
+
+def counted(number: int, one: str, several: str) -> str:
+    """So many of them, as one says it."""
+    return f"{number:,} {one if number == 1 else several}"
 
 
 def caption(facts: dict[str, Any]) -> str:
     return (
         f"{facts['cores']} cores ({facts['cpu']}), Python {facts['python']}, "
-        f"PostgreSQL {facts['postgresql']} with fsync; one process a server, "
-        f"8 connections; medians of {facts['rounds']} x {facts['seconds']:g} s"
-    )
-
-
-def svg(report: Report) -> str:
-    """A bar for each peer, as long as its share of the fastest server's throughput."""
-    groups = list(report.groups())
-    height = TOP + sum(GAP + ROW * len(group) for _, group in groups)
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">',
-        f"<title>Errand and its peers</title><style>{STYLE}</style>",
-        f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
-        '<text class="title" x="16" y="30">Requests a second, relative to Errand</text>',
-        f'<text class="small" x="16" y="50">{escape(caption(report.machine))}</text>',
-    ]
-    top = TOP
-    for name, group in groups:
-        parts += svg_group(name, group, top)
-        top += GAP + ROW * len(group)
-    return "\n".join([*parts, "</svg>", ""])
-
-
-def svg_group(name: str, group: list[Result], top: int) -> Iterator[str]:
-    yield f'<text class="head" x="16" y="{top + 10}">{escape(name)}</text>'
-    longest = max(each.sample.per_second for each in group)
-    for index, each in enumerate(group):
-        yield svg_bar(each, ratio(each, group), longest, top + 20 + ROW * index)
-
-
-def svg_bar(result: Result, errand_is: float | None, longest: float, y: int) -> str:
-    kind = (
-        "errand" if result.peer == ERRAND.name else "peer" if result.sample.server_us else "ceiling"
-    )
-    length = (WIDTH - LEFT - RIGHT) * result.sample.per_second / longest
-    share = f"{1 / errand_is:.2f}" if errand_is else f"{result.sample.per_second:,.0f}"
-    note = f"p99 {result.sample.p99_ms:.3g} ms"
-    return (
-        f'<text x="{LEFT - 8}" y="{y + 12}" text-anchor="end">{escape(result.title)}</text>'
-        f'<rect class="{kind}" x="{LEFT}" y="{y}" width="{length:.1f}" height="{ROW - 6}" rx="2"/>'
-        f'<text x="{LEFT + length + 6:.1f}" y="{y + 12}">{share} '
-        f'<tspan class="small">{note}</tspan></text>'
+        f"PostgreSQL {facts['postgresql']} with fsync; "
+        f"8 of its connections a process; medians of {facts['rounds']} x {facts['seconds']:g} s"
     )

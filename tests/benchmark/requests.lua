@@ -1,15 +1,21 @@
--- wrk sends the requests of a file over and over: one a line, method, path and body apart by tabs.
+-- wrk sends the requests of a file over and over: one a line; method, path, authorization and body
+-- apart by tabs.
 
 local requests, sent = {}, 0
 
 function init(arguments)
   for line in io.lines(arguments[1]) do
-    local method, path, body = line:match("^(%S+)\t(%S+)\t(.*)$")
-    if body == "" then
-      table.insert(requests, wrk.format(method, path))
-    else
-      table.insert(requests, wrk.format(method, path, {["Content-Type"] = "application/json"}, body))
+    local method, path, authorization, body = line:match("^(%S+)\t(%S+)\t([^\t]*)\t(.*)$")
+    local headers = {}
+    if authorization ~= "" then
+      headers["Authorization"] = authorization
     end
+    if body == "" then
+      body = nil
+    else
+      headers["Content-Type"] = "application/json"
+    end
+    table.insert(requests, wrk.format(method, path, headers, body))
   end
 end
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
+from typing import NamedTuple
 
 from db import statements
 from db.compiled import Statement
@@ -41,6 +42,15 @@ VALUES = {
 }
 
 
+class Request(NamedTuple):
+    """What is sent, and whose tasks it is about."""
+
+    method: str
+    path: str
+    user: str
+    body: str = ""
+
+
 @dataclass(frozen=True)
 class Workload:
     """Requests of one kind, for one of the reader's tasks each or for one of anybody else's."""
@@ -53,14 +63,15 @@ class Workload:
     writes: bool = False
     body: str = ""
 
-    def requests(self) -> Iterator[tuple[str, str, str]]:
-        """Method, path and body of each, in the same random order for every peer."""
+    def requests(self) -> Iterator[Request]:
+        """Each of them, in the same random order for every peer."""
         first, last = (0, READERS_TASKS - 1) if self.of_reader else (READERS_TASKS, LAST - FIRST)
         random = Random(self.name)
         for _ in range(SPREAD):
             number = random.randint(first, last)
-            path = self.path.format(user=owner_id(number), task=task_id(number))
-            yield self.method, path, self.body
+            user = owner_id(number)
+            path = self.path.format(user=user, task=task_id(number))
+            yield Request(self.method, path, user, self.body)
 
     def pgbench_script(self) -> str:
         """Errand's statement with pgbench's variables."""
@@ -95,5 +106,6 @@ WORKLOADS = {
     )
 }
 USUAL = ("get", "list", "create", "toggle")
+USUAL_CLIENTS = 32
 
 LIST_PATH = _TASKS.format(user=READER)

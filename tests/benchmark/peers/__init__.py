@@ -9,7 +9,7 @@ import sys
 import time
 import venv
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -17,12 +17,14 @@ from typing import IO
 import httpx
 
 from tests.benchmark.data import READER, TITLE, owner_id, task_id
+from tests.benchmark.tokens import Tokens
 from tests.benchmark.workloads import LIST_PATH
 
 SOURCES = Path(__file__).parent
 DEBIANS_GO_PACKAGES = Path("/usr/share/gocode")
 START_SECONDS = 60
 STOP_SECONDS = 20
+POLL_SECONDS = 0.005
 FIELDS = {"id", "user_id", "title", "description", "completed", "created_at", "updated_at"}
 
 
@@ -36,12 +38,15 @@ class WrongAnswer(Exception):
 
 @dataclass(frozen=True)
 class Peer:
-    """One server; `prepare` installs it in a folder and returns its command, less the port."""
+    """One server; `prepare` installs it in a folder, and returns the command that runs so many
+    processes of it, less the port.
+    """
 
     name: str
     title: str
-    prepare: Callable[[Path], list[str]]
+    prepare: Callable[[Path, int], list[str]]
     errands_schema: bool = False
+    asks_for_tokens: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,15 +58,17 @@ class Server:
 
 
 @contextmanager
-def running(command: list[str], environment: dict[str, str], log: IO[bytes]) -> Iterator[Server]:
-    """Run a server on a free port, and wait until it answers."""
+def running(
+    command: list[str], environment: dict[str, str], log: IO[bytes], path: str = LIST_PATH
+) -> Iterator[Server]:
+    """Run a server on a free port, and wait until it answers for this path."""
     port = free_port()
     process = subprocess.Popen(
         [*command, str(port)], env={**os.environ, **environment}, stdout=log, stderr=log
     )
     try:
         server = Server(f"http://127.0.0.1:{port}", process.pid)
-        wait_for(server, process)
+        wait_for(server, process, path)
         yield server
     finally:
         process.terminate()
@@ -72,15 +79,15 @@ def running(command: list[str], environment: dict[str, str], log: IO[bytes]) -> 
             process.wait()
 
 
-def wait_for(server: Server, process: "subprocess.Popen[bytes]") -> None:
-    """Return when the server answers."""
+def wait_for(server: Server, process: "subprocess.Popen[bytes]", path: str) -> None:
+    """Return when the server answers, be it that it wants a token."""
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if httpx.get(server.url + LIST_PATH).is_success:
-                return
-        except httpx.TransportError:
-            time.sleep(0.05)
+    with httpx.Client(base_url=server.url) as client:
+        while time.monotonic() < deadline and process.poll() is None:
+            with suppress(httpx.TransportError):
+                if not client.get(path).is_server_error:
+                    return
+            time.sleep(POLL_SECONDS)
     raise Unavailable("it does not start; see its log")
 
 
@@ -92,9 +99,9 @@ def free_port() -> int:
         return port
 
 
-def check(server: Server) -> None:
+def check(server: Server, tokens: Tokens | None) -> None:
     """Each operation does what it should, and what is malformed is refused."""
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.url, auth=tokens) as client:
         check_reads(client)
         check_writes(client)
         for refused in (
@@ -133,16 +140,15 @@ def expect(as_it_should: bool, response: httpx.Response) -> None:
         raise WrongAnswer(f"{asked}: {response.status_code} {response.text[:200]}")
 
 
-def errand(folder: Path) -> list[str]:
+def errand(_: Path, processes: int) -> list[str]:
     """As it is in this Python."""
-    del folder
-    return [sys.executable, "-m", "openapi", "serve", "--port"]
+    return [sys.executable, "-m", "openapi", "serve", "--workers", str(processes), "--port"]
 
 
-def uvicorn(source: str) -> Callable[[Path], list[str]]:
+def uvicorn(source: str) -> Callable[[Path, int], list[str]]:
     """A Python peer, in an environment of its own that lasts until its requirements change."""
 
-    def prepare(cache: Path) -> list[str]:
+    def prepare(cache: Path, processes: int) -> list[str]:
         requirements = SOURCES / source / "requirements.txt"
         version = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
         python = cache / f"{source}-{version}" / "bin" / "python"
@@ -151,23 +157,26 @@ def uvicorn(source: str) -> Callable[[Path], list[str]]:
             venv.create(draft, with_pip=True)
             install([str(python), "-m", "pip", "install", "-q", "-r", str(requirements)], draft)
         app = ["-m", "uvicorn", "app:app", "--app-dir", str(SOURCES / source)]
-        return [str(python), *app, "--no-access-log", "--log-level", "warning", "--port"]
+        quiet = ["--no-access-log", "--log-level", "warning"]
+        return [str(python), *app, *quiet, "--workers", str(processes), "--port"]
 
     return prepare
 
 
-def node(cache: Path) -> list[str]:
+def node(cache: Path, processes: int) -> list[str]:
     """Fastify, in a copy that has its packages beside it."""
     require("node", "npm")
     copy = cache / "fastify-pg"
     shutil.copytree(SOURCES / "fastify-pg", copy, dirs_exist_ok=True)
     if not (copy / "node_modules").exists():
         install(["npm", "install", "--no-package-lock", "--no-audit", "--no-fund"], copy)
-    return ["node", str(copy / "app.js")]
+    if processes == 1:
+        return ["node", str(copy / "app.js")]
+    return ["node", str(copy / "cluster.js"), str(processes)]
 
 
-def go(cache: Path) -> list[str]:
-    """Gin, built from the sources that Debian packages, on one core like the others."""
+def go(cache: Path, cores: int) -> list[str]:
+    """Gin, built from the sources that Debian packages: one process, on as many cores."""
     require("go")
     if not (DEBIANS_GO_PACKAGES / "src/github.com/gin-gonic/gin").exists():
         raise Unavailable("apt-get install golang-github-gin-gonic-gin-dev")
@@ -176,7 +185,7 @@ def go(cache: Path) -> list[str]:
     binary = cache / "gin-pgx"
     build = ["env", "GO111MODULE=off", f"GOPATH={DEBIANS_GO_PACKAGES}", f"GOCACHE={cache / 'go'}"]
     install([*build, "go", "build", "-o", str(binary), "."], None, cwd=SOURCES / "gin-pgx")
-    return ["env", "GOMAXPROCS=1", str(binary)]
+    return ["env", f"GOMAXPROCS={cores}", str(binary)]
 
 
 def require(*programs: str) -> None:
@@ -195,10 +204,12 @@ def install(command: list[str], target: Path | None, cwd: Path | None = None) ->
 
 
 ERRAND = Peer("errand", "Errand", errand, errands_schema=True)
+GUARDED = Peer("tokens", "Errand, with tokens", errand, errands_schema=True, asks_for_tokens=True)
 PEERS = {
     each.name: each
     for each in (
-        Peer("gin", "Gin + pgx, one core (Go)", go),
+        GUARDED,
+        Peer("gin", "Gin + pgx (Go)", go),
         Peer("fastify", "Fastify + pg (Node)", node),
         Peer("litestar", "Litestar + asyncpg + msgspec", uvicorn("litestar-asyncpg")),
         Peer("fastapi", "FastAPI + SQLModel + psycopg2", uvicorn("fastapi-sqlmodel")),

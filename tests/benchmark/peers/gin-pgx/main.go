@@ -4,9 +4,11 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log"
 	"net/http"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -140,7 +142,9 @@ func (s server) one(statement string) gin.HandlerFunc {
 
 func main() {
 	// Where the database is, every driver reads in the environment: PGHOST, PGDATABASE and so on.
-	pool, err := pgxpool.Connect(context.Background(), "pool_min_conns=8 pool_max_conns=8")
+	connections := 8 * runtime.GOMAXPROCS(0)
+	size := fmt.Sprintf("pool_min_conns=%d pool_max_conns=%d", connections, connections)
+	pool, err := pgxpool.Connect(context.Background(), size)
 	if err != nil {
 		log.Fatal(err)
 	}
