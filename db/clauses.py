@@ -1,10 +1,13 @@
 """Parts that statements have in common, written over the tables of `db.models`."""
 
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import (
     ARRAY,
     CTE,
+    JSON,
     BigInteger,
     Boolean,
     ColumnElement,
@@ -55,6 +58,15 @@ def as_written(column: ColumnElement[Any]) -> ColumnElement[Any]:
 IN_TRASH = [*TaskRead.model_fields]
 AT_LARGE = [name for name in IN_TRASH if name != "deleted_at"]
 TASK = [as_written(tasks.c[name]) for name in AT_LARGE]
+
+
+def document(names: list[str]) -> ColumnElement[Any]:
+    """A task in one column: where there is but one row, the driver's work is with the columns."""
+    named: Iterator[tuple[ColumnElement[Any], ...]] = (
+        (literal_column(f"'{name}'"), as_written(tasks.c[name])) for name in names
+    )
+    return func.json_build_object(*chain.from_iterable(named), type_=JSON).label("task")
+
 
 this_owner = users.c.id == given("user_id", users.c.id)
 this_user = tasks.c.user_id == given("user_id", tasks.c.user_id)

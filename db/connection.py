@@ -6,17 +6,19 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
+import orjson
 import psycopg2
 from psycopg2 import errorcodes
 from psycopg2.extensions import (
     POLL_OK,
     POLL_READ,
     POLL_WRITE,
+    AsIs,
     make_dsn,
     parse_dsn,
     register_adapter,
 )
-from psycopg2.extras import UUID_adapter
+from psycopg2.extras import register_default_json
 
 from db.roles import POWERS, Powers, require_held
 
@@ -52,8 +54,9 @@ if CAN_CANCEL:
     libpq.PQcancelErrorMessage.restype = ctypes.c_char_p
 CANCEL_ACCEPTED = 3
 
-# Only towards the database: what comes back stays text, as JSON wants it.
-register_adapter(UUID, UUID_adapter)
+
+def _literal(value: UUID) -> AsIs:
+    return AsIs(f"'{value}'::uuid")
 
 
 def single_host_urls(url: str) -> list[str]:
@@ -211,6 +214,10 @@ async def _connected(url: str) -> Any:
     except BaseException:
         raw.close()
         raise
+    register_default_json(raw, loads=orjson.loads)
+    # Only towards the database: what comes back stays text, as JSON wants it. Here, for SQLAlchemy,
+    # which migrates, registers an adapter of its own, that takes longer.
+    register_adapter(UUID, _literal)
     return raw
 
 

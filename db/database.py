@@ -62,6 +62,11 @@ async def fetch_dicts(statement: Statement, **values: Any) -> list[dict[str, Any
     return [dict(zip(columns, row, strict=True)) for row in await fetch(statement, **values)]
 
 
+async def fetch_documents(statement: Statement, **values: Any) -> list[dict[str, Any]]:
+    """The same, of a statement whose one column is a JSON document."""
+    return [document for (document,) in await fetch(statement, **values)]
+
+
 async def fetch_constant(statement: Statement) -> list[Row]:
     """The same, of what never changes: the database is asked but once."""
     if statement.name not in _constants:

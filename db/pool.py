@@ -28,6 +28,9 @@ WORTH_A_RETRY = {
 }
 TRIES = 3
 
+# Else a list is planned anew for each request, which takes PostgreSQL as long as the list itself.
+PLANNED_ONCE = "SET plan_cache_mode = force_generic_plan"
+
 SHORTEST_PAUSE = 0.05
 LONGEST_PAUSE = 2.0
 SWEEP_INTERVAL = 0.1
@@ -66,7 +69,8 @@ class Pool:
 
     def __init__(self, options: PoolOptions, statements: Sequence[Statement]) -> None:
         self._options = options
-        self._preparations = [each.preparation for each in statements] if options.prepare else []
+        prepared = [PLANNED_ONCE, *(each.preparation for each in statements)]
+        self._preparations = prepared if options.prepare else []
         self._urls = deque(single_host_urls(options.url))
         self._connections: set[Connection] = set()
         self._free: list[Connection] = []

@@ -39,6 +39,7 @@ from db.clauses import (
     Listing,
     as_written,
     changed,
+    document,
     given,
     replays,
     secrets,
@@ -59,6 +60,8 @@ LIST, LIST_AFTER, LIST_BEFORE = TASKS.by_offset, TASKS.after, TASKS.before
 
 TRASH = Listing("list_trash", IN_TRASH, tasks.c.deleted_at.is_not(None), newest_by="deleted_at")
 LIST_TRASH, LIST_TRASH_AFTER, LIST_TRASH_BEFORE = TRASH.by_offset, TRASH.after, TRASH.before
+
+ONE_TASK = document(AT_LARGE)
 
 _same_id = this_user & (tasks.c.id == given("id", tasks.c.id))
 _next_revision = (
@@ -83,10 +86,10 @@ CREATE = Statement(
     .from_select([*_brought, "revision"], select(*_brought.values(), _next_revision.c.revision))
     # Two that bring the same id at once both have found it free.
     .on_conflict_do_nothing(index_elements=["user_id", "id"])
-    .returning(*TASK),
+    .returning(ONE_TASK),
 )
 
-GET = Statement("get_task", select(*TASK).where(this_task))
+GET = Statement("get_task", select(ONE_TASK).where(this_task))
 
 UPDATE = Statement(
     "update_task",
@@ -101,24 +104,22 @@ UPDATE = Statement(
             else_=tasks.c.description,
         ),
         completed=func.coalesce(given("completed", tasks.c.completed), tasks.c.completed),
-    ).returning(*TASK),
+    ).returning(ONE_TASK),
 )
 
 DELETE = Statement(
     "delete_task", changed(deleted_at=func.clock_timestamp()).returning(tasks.c.revision)
 )
 
-TOGGLE = Statement("toggle_task", changed(completed=~tasks.c.completed).returning(*TASK))
+TOGGLE = Statement("toggle_task", changed(completed=~tasks.c.completed).returning(ONE_TASK))
 
 # Every table of users' data refers to the user's row, and goes with it.
 ERASE = Statement("erase_user", delete(users).where(this_owner).returning(users.c.id))
 
-RESTORE = Statement("restore_task", changed(this_tombstone, deleted_at=null()).returning(*TASK))
+RESTORE = Statement("restore_task", changed(this_tombstone, deleted_at=null()).returning(ONE_TASK))
 
 # A task, or the tombstone of one.
-LOOK = Statement(
-    "look_for_task", select(*(as_written(tasks.c[name]) for name in IN_TRASH)).where(this_id)
-)
+LOOK = Statement("look_for_task", select(document(IN_TRASH)).where(this_id))
 
 # A batch begins with the lock that every write of the user's takes, so that what it reads after
 # that stays true until it writes. To read is a statement of its own, because a statement sees

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from db import cursors, statements
 from db.compiled import Statement
-from db.database import fetch, fetch_dicts
+from db.database import fetch, fetch_documents
 from db.errors import CursorRefused, IdTaken, TaskChanged, TaskExists, TaskNotFound
 
 TaskFields = dict[str, Any]
@@ -77,7 +77,7 @@ async def create(
 ) -> TaskFields:
     """Store a new task; the first one makes its owner known."""
     task_id = id or uuid7()
-    created = await fetch_dicts(
+    created = await fetch_documents(
         statements.CREATE,
         user_id=user_id,
         id=task_id,
@@ -129,7 +129,7 @@ async def toggle(user_id: UUID, task_id: UUID, *, expected: Versions = None) -> 
 
 async def restore(user_id: UUID, task_id: UUID, *, expected: Versions = None) -> TaskFields:
     """Bring a task back from the trash; one that is not in it is left as it is."""
-    restored = await fetch_dicts(
+    restored = await fetch_documents(
         statements.RESTORE, user_id=user_id, task_id=task_id, expected=expected
     )
     if restored:
@@ -156,7 +156,7 @@ async def _changed(
     statement: Statement, user_id: UUID, task_id: UUID, expected: Versions, **values: Any
 ) -> TaskFields:
     """Change the task at once, if it is as expected; look only afterwards why it was not."""
-    rows = await fetch_dicts(
+    rows = await fetch_documents(
         statement, user_id=user_id, task_id=task_id, expected=expected, **values
     )
     if rows:
@@ -176,13 +176,13 @@ def as_expected(task: TaskFields, expected: Versions) -> TaskFields:
 
 async def _looked_for(user_id: UUID, task_id: UUID) -> TaskFields | None:
     """The task, be it in the trash or not."""
-    for task in await fetch_dicts(statements.LOOK, user_id=user_id, task_id=task_id):
+    for task in await fetch_documents(statements.LOOK, user_id=user_id, task_id=task_id):
         return shown(task)
     return None
 
 
 async def _found(user_id: UUID, task_id: UUID) -> TaskFields | None:
-    rows = await fetch_dicts(statements.GET, user_id=user_id, task_id=task_id)
+    rows = await fetch_documents(statements.GET, user_id=user_id, task_id=task_id)
     return rows[0] if rows else None
 
 

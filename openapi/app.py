@@ -49,6 +49,7 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
         departures: Departures,
         admission: Admission,
     ) -> None:
+        self._app = app
         self._contract = contract
         self._settings = settings
         self._departures = departures
@@ -95,9 +96,10 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
         return Operation(described, where, self._settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Answer one request; all else, which is the beginning and the end, is Connexion's."""
         if scope["type"] != "http":
-            raise RuntimeError(f"there is nothing here but HTTP, no {scope['type']}")
+            await self._app(scope, receive, send)
+            return
         visit = self._departures.enter(receive)
         told: Headers = []
         try:
@@ -205,7 +207,7 @@ class App(AsyncApp):  # type: ignore[misc]
             __name__,
             resolver=Resolver(),
             lifespan=self._lifespan,
-            middlewares=[LifespanMiddleware, compiled],
+            middlewares=[compiled, LifespanMiddleware],
         )
         self.add_api(contract.document)
         self._compile()

@@ -98,9 +98,8 @@ async def test_two_changes_at_the_same_microsecond_differ_in_their_time(
         first = await pool.fetch(statements.TOGGLE, user_id=user, task_id=task, expected=None)
         second = await pool.fetch(statements.TOGGLE, user_id=user, task_id=task, expected=None)
 
-    moment = statements.TOGGLE.columns.index("updated_at")
-    assert first[0][moment] == "2999-01-01T00:00:00.000001Z"
-    assert second[0][moment] == "2999-01-01T00:00:00.000002Z"
+    assert first[0][0]["updated_at"] == "2999-01-01T00:00:00.000001Z"
+    assert second[0][0]["updated_at"] == "2999-01-01T00:00:00.000002Z"
 
 
 @on_both_loops
