@@ -4,6 +4,7 @@ import asyncio
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext, suppress
 from functools import partial
@@ -30,6 +31,7 @@ from openapi.limits import Limiter
 from openapi.operation import Operation
 from openapi.origins import Origins
 from openapi.problems import METHOD, UNKNOWN_PATH, Answer, Headers, Problem
+from openapi.request_log import RequestLog
 from openapi.routing import Router
 from openapi.security import guard_of
 from openapi.settings import Settings
@@ -48,7 +50,9 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
         settings: Settings,
         departures: Departures,
         admission: Admission,
+        log: RequestLog,
     ) -> None:
+        self._log = log
         self._app = app
         self._contract = contract
         self._settings = settings
@@ -100,15 +104,25 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        began = time.perf_counter()
+        answer = await self._outcome(scope, receive)
+        if answer is not None:
+            status, headers, body = answer
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+        self._log.add(scope, answer, time.perf_counter() - began)
+
+    async def _outcome(self, scope: Scope, receive: Receive) -> Answer | None:
+        """The answer, whatever happens; none if the client has gone."""
         visit = self._departures.enter(receive)
         told: Headers = []
         try:
             answer = await self._answer(scope, visit.receive, told)
         except ClientGone:
-            return
+            return None
         except asyncio.CancelledError:
             if visit.gone:
-                return
+                return None
             if not visit.late:
                 raise
             answer = problems.answer(visit.too_late(), "what took too long")
@@ -116,9 +130,7 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
             answer = problems.answer(error, f"{scope['method']} {scope['raw_path'].decode()}")
         finally:
             self._departures.leave(visit)
-        headers = answer.headers + told if told else answer.headers
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.body})
+        return answer._replace(headers=answer.headers + told) if told else answer
 
     async def _answer(self, scope: Scope, receive: Receive, told: Headers) -> Answer:
         """The answer; what is told besides, whatever it may be, is added to the headers."""
@@ -138,6 +150,7 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
         if operation is None:
             patch = route.operations.get("PATCH")
             return _other_method(method, route.allow, patch.accept_patch if patch else b"")
+        scope["operation"] = operation.id
         admitted = self._admission.admit(operation, values, headers, scope.get("client"), told)
         caller = await admitted
         return await operation.answer(caller, values, scope["query_string"], headers, receive)
@@ -196,12 +209,14 @@ class App(AsyncApp):  # type: ignore[misc]
         self._departures = Departures(settings.answer_timeout)
         self._guard = guard_of(settings)
         self._limiter = Limiter(limit, settings.redis_url) if limit else None
+        self._log = RequestLog(wanted=settings.request_log)
         compiled = partial(
             Compiled,
             contract=contract,
             settings=settings,
             departures=self._departures,
             admission=Admission(self._guard, self._limiter, only_locally=settings.is_for_a_laptop),
+            log=self._log,
         )
         super().__init__(
             __name__,
@@ -227,16 +242,17 @@ class App(AsyncApp):  # type: ignore[misc]
             self({"type": "lifespan"}, receive, None).send(None)
 
     @asynccontextmanager
-    async def _lifespan(self, _: Any) -> AsyncIterator[None]:
+    async def _lifespan(self, _: Any) -> AsyncIterator[dict[str, Any]]:
         """Have a database, and look for clients that go, while requests are served."""
         _stop_with_parent()
         watch = asyncio.create_task(self._departures.look())
         async with (
+            self._log,
             self._guard or nullcontext(),
             self._limiter or nullcontext(),
             database.connected(self._settings.pool_options()),
         ):
             purging = asyncio.create_task(trash.purge_daily(self._settings.trash_days))
-            yield
+            yield {"log": self._log}
             purging.cancel()
         watch.cancel()

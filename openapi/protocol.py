@@ -195,6 +195,8 @@ class Protocol(HttpToolsProtocol):
             answer = problems.answer(problem, "an unreadable request")
             head = rendered(kind.status, [(b"connection", b"close"), *answer.headers])
             self.transport.write(head + answer.body)
+            scope = self.scope if self._unfinished else {"client": self.client}
+            self.app_state["log"].add(scope, answer, seconds=0)
         self.transport.close()
 
     def _be_patient(self) -> None:

@@ -97,6 +97,9 @@ class Settings(BaseSettings):
     body_limit: int = Field(
         1024 * 1024, ge=1, le=1024**3, description="The largest body of a request, in bytes."
     )
+    request_log: bool = Field(
+        True, description="Whether each request is told on standard output, as a line of JSON."
+    )
     request_timeout: float = Field(
         30, gt=0, le=600, description="Seconds that a request may take to come whole."
     )
