@@ -1,6 +1,7 @@
 """From settings to a server that listens, with its database."""
 
 import asyncio
+import gc
 import logging
 import resource
 import signal
@@ -96,7 +97,18 @@ def _app(settings: Settings, database_url: str, compiled: App | None) -> App:
     """The application; in a process of its own, if there are several workers."""
     _log(settings.log_level)
     _allow_files(settings.connection_limit)
-    return (compiled or App(settings)).with_database(database_url)
+    app = (compiled or App(settings)).with_database(database_url)
+    _keep_what_is_there()
+    return app
+
+
+def _keep_what_is_there() -> None:
+    """What lasts as long as the server is garbage never, and need not be looked at as such again.
+
+    It is all that Python would look at for some 40 ms in the middle of requests.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _allow_files(connections: int) -> None:

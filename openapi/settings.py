@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-from redis.connection import parse_url
 
 from db.connection import check_url
 from db.pool import PoolOptions
@@ -49,6 +48,8 @@ def _origin(text: str) -> str:
 def _redis_url(text: str) -> str:
     if not text.startswith(REDIS):
         raise ValueError(f"it begins with {' or '.join(REDIS)}")
+    from redis.connection import parse_url  # noqa: PLC0415
+
     try:
         parse_url(text)  # type: ignore[no-untyped-call]
     except ValueError:
