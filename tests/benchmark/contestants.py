@@ -64,6 +64,8 @@ def serving(peer: Peer, processes: int, postgres: Postgres, stack: ExitStack) ->
     tokens = Tokens() if peer.asks_for_tokens else None
     if tokens:
         variables |= tokens.settings
+    if peer.errands_schema:
+        variables["ERRAND_REQUEST_LOG"] = "on" if peer.logs_requests else "off"
     log = stack.enter_context((cache / f"{peer.name}.log").open("wb"))
     server = stack.enter_context(peers.running(command, variables, log))
     peers.check(server, tokens)

@@ -47,6 +47,7 @@ class Peer:
     prepare: Callable[[Path, int], list[str]]
     errands_schema: bool = False
     asks_for_tokens: bool = False
+    logs_requests: bool = False
 
 
 @dataclass(frozen=True)
@@ -205,10 +206,12 @@ def install(command: list[str], target: Path | None, cwd: Path | None = None) ->
 
 ERRAND = Peer("errand", "Errand", errand, errands_schema=True)
 GUARDED = Peer("tokens", "Errand, with tokens", errand, errands_schema=True, asks_for_tokens=True)
+LOGGING = Peer("logging", "Errand, with its log", errand, errands_schema=True, logs_requests=True)
 PEERS = {
     each.name: each
     for each in (
         GUARDED,
+        LOGGING,
         Peer("gin", "Gin + pgx (Go)", go),
         Peer("fastify", "Fastify + pg (Node)", node),
         Peer("litestar", "Litestar + asyncpg + msgspec", uvicorn("litestar-asyncpg")),
