@@ -17,9 +17,7 @@ from openapi import problems
 from openapi.problems import CROWDED, MALFORMED, RETRY_AFTER, TIMED_OUT, Headers, Kind, Problem
 
 LONGEST_HEAD = 64 * 1024
-
-# Longer than proxies keep theirs, by default a minute, so that they are the ones to close them.
-IDLE_SECONDS = 75
+CLOSE = (b"connection", b"close")
 
 
 class Exchange(RequestResponseCycle):
@@ -40,10 +38,10 @@ class Exchange(RequestResponseCycle):
 
     def _finish(self, body: bytes) -> None:
         headers = [*self.default_headers, *self._start["headers"]]
-        if not self.keep_alive:
-            headers.append((b"connection", b"close"))
-        elif (b"connection", b"close") in headers:
+        if CLOSE in headers:
             self.keep_alive = False
+        elif not self.keep_alive:
+            headers.append(CLOSE)
         head = rendered(self._start["status"], headers)
         self.transport.write(head if self.scope["method"] == "HEAD" else head + body)
         self.response_complete = True
@@ -65,10 +63,13 @@ def rendered(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
 class Protocol(HttpToolsProtocol):
     """uvicorn's HTTP, with bounds for a request, without upgrades, and with our kind of errors."""
 
-    def __init__(self, *, request_timeout: float, connection_limit: int, **options: Any) -> None:
+    def __init__(
+        self, *, request_timeout: float, idle_timeout: float, connection_limit: int, **options: Any
+    ) -> None:
         super().__init__(**options)
         self._connection_limit = connection_limit
         self._request_timeout = request_timeout
+        self._idle_timeout = idle_timeout
         self._unparsed = 0
         self._unfinished = False
         self._idle_since = 0.0
@@ -163,7 +164,7 @@ class Protocol(HttpToolsProtocol):
             return
         self._idle_since = self.loop.time()
         if self.timeout_keep_alive_task is None:
-            self._look_again_in(IDLE_SECONDS)
+            self._look_again_in(self._idle_timeout)
 
     def _look_again_in(self, seconds: float) -> None:
         """One timer for many requests: it finds out how long the last has been answered."""
@@ -173,7 +174,7 @@ class Protocol(HttpToolsProtocol):
         self.timeout_keep_alive_task = None
         if self._unfinished or (self.cycle is not None and not self.cycle.response_complete):
             return
-        left = self._idle_since + IDLE_SECONDS - self.loop.time()
+        left = self._idle_since + self._idle_timeout - self.loop.time()
         if left > 0:
             self._look_again_in(left)
         else:
@@ -193,7 +194,7 @@ class Protocol(HttpToolsProtocol):
         if not self._owes_an_answer():
             problem = Problem(kind, detail, headers=headers or ())
             answer = problems.answer(problem, "an unreadable request")
-            head = rendered(kind.status, [(b"connection", b"close"), *answer.headers])
+            head = rendered(kind.status, [CLOSE, *answer.headers])
             self.transport.write(head + answer.body)
             scope = self.scope if self._unfinished else {"client": self.client}
             self.app_state["log"].add(scope, answer, seconds=0)

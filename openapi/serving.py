@@ -47,6 +47,7 @@ def serve(settings: Settings) -> None:
             http=partial(  # type: ignore[arg-type]
                 Protocol,
                 request_timeout=settings.request_timeout,
+                idle_timeout=settings.idle_timeout,
                 connection_limit=settings.connection_limit,
             ),
             ws="none",

@@ -104,6 +104,10 @@ class Settings(BaseSettings):
     request_timeout: float = Field(
         30, gt=0, le=600, description="Seconds that a request may take to come whole."
     )
+    # Longer than proxies keep their connections, so that they are the ones to close them.
+    idle_timeout: float = Field(
+        75, gt=0, le=3600, description="Seconds that a connection may wait for a next request."
+    )
     open: bool = Field(
         False, description="Ask nobody for a token, on an address that others can reach, too."
     )

@@ -1,5 +1,6 @@
 """Requests that do not come whole: they end, and hold nobody else up."""
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -63,3 +64,32 @@ def test_a_hundred_half_requests_hold_nobody_up(impatient: str) -> None:
             stack.enter_context(wire_to(impatient)).sends(WHOLE[:20])
 
         assert alice.creates().document
+
+
+def test_a_connection_that_is_idle_is_closed(serve: Serve) -> None:
+    with wire_to(serve(ERRAND_IDLE_TIMEOUT="0.2")) as wire:
+        wire.sends(WHOLE)
+
+        assert wire.answer().status_code == 201
+        assert wire.is_closed()
+
+
+def test_a_connection_in_use_is_kept(serve: Serve) -> None:
+    with wire_to(serve(ERRAND_IDLE_TIMEOUT="0.5")) as wire:
+        for _ in range(4):
+            time.sleep(0.3)
+            wire.sends(WHOLE)
+
+            assert wire.answer().status_code == 201
+
+
+def test_a_request_that_waits_for_its_answer_is_not_idle(serve: Serve) -> None:
+    url = serve(ERRAND_IDLE_TIMEOUT="0.2")
+    with User(url) as alice, wire_to(url) as wire:
+        feed = f"/api/{alice.id}/changes"
+        since = alice.get(feed).json()["next"]
+        wire.sends(WHOLE)
+        assert wire.answer().status_code == 201
+        wire.sends(request("GET", f"{feed}?since={since}&wait=1"))
+
+        assert wire.answer().status_code == 200
