@@ -107,9 +107,7 @@ UPDATE = Statement(
     ).returning(ONE_TASK),
 )
 
-DELETE = Statement(
-    "delete_task", changed(deleted_at=func.clock_timestamp()).returning(tasks.c.revision)
-)
+DELETE = Statement("delete_task", changed(deleted_at=func.clock_timestamp()).returning(ONE_TASK))
 
 TOGGLE = Statement("toggle_task", changed(completed=~tasks.c.completed).returning(ONE_TASK))
 

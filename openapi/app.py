@@ -105,12 +105,16 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
-        answer = await self._outcome(scope, receive)
-        if answer is not None:
-            status, headers, body = answer
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
-        self._log.add(scope, answer, time.perf_counter() - began)
+        answer = None
+        try:
+            answer = await self._outcome(scope, receive)
+            if answer is not None:
+                status, headers, body = answer
+                await send({"type": "http.response.start", "status": status, "headers": headers})
+                await send({"type": "http.response.body", "body": body})
+        finally:
+            told = answer or scope.get("refused")
+            self._log.add(scope, told, time.perf_counter() - began)
 
     async def _outcome(self, scope: Scope, receive: Receive) -> Answer | None:
         """The answer, whatever happens; none if the client has gone."""

@@ -74,7 +74,7 @@ def _counted_in(redis_url: str, quota: Quota) -> "CountedInRedis":
     """Those of all processes; who has no Redis is spared the memory that its client takes."""
     from openapi.limits_in_redis import CountedInRedis  # noqa: PLC0415
 
-    return CountedInRedis(quota, redis_url)
+    return CountedInRedis(redis_url, cost=quota.cost, full=quota.full)
 
 
 class CountedHere:

@@ -10,8 +10,6 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from openapi.limits import Quota
-
 log = logging.getLogger("errand.limits")
 
 PATIENCE = 0.05
@@ -45,12 +43,12 @@ class CountedInRedis:
     No request waits for Redis longer than PATIENCE, and none while others wait in vain.
     """
 
-    def __init__(self, quota: Quota, url: str) -> None:
+    def __init__(self, url: str, *, cost: int, full: int) -> None:
         self._redis = Redis.from_url(
             url, retry=Retry(NoBackoff(), 0), socket_connect_timeout=TIMEOUT
         )
         self._take = self._redis.register_script(TAKE)
-        self._arguments = [quota.cost, quota.full]
+        self._arguments = [cost, full]
         self._there = False
         self._asked: list[Asked] = []
         self._asking: asyncio.Task[None] | None = None

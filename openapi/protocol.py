@@ -14,7 +14,16 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from db import waiting
 from openapi import problems
-from openapi.problems import CROWDED, MALFORMED, RETRY_AFTER, TIMED_OUT, Headers, Kind, Problem
+from openapi.problems import (
+    CROWDED,
+    MALFORMED,
+    RETRY_AFTER,
+    TIMED_OUT,
+    Answer,
+    Headers,
+    Kind,
+    Problem,
+)
 
 LONGEST_HEAD = 64 * 1024
 CLOSE = (b"connection", b"close")
@@ -22,6 +31,8 @@ CLOSE = (b"connection", b"close")
 
 class Exchange(RequestResponseCycle):
     """A request and its answer, which is sent as a whole: a system call costs more than a copy."""
+
+    _start: Any = None
 
     async def send(self, message: Any) -> None:
         """Keep the head until there is the body."""
@@ -52,10 +63,10 @@ class Exchange(RequestResponseCycle):
 
 
 def rendered(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """The head of an answer, of which no header can be the beginning of another."""
+    """The head of an answer, of which no header can be the end."""
     lines = list(map(b": ".join, headers))
     head = STATUS_LINE[status] + b"\r\n".join([*lines, b"\r\n"])
-    if head.count(b"\n") != len(lines) + 2:
+    if not len(lines) + 2 == head.count(b"\n") == head.count(b"\r"):
         raise RuntimeError(f"a line break in a header: {head!r}")
     return head
 
@@ -87,6 +98,7 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """They have gone."""
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()
         self._be_patient_no_more()
 
     def shutdown(self) -> None:
@@ -172,9 +184,9 @@ class Protocol(HttpToolsProtocol):
 
     def _close_if_idle(self) -> None:
         self.timeout_keep_alive_task = None
-        if self._unfinished or (self.cycle is not None and not self.cycle.response_complete):
-            return
-        left = self._idle_since + self._idle_timeout - self.loop.time()
+        busy = self._unfinished or (self.cycle is not None and not self.cycle.response_complete)
+        since = self.loop.time() if busy else self._idle_since
+        left = since + self._idle_timeout - self.loop.time()
         if left > 0:
             self._look_again_in(left)
         else:
@@ -196,9 +208,17 @@ class Protocol(HttpToolsProtocol):
             answer = problems.answer(problem, "an unreadable request")
             head = rendered(kind.status, [CLOSE, *answer.headers])
             self.transport.write(head + answer.body)
-            scope = self.scope if self._unfinished else {"client": self.client}
-            self.app_state["log"].add(scope, answer, seconds=0)
+            self._note(answer)
         self.transport.close()
+
+    def _note(self, answer: Answer) -> None:
+        """Have a line in the log: that of the request whose body is being read, or one alone."""
+        reading = self.cycle is not None and not self.cycle.response_complete
+        scope: Any = self.scope if self._unfinished else {"client": self.client}
+        if reading:
+            scope["refused"] = answer
+        else:
+            self.app_state["log"].add(scope, answer, seconds=None)
 
     def _be_patient(self) -> None:
         """A request that has begun must end; a timer is needed for the few that come in parts."""

@@ -1,9 +1,9 @@
 """A line of JSON for each request, on standard output."""
 
+import logging
 import os
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -13,9 +13,12 @@ import orjson
 
 from openapi.problems import Answer
 
+log = logging.getLogger("errand")
+
 EVERY_SECONDS = 0.25
 MOST_WAITING = 50_000
 LONGEST_PATH = 300
+LONGEST_ADDRESS = 50
 # What is written to a pipe at once stays together up to this size, whoever else writes to it.
 AT_ONCE = 4096
 
@@ -35,49 +38,58 @@ class RequestLog:
         self._writer = threading.Thread(target=self._write_on, daemon=True)
 
     async def __aenter__(self) -> None:
+        # Where it is closed from the start, its number may become another file's.
+        self._wanted = self._wanted and sys.stdout is not None
         if self._wanted:
             self._writer.start()
 
     async def __aexit__(self, *_: object) -> None:
         self._over.set()
-        if self._wanted:
+        if self._writer.is_alive():
             self._writer.join(timeout=1)
 
-    def add(self, scope: Any, answer: Answer | None, seconds: float) -> None:
+    def add(self, scope: Any, answer: Answer | None, seconds: float | None) -> None:
         """Note a request, as far as it is known, and its answer, unless the client has gone."""
         if not self._wanted:
             return
         if len(self._lines) >= MOST_WAITING:
             self._left_out += 1
             return
-        client = scope.get("client")
+        method, client = scope.get("method"), scope.get("client")
         entry = {
-            "time": datetime.fromtimestamp(time.time(), UTC),
-            "method": scope.get("method"),
+            "time": datetime.now(UTC),
+            "method": method,
             "path": scope.get("raw_path", b"")[:LONGEST_PATH].decode("latin-1"),
             "operation": scope.get("operation"),
             "status": answer and answer.status,
-            "bytes": answer and len(answer.body),
-            "ms": round(seconds * 1000, 2),
-            "client": client and client[0],
+            "bytes": 0 if answer is None or method == "HEAD" else len(answer.body),
+            "ms": seconds and round(seconds * 1000, 2),
+            "client": client and client[0][:LONGEST_ADDRESS],
         }
         self._lines.append(orjson.dumps(entry, option=orjson.OPT_UTC_Z))
 
     def _write_on(self) -> None:
-        while not self._over.wait(EVERY_SECONDS):
+        while self._wanted and not self._over.wait(EVERY_SECONDS):
             self._write()
         self._write()
 
     def _write(self) -> None:
         lines = [self._lines.popleft() for _ in range(len(self._lines))]
-        if self._left_out:
-            lines.append(b'{"left_out":%d}' % self._left_out)
-            self._left_out = 0
-        for text in _together(lines):
-            try:
-                os.write(sys.stdout.fileno(), text)
-            except OSError:  # nobody will ever read it
-                self._wanted = False
+        left_out, self._left_out = self._left_out, 0
+        if left_out:
+            lines.append(b'{"left_out":%d}' % left_out)
+        try:
+            for text in _together(lines):
+                _write_all(text)
+        except OSError as error:
+            # It will not be read any more, and who reads the server's errors should know.
+            self._wanted = False
+            log.warning("requests are told no more: %s", error.strerror)
+
+
+def _write_all(text: bytes) -> None:
+    while text:
+        text = text[os.write(sys.stdout.fileno(), text) :]
 
 
 def _together(lines: Iterable[bytes]) -> Iterator[bytes]:

@@ -15,6 +15,8 @@ from openapi.problems import Answer, ResponseBreaksContract, document_of
 from openapi.schemas import Schema
 
 PROBLEM = "application/problem+json"
+# Their answers end with the head (RFC 9110, 8.6).
+WITHOUT_LENGTH = {204, 304}
 READABLE: dict[str, Callable[[str], Any]] = {"integer": int, "number": float}
 
 
@@ -54,6 +56,8 @@ class Response:
         if self._schema is None:
             if value is not None:
                 raise ResponseBreaksContract(f"{self._name} has no body, but there is a value")
+            if self.status not in WITHOUT_LENGTH:
+                raw.append((b"content-length", b"0"))
             return Answer(self.status, raw, b"")
         body = orjson.dumps(self._checked(value, self._schema))
         raw.append((b"content-type", b"application/json"))

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -246,3 +247,13 @@ def assert_faults(response: httpx.Response, *places: str) -> None:
     problem = assert_problem(response, 422, "invalid-request")
     found = {fault.get("pointer", fault.get("parameter")) for fault in problem["errors"]}
     assert found == set(places)
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 10) -> bool:
+    """Whether it comes true before long."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True

@@ -9,8 +9,8 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection
 
-from tests.conftest import Serve, Task, User, as_owner, assert_problem
-from tests.test_unavailable import eventually, statements_that_wait
+from tests.conftest import Serve, Task, User, as_owner, assert_problem, eventually
+from tests.test_unavailable import statements_that_wait
 from tests.wire import chunked, request, wire_to
 
 BODY = b'{"title":"Buy milk"}'

@@ -26,6 +26,7 @@ from tests.conftest import (
     as_owner,
     assert_faults,
     assert_problem,
+    eventually,
     serving,
     started,
     url_of,
@@ -33,7 +34,7 @@ from tests.conftest import (
 from tests.contract import assert_refused
 from tests.pool.network import Network, network_to
 from tests.test_migrations import empty_database
-from tests.test_unavailable import eventually, statements_that_wait, terminate_waiting
+from tests.test_unavailable import statements_that_wait, terminate_waiting
 from tests.wire import request, wire_to
 
 WRITES = 200

@@ -12,9 +12,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.conftest import Serve, User, started, url_of
+from tests.conftest import Serve, User, eventually, started, url_of
 from tests.test_limits import left
-from tests.test_unavailable import eventually
 from tests.wire import request, wire_to
 
 REDIS = shutil.which("redis-server")

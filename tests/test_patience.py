@@ -93,3 +93,14 @@ def test_a_request_that_waits_for_its_answer_is_not_idle(serve: Serve) -> None:
         wire.sends(request("GET", f"{feed}?since={since}&wait=1"))
 
         assert wire.answer().status_code == 200
+
+
+def test_a_connection_whose_request_was_refused_early_is_closed_too(serve: Serve) -> None:
+    with wire_to(serve(ERRAND_IDLE_TIMEOUT="0.2")) as wire:
+        wire.sends(request("POST", "/nowhere", "Content-Length: 10"), b"half")
+        assert wire.answer().status_code == 404
+        time.sleep(0.5)
+
+        wire.sends(b"it all")
+
+        assert wire.is_closed()

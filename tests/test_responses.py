@@ -79,6 +79,13 @@ def test_a_value_where_there_is_no_body_is_not_sent() -> None:
         Response("delete_it", 204, {}, ()).answer({"secret": "x"}, {})
 
 
+@pytest.mark.parametrize(("status", "lengths"), [(201, [b"0"]), (204, []), (304, [])])
+def test_where_there_is_no_body_clients_are_told_so(status: int, lengths: list[bytes]) -> None:
+    answer = Response("do_it", status, {}, ()).answer(None, {})
+
+    assert [value for name, value in answer.headers if name == b"content-length"] == lengths
+
+
 @pytest.mark.parametrize("headers", [{}, {"Size": "0"}, {"Size": "1", "Secret": "x"}])
 def test_headers_must_be_those_that_the_contract_promises(headers: dict[str, str]) -> None:
     size = {"required": True, "schema": {"type": "integer", "minimum": 1}}

@@ -1,6 +1,5 @@
 """What a client is told while the database is away, slow, or wrong."""
 
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from tests.conftest import (
     administration,
     as_owner,
     assert_problem,
+    eventually,
     started,
     store_task,
     url_of,
@@ -168,13 +168,3 @@ def terminate_waiting(database_url: str, postgres_url: str) -> None:
 
         assert eventually(ended)
     other.close()
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 10) -> bool:
-    """Whether it comes true before long."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True

@@ -15,8 +15,8 @@ import pytest
 from db import database, feed, tasks, waiting
 from db.pool import PoolOptions
 from openapi.settings import load_settings
-from tests.conftest import Serve, Task, User, administration, started, url_of
-from tests.test_unavailable import away, eventually
+from tests.conftest import Serve, Task, User, administration, eventually, started, url_of
+from tests.test_unavailable import away
 from tests.wire import request, wire_to
 
 SOON = 0.7  # less than the interval at which others' writes are looked for
