@@ -126,12 +126,9 @@ class Listing:
     def _page(
         self, beside: ColumnElement[bool], *, skips: bool = True, backwards: bool = False
     ) -> Select[Any]:
-        """A page of the user's tasks, and behind each its owner's revision in the same snapshot.
-
-        Where there is no task, the revision stands alone.
-        """
+        """A page of the user's tasks, and behind each its owner's revision in the same snapshot."""
         found = (
-            select(*(tasks.c[name] for name in self._names))
+            select(*(tasks.c[name] for name in self._names if name != "user_id"))
             .where(self._condition)
             .where(beside)
             .order_by(*self._order(tasks.c, backwards))
@@ -141,10 +138,8 @@ class Listing:
             found = found.offset(bindparam("offset", type_=Integer))
         page = found.subquery("page")
         return (
-            select(*map(as_written, page.c), users.c.revision.label("owner_revision"))
-            .select_from(users.outerjoin(page, true()))
-            .where(this_owner)
-            # A join keeps no order, though this one would.
+            select(*map(as_written, page.c), _owner_revision)
+            # As the page is, but said: a query around it need not keep its order.
             .order_by(*self._order(page.c, backwards))
         )
 
@@ -153,6 +148,9 @@ class Listing:
         return [column.asc() if backwards else column.desc() for column in order]
 
 
+_owner_revision = (
+    select(func.max(users.c.revision)).where(this_owner).scalar_subquery().label("owner_revision")
+)
 _completed = given("completed", tasks.c.completed)
 _as_completed = tasks.c.completed == _completed
 _given_place = tuple_(given("place_time", tasks.c.created_at), given("place_id", tasks.c.id))

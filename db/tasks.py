@@ -46,18 +46,23 @@ async def page(
     came_by = None if cursor is None else await cursors.opened(cursor, user_id, filters)
     wanted = {"user_id": user_id, "completed": completed, "limit": limit + 1}
     if came_by is None:
-        rows = await fetch(listing.by_offset, **wanted, offset=offset)
+        statement, place = listing.by_offset, {"offset": offset}
     else:
-        beyond = listing.before if came_by.backwards else listing.after
-        rows = await fetch(beyond, **wanted, **came_by.place.values())
-    *names, _ = listing.by_offset.columns
-    # A row without an id brings the revision alone.
-    tasks = [dict(zip(names, row, strict=False)) for row in rows[:limit] if row[0]]
+        statement = listing.before if came_by.backwards else listing.after
+        place = came_by.place.values()
+    rows = await fetch(statement, **wanted, **place)
+    if not rows:
+        # No task brings the revision along. One that is older than the page is safe, and only that.
+        at_least = await revision(user_id)
+        rows = await fetch(statement, **wanted, **place)
+    *names, _ = statement.columns
+    owner = str(user_id)
+    tasks = [dict(zip(names, row, strict=False), user_id=owner) for row in rows[:limit]]
     if came_by is not None and came_by.backwards:
         tasks.reverse()
     beside = cursors.beside(tasks, came_by, len(rows) > limit, listing.newest_by)
     previous, next_ = [each and await cursors.sealed(each, user_id, filters) for each in beside]
-    return Page(tasks, previous, next_, rows[0][-1] if rows else NOBODYS)
+    return Page(tasks, previous, next_, rows[0][-1] if rows else at_least)
 
 
 async def revision(user_id: UUID) -> int:

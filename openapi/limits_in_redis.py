@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 log = logging.getLogger("errand.limits")
 
-PATIENCE = 0.05
+PATIENCE = 0.25
 TIMEOUT = 1.0
 PAUSE = 1.0
 
