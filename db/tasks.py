@@ -7,6 +7,7 @@ from uuid import UUID
 
 from db import cursors, statements
 from db.compiled import Statement
+from db.connection import Row
 from db.database import fetch, fetch_documents
 from db.errors import CursorRefused, IdTaken, TaskChanged, TaskExists, TaskNotFound
 
@@ -50,11 +51,7 @@ async def page(
     else:
         statement = listing.before if came_by.backwards else listing.after
         place = came_by.place.values()
-    rows = await fetch(statement, **wanted, **place)
-    if not rows:
-        # No task brings the revision along. One that is older than the page is safe, and only that.
-        at_least = await revision(user_id)
-        rows = await fetch(statement, **wanted, **place)
+    rows, owner_revision = await _with_revision(statement, **wanted, **place)
     *names, _ = statement.columns
     owner = str(user_id)
     tasks = [dict(zip(names, row, strict=False), user_id=owner) for row in rows[:limit]]
@@ -62,7 +59,17 @@ async def page(
         tasks.reverse()
     beside = cursors.beside(tasks, came_by, len(rows) > limit, listing.newest_by)
     previous, next_ = [each and await cursors.sealed(each, user_id, filters) for each in beside]
-    return Page(tasks, previous, next_, rows[0][-1] if rows else at_least)
+    return Page(tasks, previous, next_, owner_revision)
+
+
+async def _with_revision(statement: Statement, **values: Any) -> tuple[list[Row], int]:
+    """A page's rows, and the revision of their owner, which is none that came after the page."""
+    if rows := await fetch(statement, **values):
+        return rows, rows[0][-1]
+    # No task brings it along. Were it asked for behind the page, a task might come between them.
+    before = await revision(values["user_id"])
+    rows = await fetch(statement, **values)
+    return rows, rows[0][-1] if rows else before
 
 
 async def revision(user_id: UUID) -> int:

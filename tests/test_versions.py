@@ -133,6 +133,18 @@ def test_an_empty_list_has_a_version_too(alice: User, task: Task) -> None:
     assert alice.get(alice.tasks, headers=known).status_code == 304
 
 
+def test_an_empty_list_never_has_the_version_of_one_with_a_task(server: str) -> None:
+    for _ in range(30):
+        with User(server) as newcomer, ThreadPoolExecutor(RACERS) as pool:
+            lists = [pool.submit(newcomer.get, newcomer.tasks) for _ in range(RACERS - 1)]
+            pool.submit(newcomer.post, newcomer.tasks, json={"title": "Buy milk"}).result()
+            empty = [each.result() for each in lists if each.result().json() == []]
+
+            for each in empty:
+                known = {"If-None-Match": each.headers["etag"]}
+                assert newcomer.get(newcomer.tasks, headers=known).status_code == 200
+
+
 def test_an_unknown_user_is_of_revision_nought(bob: User) -> None:
     first = bob.get(bob.tasks)
 

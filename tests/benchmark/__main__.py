@@ -7,7 +7,17 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.benchmark import comparison, drawing, growth, idle, load, peers, start, storage
+from tests.benchmark import (
+    comparison,
+    drawing,
+    growth,
+    idle,
+    load,
+    peers,
+    population,
+    start,
+    storage,
+)
 from tests.benchmark.data import Postgres, postgres
 from tests.benchmark.peers import PEERS, PGBENCH
 from tests.benchmark.report import Part, Report, machine, tables
@@ -17,7 +27,13 @@ CONNECTIONS_BESIDES = 100
 CONNECTIONS_A_PROCESS = load.POOL_SIZE * (len(PEERS) + 2)
 
 COMPARISON = "peers"
-ALONE = {"growth": growth, "idle": idle, "start": start, "storage": storage}
+ALONE = {
+    "growth": growth,
+    "population": population,
+    "idle": idle,
+    "start": start,
+    "storage": storage,
+}
 PARTS = [COMPARISON, *ALONE]
 
 
@@ -49,6 +65,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--peers", type=some_of(names), default=names, help=f"of {','.join(names)}")
     parser.add_argument(
         "--workloads", type=some_of([*WORKLOADS]), default=USUAL, help=f"of {','.join(WORKLOADS)}"
+    )
+    parser.add_argument(
+        "--users", type=counts, default=[100, 1_000], help="of the population [100,1000]"
     )
     parser.add_argument("--json", type=Path, help="a file to write the figures to")
     parser.add_argument("--svg", type=Path, help="a file to draw the peers in")

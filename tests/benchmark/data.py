@@ -69,6 +69,21 @@ READERS_OWN = f"""
       FROM generate_series(0, {{tasks}} - 1) AS number
 """
 
+TASKS_OF_EACH = 1_000
+CROWD = f"""
+    INSERT INTO users (id, revision)
+    SELECT ('{USER_PREFIX}' || {FIRST} + number)::uuid, {TASKS_OF_EACH}
+      FROM generate_series(0, {{users}} - 1) AS number
+"""
+THEIRS = f"""
+    INSERT INTO tasks (id, user_id, title, description, created_at, updated_at, revision)
+    SELECT ('{TASK_PREFIX}' || {FIRST} + number)::uuid,
+           ('{USER_PREFIX}' || {FIRST} + number % {{users}})::uuid, '{TITLE}', '{DESCRIPTION}',
+           timestamptz '2026-01-01' + number * interval '1 second',
+           timestamptz '2026-01-01' + number * interval '1 second', number / {{users}} + 1
+      FROM generate_series(0, {{users}} * {TASKS_OF_EACH} - 1) AS number
+"""
+
 
 @dataclass(frozen=True)
 class Postgres:
@@ -118,6 +133,11 @@ def database(server: str, name: str, *, errands: bool) -> str:
 def readers_database(server: str, name: str, tasks: int) -> str:
     """Make one in Errand's schema, with so many tasks, all of them the reader's."""
     return errands_database(server, name, READERS_OWN.format(tasks=tasks))
+
+
+def crowds_database(server: str, name: str, users: int) -> str:
+    """Make one of so many users, who have stored their tasks in turns."""
+    return errands_database(server, name, CROWD.format(users=users), THEIRS.format(users=users))
 
 
 def errands_database(server: str, name: str, *statements: str) -> str:

@@ -19,7 +19,6 @@ TITLE = "idle connections, after one request on each; beside them one client, wh
 COUNTS = (0, 1_000)
 FILES_BESIDES = 512
 READ_BYTES = 64 * 1024
-# uvicorn closes a connection on which nothing was asked for five seconds.
 SECONDS = 2
 ONE_PATH = f"{LIST_PATH}/{task_id(17)}"
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import psycopg2
 
 from tests.benchmark.contestants import say
-from tests.benchmark.data import Postgres, readers_database
+from tests.benchmark.data import TASKS_OF_EACH, Postgres, crowds_database
 
-TASKS = 100_000
-TITLE = f"storage: of {TASKS:,} tasks, stored one after the other"
+USERS = 100
+TASKS = USERS * TASKS_OF_EACH
+TITLE = f"storage: of {TASKS:,} tasks, which {USERS} users have stored in turns"
 # The tables with what is beside their rows: free space, visibility and TOAST.
 SIZES = """
     SELECT relname || CASE relkind WHEN 'r' THEN ', rows' ELSE ', index' END,
@@ -36,7 +37,7 @@ class Stored:
 def measured(postgres: Postgres, _: argparse.Namespace) -> Iterator[Stored]:
     """The tables and each of their indexes, then all together."""
     say(f"measuring the size of {TASKS:,} tasks")
-    own = readers_database(postgres.url, "storage", TASKS)
+    own = crowds_database(postgres.url, "storage", USERS)
     with closing(psycopg2.connect(own)) as connection, connection.cursor() as cursor:
         cursor.execute(SIZES)
         for part, size in cursor.fetchall():
