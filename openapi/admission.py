@@ -50,7 +50,7 @@ class Admission:
         except Problem:
             await self._count(_address(client), told)
             raise
-        await self._count(caller.user_id.hex, told)
+        await self._count(caller.owner, told)
         self._guard.refuse_strangers(caller, path)
         return caller
 

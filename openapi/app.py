@@ -134,7 +134,7 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
             answer = problems.answer(error, f"{scope['method']} {scope['raw_path'].decode()}")
         finally:
             self._departures.leave(visit)
-        return answer._replace(headers=answer.headers + told) if told else answer
+        return Answer(answer.status, answer.headers + told, answer.body) if told else answer
 
     async def _answer(self, scope: Scope, receive: Receive, told: Headers) -> Answer:
         """The answer; what is told besides, whatever it may be, is added to the headers."""

@@ -33,8 +33,8 @@ class Guard:
 
     def refuse_strangers(self, caller: Caller, path: Mapping[str, str]) -> None:
         """What a path names as somebody's is theirs alone."""
-        owner = path.get(OWNER)
-        if owner is not None and not _is(owner, caller.user_id):
+        owner = path.get(OWNER, caller.owner)
+        if owner != caller.owner and not _is(owner, caller.user_id):
             raise Problem(FORBIDDEN, NOT_YOURS)
 
     async def caller(self, credentials: bytes | None) -> Caller:
