@@ -42,10 +42,11 @@ class Populated:
 
 @dataclass(frozen=True)
 class ForAnybody:
-    """A workload, for a random task of so many users."""
+    """A workload, for a random task of so many users, others in each turn."""
 
     workload: Workload
     users: int
+    turn: int
 
     @property
     def name(self) -> str:
@@ -53,7 +54,7 @@ class ForAnybody:
 
     def requests(self) -> Iterator[Request]:
         """As many as make it unlikely that one was asked for a moment ago."""
-        random = Random(self.name)
+        random = Random(f"{self.name}, turn {self.turn}")
         for _ in range(SPREAD):
             number = random.randrange(self.users * TASKS_OF_EACH)
             user = f"{USER_PREFIX}{FIRST + number % self.users}"
@@ -69,13 +70,13 @@ def measured(postgres: Postgres, options: argparse.Namespace) -> Iterator[Popula
         with errand(own) as server:
             wrk = partial(load.wrk, server.url, server=server.pid, postgres=postgres.pid)
             send = partial(wrk, clients=USUAL_CLIENTS)
-            for name in USUAL:
-                work = ForAnybody(WORKLOADS[name], users)
-                say(f"measuring {work.name}")
-                send(work, seconds=load.WARM_UP_SECONDS)
-                yield row(
-                    work, [send(work, seconds=options.seconds) for _ in range(options.rounds)]
+            for workload in (WORKLOADS[name] for name in USUAL):
+                warm_up, *turns = (
+                    ForAnybody(workload, users, turn) for turn in range(options.rounds + 1)
                 )
+                say(f"measuring {warm_up.name}")
+                send(warm_up, seconds=load.WARM_UP_SECONDS)
+                yield row(warm_up, [send(turn, seconds=options.seconds) for turn in turns])
 
 
 def row(work: ForAnybody, samples: list[Sample]) -> Populated:
