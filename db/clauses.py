@@ -26,6 +26,7 @@ from sqlalchemy import (
     tuple_,
     update,
 )
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from db.compiled import Statement
 from db.models import Replay, Secret, Task, TaskRead, User
@@ -112,7 +113,7 @@ class Listing:
         self, name: str, names: list[str], condition: ColumnElement[bool], newest_by: str
     ) -> None:
         self.newest_by = newest_by
-        self._names = names
+        self.names = [name for name in names if name != "user_id"]
         self._condition = this_user & condition & (_completed.is_(None) | _as_completed)
         place = tuple_(tasks.c[newest_by], tasks.c.id)
         self.by_offset: Statement = Statement(name, self._page(true()))
@@ -126,9 +127,12 @@ class Listing:
     def _page(
         self, beside: ColumnElement[bool], *, skips: bool = True, backwards: bool = False
     ) -> Select[Any]:
-        """A page of the user's tasks, and behind each its owner's revision in the same snapshot."""
+        """A document: the owner's revision, and a page of their tasks in the same snapshot.
+
+        Each task is an array: names would be as long as what they name.
+        """
         found = (
-            select(*(tasks.c[name] for name in self._names if name != "user_id"))
+            select(*(tasks.c[name] for name in self.names))
             .where(self._condition)
             .where(beside)
             .order_by(*self._order(tasks.c, backwards))
@@ -137,10 +141,12 @@ class Listing:
         if skips:
             found = found.offset(bindparam("offset", type_=Integer))
         page = found.subquery("page")
-        return (
-            select(*map(as_written, page.c), _owner_revision)
-            # As the page is, but said: a query around it need not keep its order.
-            .order_by(*self._order(page.c, backwards))
+        row = func.json_build_array(*map(as_written, page.c))
+        rows = select(func.json_agg(aggregate_order_by(row, *self._order(page.c, backwards))))
+        return select(
+            func.json_build_array(
+                _owner_revision, rows.select_from(page).scalar_subquery(), type_=JSON
+            ).label("page")
         )
 
     def _order(self, columns: Any, backwards: bool) -> list[ColumnElement[Any]]:
@@ -148,9 +154,7 @@ class Listing:
         return [column.asc() if backwards else column.desc() for column in order]
 
 
-_owner_revision = (
-    select(func.max(users.c.revision)).where(this_owner).scalar_subquery().label("owner_revision")
-)
+_owner_revision = select(func.max(users.c.revision)).where(this_owner).scalar_subquery()
 _completed = given("completed", tasks.c.completed)
 _as_completed = tasks.c.completed == _completed
 _given_place = tuple_(given("place_time", tasks.c.created_at), given("place_id", tasks.c.id))

@@ -12,8 +12,12 @@ from sqlalchemy.engine import Compiled, Dialect
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from db.pipeline import Call
+
 OWNER = "user_id"
 """The parameter that names whose rows a statement is about."""
+
+NUL = b"\0"
 
 _DIALECT = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
@@ -46,16 +50,20 @@ class Statement:
     @cached_property
     def has_owner(self) -> bool:
         """Whether it is about one user's rows."""
-        return OWNER in (self._compiled.positiontup or [])
+        return OWNER in self._places
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """The names of what it returns, in order."""
         return tuple(self._clause.exported_columns.keys())
 
+    @cached_property
+    def _places(self) -> list[str]:
+        return self._compiled.positiontup or []
+
     @property
     def _parameters(self) -> Iterator[tuple[str, str]]:
-        for name in self._compiled.positiontup or []:
+        for name in self._places:
             yield name, self._compiled.binds[name].type.compile(_DIALECT)
 
     @cached_property
@@ -82,12 +90,30 @@ class Statement:
         values = ", ".join(f"%({name})s" for name, _ in self._parameters)
         return f"EXECUTE {self.name} ({values})".replace(" ()", "")
 
+    def call(self, values: dict[str, Any]) -> Call:
+        """What runs it within a pipeline, on a connection to which it is known."""
+        return Call(self.name.encode(), [_as_text(values[name]) for name in self._places])
+
     @cached_property
     def bare(self) -> str:
         """What runs it on any connection; alone, it shows nobody's rows to the server's role."""
-        names = self._compiled.positiontup or []
+        names = self._places
         return re.sub(
             r"\$(\d+)",
             lambda place: f"%({names[int(place[1]) - 1]})s",
             self._compiled.string.replace("%", "%%"),
         )
+
+
+def _as_text(value: Any) -> bytes | None:
+    """A value as PostgreSQL reads it."""
+    if value is None:
+        return None
+    if isinstance(value, UUID):
+        return value.hex.encode()
+    if isinstance(value, list):
+        return f"{{{','.join(map(str, value))}}}".encode()
+    text = str(value).encode()
+    if NUL in text:  # C would take it for the end
+        raise ValueError("PostgreSQL has no character NUL")
+    return text

@@ -1,8 +1,7 @@
 """One asynchronous psycopg2 connection, watched by the event loop for as long as it lives."""
 
 import asyncio
-import ctypes
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +19,8 @@ from psycopg2.extensions import (
 )
 from psycopg2.extras import register_default_json
 
+from db import libpq
+from db.pipeline import Call, Pipeline, Undone
 from db.roles import POWERS, Powers, require_held
 
 Row = tuple[Any, ...]
@@ -45,13 +46,6 @@ USELESS = {
     errorcodes.READ_ONLY_SQL_TRANSACTION,
 }
 
-# psycopg2's own way to cancel blocks, and holds Python's global lock while it does: a network that
-# swallows packets would stop the whole process. libpq 17 has one that does not block.
-libpq = ctypes.CDLL(psycopg2._psycopg.__file__)
-CAN_CANCEL = hasattr(libpq, "PQcancelCreate")
-if CAN_CANCEL:
-    libpq.PQcancelCreate.restype = ctypes.c_void_p
-    libpq.PQcancelErrorMessage.restype = ctypes.c_char_p
 CANCEL_ACCEPTED = 3
 
 
@@ -78,7 +72,7 @@ def single_host_urls(url: str) -> list[str]:
 
 
 class Connection:
-    """Runs one statement at a time; must not be used again after it is lost or closed."""
+    """Runs one statement or pipeline at a time; not to be used again after it is lost or closed."""
 
     def __init__(self, raw: Any, url: str, statement_timeout: float) -> None:
         self.url = url
@@ -89,7 +83,8 @@ class Connection:
         self._descriptor: int = raw.fileno()
         self._watched = True
         self._loop.add_reader(self._descriptor, self._advance)
-        self._answer: asyncio.Future[list[Row]] | None = None
+        self._answer: asyncio.Future[list[Any]] | None = None
+        self._pipeline: Pipeline | None = None
         self._settled: asyncio.Future[None] | None = None
         self._statement_timeout = statement_timeout
         self._deadline = 0.0
@@ -140,10 +135,24 @@ class Connection:
         except psycopg2.OperationalError:
             self.close()
             raise
-        self._deadline = self._loop.time() + self._statement_timeout
-        answer = self._answer = self._loop.create_future()
+        answer = self._expected()
         if len(statement) > FITS_THE_SOCKET:
             self._advance()
+        return answer
+
+    def fetch_together(self, calls: Sequence[Call]) -> "asyncio.Future[list[bytes | None]]":
+        """Send calls as one transaction; the future brings the first value of each one's row."""
+        try:
+            pipeline = self._pipeline = Pipeline(self._raw.pgconn_ptr, calls)
+            self._send(pipeline)
+        except psycopg2.OperationalError:
+            self.close()
+            raise
+        return self._expected()
+
+    def _expected(self) -> "asyncio.Future[list[Any]]":
+        self._deadline = self._loop.time() + self._statement_timeout
+        answer = self._answer = self._loop.create_future()
         return answer
 
     def expire(self, error: Exception) -> None:
@@ -177,25 +186,41 @@ class Connection:
     def _advance(self) -> None:
         """Take what the database has sent; between statements that can only be its farewell."""
         try:
-            state = self._raw.poll()
-            if state == POLL_WRITE:
-                self._loop.add_writer(self._descriptor, self._flush)
-            elif state == POLL_OK and self.busy:
-                self._finish(self._cursor.fetchall() if self._cursor.description else [])
+            rows = self._piped(self._pipeline) if self._pipeline else self._polled()
+            if rows is not None:
+                self._finish(rows)
+        except Undone as error:
+            self._finish(error=error)
         except Exception as error:  # a ValueError, too: a moment after the year 9999
             code = getattr(error, "pgcode", None)
             self.refused_to_write = code == errorcodes.READ_ONLY_SQL_TRANSACTION
-            if self._raw.closed or not self.busy or code in USELESS:
+            if self._raw.closed or not self.busy or self._pipeline or code in USELESS:
                 self.close(error)
             else:
                 self._finish(error=error)
+
+    def _polled(self) -> list[Row] | None:
+        state = self._raw.poll()
+        if state == POLL_WRITE:
+            self._loop.add_writer(self._descriptor, self._flush)
+        elif state == POLL_OK and self.busy:
+            return self._cursor.fetchall() if self._cursor.description else []
+        return None
+
+    def _piped(self, pipeline: Pipeline) -> list[bytes | None] | None:
+        self._send(pipeline)
+        return pipeline.advance()
+
+    def _send(self, pipeline: Pipeline) -> None:
+        if not pipeline.flush():
+            self._loop.add_writer(self._descriptor, self._flush)
 
     def _flush(self) -> None:
         self._loop.remove_writer(self._descriptor)
         self._advance()
 
-    def _finish(self, rows: list[Row] | None = None, error: Exception | None = None) -> None:
-        answer, self._answer = self._answer, None
+    def _finish(self, rows: list[Any] | None = None, error: Exception | None = None) -> None:
+        answer, self._answer, self._pipeline = self._answer, None, None
         if answer is not None and not answer.done():
             if error is None:
                 answer.set_result(rows or [])
@@ -222,19 +247,23 @@ async def _connected(url: str) -> Any:
 
 
 async def _cancel(raw: Any) -> None:
-    """Have the server cancel what it runs for us; it is asked through a second connection."""
-    if raw.closed or not CAN_CANCEL:
+    """Have the server cancel what it runs for us; it is asked through a second connection.
+
+    psycopg2's own way to cancel blocks, and holds Python's global lock while it does: a network
+    that swallows packets would stop the whole process. libpq 17 has one that does not block.
+    """
+    if raw.closed or not libpq.CAN_CANCEL:
         raise psycopg2.NotSupportedError("a statement of this connection cannot be cancelled")
-    request = ctypes.c_void_p(libpq.PQcancelCreate(ctypes.c_void_p(raw.pgconn_ptr)))
+    request = libpq.new_cancel(raw.pgconn_ptr)
     try:
-        state = POLL_WRITE if libpq.PQcancelStart(request) else POLL_OK
+        state = POLL_WRITE if libpq.start_cancel(request) else POLL_OK
         while state in (POLL_READ, POLL_WRITE):
-            await _ready(libpq.PQcancelSocket(request), state)
-            state = libpq.PQcancelPoll(request)
+            await _ready(libpq.cancel_socket(request), state)
+            state = libpq.poll_cancel(request)
         if state != CANCEL_ACCEPTED:
-            raise psycopg2.OperationalError(libpq.PQcancelErrorMessage(request).decode())
+            raise psycopg2.OperationalError(libpq.cancel_error(request).decode())
     finally:
-        libpq.PQcancelFinish(request)
+        libpq.finish_cancel(request)
 
 
 async def _ready(descriptor: int, state: int) -> None:

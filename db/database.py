@@ -9,12 +9,14 @@ from uuid import UUID
 from db import statements, waiting
 from db.compiled import OWNER, Statement
 from db.connection import Row
+from db.groups import Document, Groups
 from db.pool import Pool, PoolOptions
 from db.transaction import Transaction
 
 UNCONNECTED = "the database is used outside of `connected`"
 
 _pool: Pool | None = None
+_groups: Groups | None = None
 _transaction: ContextVar[Transaction | None] = ContextVar("transaction", default=None)
 _constants: dict[str, list[Row]] = {}
 
@@ -22,9 +24,10 @@ _constants: dict[str, list[Row]] = {}
 @asynccontextmanager
 async def connected(options: PoolOptions) -> AsyncIterator[Pool]:
     """Have a database while the server runs."""
-    global _pool
+    global _pool, _groups
     catalogue = [each for each in vars(statements).values() if isinstance(each, Statement)]
     _pool = Pool(options, catalogue)
+    _groups = Groups(_pool)
     _pool.open()
     waiting.begin()
     try:
@@ -32,7 +35,7 @@ async def connected(options: PoolOptions) -> AsyncIterator[Pool]:
     finally:
         waiting.end()
         await _pool.close()
-        _pool = None
+        _pool = _groups = None
         _constants.clear()
 
 
@@ -62,9 +65,17 @@ async def fetch_dicts(statement: Statement, **values: Any) -> list[dict[str, Any
     return [dict(zip(columns, row, strict=True)) for row in await fetch(statement, **values)]
 
 
-async def fetch_documents(statement: Statement, **values: Any) -> list[dict[str, Any]]:
-    """The same, of a statement whose one column is a JSON document."""
-    return [document for (document,) in await fetch(statement, **values)]
+async def fetch_document(statement: Statement, **values: Any) -> Document:
+    """The same, of a statement of a user's that returns one JSON document at the most."""
+    if _groups is None:
+        raise RuntimeError(UNCONNECTED)
+    if _transaction.get() is not None:
+        rows = await fetch(statement, **values)
+        return rows[0][0] if rows else None
+    document = await _groups.fetch(statement, values)
+    if not statement.only_reads:
+        waiting.written(values[OWNER])
+    return document
 
 
 async def fetch_constant(statement: Statement) -> list[Row]:

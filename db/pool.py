@@ -99,20 +99,20 @@ class Pool:
     async def fetch(self, statement: Statement, **values: Any) -> list[Row]:
         """Run one statement as a transaction of its own; once more where that is safe."""
         for tried in count(1):
-            connection = await self._acquire()
+            connection = await self.acquire(self.deadline())
             try:
                 return await connection.fetch(self._sql(statement, values), values)
             except psycopg2.Error as error:
                 if not self._worth_another(error, connection, statement, tried):
                     raise self._translated(error, connection) from error
             finally:
-                self._release(connection)
+                self.release(connection)
         raise AssertionError("a try returns, raises, or is followed by another")
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """Statements that take effect together, or not at all."""
-        connection = await self._acquire()
+        connection = await self.acquire(self.deadline())
         transaction = Transaction(connection, self._sql)
         try:
             try:
@@ -127,7 +127,7 @@ class Pool:
             raise self._translated(error, connection) from error
         finally:
             transaction.over = True
-            self._release(connection)
+            self.release(connection)
 
     def _sql(self, statement: Statement, values: dict[str, Any]) -> str:
         return statement.sql(values, prepared=self._options.prepare)
@@ -149,18 +149,27 @@ class Pool:
             return ConnectionLost(f"The connection to the database broke. {UNCERTAIN}")
         return error
 
-    async def _acquire(self) -> Connection:
+    @property
+    def prepares(self) -> bool:
+        """Whether its connections know the statements."""
+        return self._options.prepare
+
+    def deadline(self) -> float:
+        """Until when somebody who comes now may wait for a connection."""
+        return asyncio.get_running_loop().time() + self._options.wait_timeout
+
+    async def acquire(self, deadline: float) -> Connection:
+        """A connection that has nothing to do; it must be released."""
         while True:
-            connection = self._free.pop() if self._free else await self._wait_for_one()
+            connection = self._free.pop() if self._free else await self._wait_for_one(deadline)
             if not connection.lost:
                 return connection
             self._replace(connection)
 
-    async def _wait_for_one(self) -> Connection:
+    async def _wait_for_one(self, deadline: float) -> Connection:
         if self._closed:
             raise DatabaseAway(CLOSING)
-        loop = asyncio.get_running_loop()
-        waiter = Waiter(loop.create_future(), loop.time() + self._options.wait_timeout)
+        waiter = Waiter(asyncio.get_running_loop().create_future(), deadline)
         self._waiting.append(waiter)
         try:
             return await waiter.connection
@@ -168,20 +177,19 @@ class Pool:
             # Critical section: a connection may have been handed over, and nobody is left to use it
             connection = waiter.connection
             if connection.done() and not connection.cancelled() and not connection.exception():
-                self._release(connection.result())
+                self.release(connection.result())
             raise
 
     def _give_up_waiting(self) -> None:
-        """Refuse those who have waited too long; the longest wait stands first."""
+        """Refuse those who have waited too long, and forget those who wait no longer."""
         now = asyncio.get_running_loop().time()
-        while self._waiting and (
-            self._waiting[0].deadline < now or self._waiting[0].connection.done()
-        ):
-            waiter = self._waiting.popleft()
-            limit = self._options.wait_timeout
-            waiter.refuse(f"No database connection became free within {limit:g} s.")
+        limit = self._options.wait_timeout
+        for waiter in self._waiting:
+            if waiter.deadline < now:
+                waiter.refuse(f"No database connection became free within {limit:g} s.")
+        self._waiting = deque(each for each in self._waiting if not each.connection.done())
 
-    def _release(self, connection: Connection) -> None:
+    def release(self, connection: Connection) -> None:
         """Hand the connection to whoever waits the longest, once it has nothing left to do."""
         if connection.lost:
             self._replace(connection)
@@ -200,7 +208,7 @@ class Pool:
     async def _settle(self, connection: Connection) -> None:
         """Make a connection usable again whose statement was abandoned."""
         await connection.settle(CANCEL_TIMEOUT)
-        self._release(connection)
+        self.release(connection)
 
     async def _dismiss(self, connection: Connection) -> None:
         try:
@@ -233,7 +241,7 @@ class Pool:
                 await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
                 pause = min(2 * pause, LONGEST_PAUSE)
         self._connections.add(connection)
-        self._release(connection)
+        self.release(connection)
 
     async def _try_to_connect(self) -> Connection | None:
         url = self._urls[0]

@@ -7,8 +7,7 @@ from uuid import UUID
 
 from db import cursors, statements
 from db.compiled import Statement
-from db.connection import Row
-from db.database import fetch, fetch_documents
+from db.database import fetch, fetch_document
 from db.errors import CursorRefused, IdTaken, TaskChanged, TaskExists, TaskNotFound
 
 TaskFields = dict[str, Any]
@@ -51,25 +50,15 @@ async def page(
     else:
         statement = listing.before if came_by.backwards else listing.after
         place = came_by.place.values()
-    rows, owner_revision = await _with_revision(statement, **wanted, **place)
-    *names, _ = statement.columns
+    owner_revision, found = await fetch_document(statement, **wanted, **place)
+    rows = found or []
     owner = str(user_id)
-    tasks = [dict(zip(names, row, strict=False), user_id=owner) for row in rows[:limit]]
+    tasks = [dict(zip(listing.names, row, strict=True), user_id=owner) for row in rows[:limit]]
     if came_by is not None and came_by.backwards:
         tasks.reverse()
     beside = cursors.beside(tasks, came_by, len(rows) > limit, listing.newest_by)
     previous, next_ = [each and await cursors.sealed(each, user_id, filters) for each in beside]
-    return Page(tasks, previous, next_, owner_revision)
-
-
-async def _with_revision(statement: Statement, **values: Any) -> tuple[list[Row], int]:
-    """A page's rows, and the revision of their owner, which is none that came after the page."""
-    if rows := await fetch(statement, **values):
-        return rows, rows[0][-1]
-    # No task brings it along. Were it asked for behind the page, a task might come between them.
-    before = await revision(values["user_id"])
-    rows = await fetch(statement, **values)
-    return rows, rows[0][-1] if rows else before
+    return Page(tasks, previous, next_, owner_revision or NOBODYS)
 
 
 async def revision(user_id: UUID) -> int:
@@ -89,7 +78,7 @@ async def create(
 ) -> TaskFields:
     """Store a new task; the first one makes its owner known."""
     task_id = id or uuid7()
-    created = await fetch_documents(
+    created: TaskFields | None = await fetch_document(
         statements.CREATE,
         user_id=user_id,
         id=task_id,
@@ -97,10 +86,10 @@ async def create(
         description=description,
         completed=completed,
     )
-    if not created:
+    if created is None:
         kind = TaskExists if must_be_new else IdTaken
         raise kind(f"This user has used the id {task_id}.", await _looked_for(user_id, task_id))
-    return created[0]
+    return created
 
 
 async def get(user_id: UUID, task_id: UUID) -> TaskFields:
@@ -141,11 +130,11 @@ async def toggle(user_id: UUID, task_id: UUID, *, expected: Versions = None) -> 
 
 async def restore(user_id: UUID, task_id: UUID, *, expected: Versions = None) -> TaskFields:
     """Bring a task back from the trash; one that is not in it is left as it is."""
-    restored = await fetch_documents(
+    restored: TaskFields | None = await fetch_document(
         statements.RESTORE, user_id=user_id, task_id=task_id, expected=expected
     )
-    if restored:
-        return restored[0]
+    if restored is not None:
+        return restored
     task = await _looked_for(user_id, task_id)
     if task is None:
         raise unknown(task_id)
@@ -168,11 +157,11 @@ async def _changed(
     statement: Statement, user_id: UUID, task_id: UUID, expected: Versions, **values: Any
 ) -> TaskFields:
     """Change the task at once, if it is as expected; look only afterwards why it was not."""
-    rows = await fetch_documents(
+    task: TaskFields | None = await fetch_document(
         statement, user_id=user_id, task_id=task_id, expected=expected, **values
     )
-    if rows:
-        return rows[0]
+    if task is not None:
+        return task
     current = None if expected is None else await _found(user_id, task_id)
     if current is None:
         raise unknown(task_id)
@@ -188,14 +177,15 @@ def as_expected(task: TaskFields, expected: Versions) -> TaskFields:
 
 async def _looked_for(user_id: UUID, task_id: UUID) -> TaskFields | None:
     """The task, be it in the trash or not."""
-    for task in await fetch_documents(statements.LOOK, user_id=user_id, task_id=task_id):
-        return shown(task)
-    return None
+    task = await fetch_document(statements.LOOK, user_id=user_id, task_id=task_id)
+    return None if task is None else shown(task)
 
 
 async def _found(user_id: UUID, task_id: UUID) -> TaskFields | None:
-    rows = await fetch_documents(statements.GET, user_id=user_id, task_id=task_id)
-    return rows[0] if rows else None
+    found: TaskFields | None = await fetch_document(
+        statements.GET, user_id=user_id, task_id=task_id
+    )
+    return found
 
 
 def shown(task: TaskFields) -> TaskFields:

@@ -12,6 +12,7 @@ import psycopg2
 import pytest
 import uvloop
 from sqlalchemy import (
+    JSON,
     Column,
     Float,
     Integer,
@@ -63,7 +64,42 @@ STUMBLE = Statement(
     ),
 )
 FAR_FUTURE = Statement("far", select(literal_column("timestamptz '20000-01-01'").label("moment")))
+
+# The same as documents, of which several can be asked for together.
+_owner = func.current_setting(literal_column("'errand.user_id'", Text), clauses.TRUE)
+SAY = Statement(
+    "say",
+    select(func.json_build_array(_text, _owner, func.pg_backend_pid(), func.now(), type_=JSON)),
+)
+SAY_LATE = Statement("say_late", select(func.to_json(_text, type_=JSON)).select_from(_sleep))
+NOTE = Statement("note", insert(notes).values(text=_text).returning(func.to_json(notes.c.text)))
+NOTE_LATE = Statement(
+    "note_late",
+    insert(notes)
+    .from_select(["text"], select(_text).select_from(_sleep))
+    .returning(func.to_json(notes.c.text)),
+)
+NOTE_UNLESS_IT_STUMBLES = Statement(
+    "note_unless_it_stumbles",
+    insert(notes)
+    .from_select(
+        ["text", "counter"],
+        select(
+            _text, func.stumble(bindparam("code", type_=Text), bindparam("times", type_=Integer))
+        ),
+    )
+    .returning(func.to_json(notes.c.text)),
+)
+COUNT_ON = Statement(
+    "count_on",
+    update(notes)
+    .where(notes.c.text == _text)
+    .values(counter=notes.c.counter + clauses.ONE)
+    .returning(func.to_json(notes.c.counter)),
+)
 CATALOGUE = [
+    *(statements.TELL_OWNER, statements.TELL_OWNER_IN_HASTE),
+    *(SAY, SAY_LATE, NOTE, NOTE_LATE, NOTE_UNLESS_IT_STUMBLES, COUNT_ON),
     *(ECHO, WHO, NAP, WRITE, WRITE_SLOWLY, COUNT, COUNT_TWO, STUMBLE, FAR_FUTURE),
     *(statements.CREATE, statements.GET, statements.UPDATE, statements.TOGGLE),
 ]
@@ -85,6 +121,13 @@ BEGIN
     UPDATE notes SET counter = counter + 1 WHERE text = other;
     RETURN true;
 END $$;
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'refused';
+END $$;
+CREATE CONSTRAINT TRIGGER refused_by_the_commit AFTER INSERT ON notes
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+    WHEN (NEW.text = 'refused by the commit') EXECUTE FUNCTION refuse();
 GRANT ALL ON notes, stumbles TO errand_app;
 GRANT SET ON PARAMETER deadlock_timeout TO errand_app;
 """

@@ -1,0 +1,158 @@
+"""Requests that come at the same time share a trip to the database, and a commit.
+
+Whatever waits for a connection is sent together once there is one: the busier the database, the
+more of it. Each statement still names its own owner to the policies. A group that cannot be done
+as a whole has no effect, and each of its statements is then run alone.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import orjson
+import psycopg2
+
+from db.compiled import OWNER, Statement
+from db.connection import Connection
+from db.errors import ConnectionLost, DatabaseAway
+from db.pipeline import Call, Undone
+from db.pool import UNCERTAIN, Pool
+from db.statements import TELL_OWNER, TELL_OWNER_IN_HASTE
+
+MOST = 16
+
+Document = Any
+"""What a statement returns, as JSON."""
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A statement that somebody waits for."""
+
+    call: Call
+    owner: UUID
+    deadline: float
+    answer: "asyncio.Future[bytes | None]"
+    group: "Group | None" = None
+
+    def fail(self, error: BaseException) -> None:
+        """It was not done, or nobody knows whether it was."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+class Group:
+    """Jobs that take effect together, or not at all."""
+
+    def __init__(
+        self, jobs: list[Job], calls: list[Call], pool: Pool, connection: Connection
+    ) -> None:
+        self._jobs = jobs
+        self._pool = pool
+        self._connection = connection
+        for job in jobs:
+            job.group = self
+        self._answers = connection.fetch_together(calls)
+        self._answers.add_done_callback(self._end)
+
+    def leave(self) -> None:
+        """Somebody has gone; once all have, it is cancelled."""
+        if all(job.answer.done() for job in self._jobs):
+            self._answers.cancel()
+
+    def _end(self, answers: "asyncio.Future[list[bytes | None]]") -> None:
+        self._pool.release(self._connection)
+        if answers.cancelled():
+            return
+        if error := answers.exception():
+            for job in self._jobs:
+                job.fail(error)
+            return
+        for job, answer in zip(self._jobs, answers.result()[1::2], strict=True):
+            if not job.answer.done():
+                job.answer.set_result(answer)
+
+
+class Gathering:
+    """Jobs that wait for a connection; one task gets it for all that have come by then."""
+
+    def __init__(self, pool: Pool, first_of_several: Statement) -> None:
+        self._pool = pool
+        self._first_of_several = first_of_several
+        self._jobs: deque[Job] = deque()
+        self._sending: asyncio.Task[None] | None = None
+
+    def add(self, statement: Statement, values: dict[str, Any]) -> Job:
+        """Somebody wants it done."""
+        loop = asyncio.get_running_loop()
+        call, owner = statement.call(values), values[OWNER]
+        job = Job(call, owner, self._pool.deadline(), loop.create_future())
+        self._jobs.append(job)
+        if self._sending is None:
+            self._sending = loop.create_task(self._send())
+        return job
+
+    async def _send(self) -> None:
+        try:
+            while self._jobs:
+                try:
+                    connection = await self._pool.acquire(self._jobs[0].deadline)
+                except DatabaseAway as refusal:
+                    self._jobs.popleft().fail(refusal)
+                    continue
+                if jobs := self._taken():
+                    Group(jobs, [*self._calls(jobs)], self._pool, connection)
+                else:
+                    self._pool.release(connection)
+        finally:
+            self._sending = None
+
+    def _taken(self) -> list[Job]:
+        """As many as fit into one group; by owner, so that all take their locks in one order."""
+        waiting = [job for job in self._jobs if not job.answer.done()]
+        self._jobs = deque(waiting[MOST:])
+        return sorted(waiting[:MOST], key=lambda job: job.owner.int)
+
+    def _calls(self, jobs: list[Job]) -> Iterator[Call]:
+        """Each job's, and ahead of it what tells the policies for whom."""
+        tell = self._first_of_several if len(jobs) > 1 else TELL_OWNER
+        for job in jobs:
+            yield tell.call({"owner": job.owner})
+            yield job.call
+            tell = TELL_OWNER
+
+
+class Groups:
+    """Runs statements of a user's that return a JSON document each.
+
+    Those that only read are apart, so that they do not wait for the locks of those that write.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._reads = Gathering(pool, TELL_OWNER)
+        self._writes = Gathering(pool, TELL_OWNER_IN_HASTE)
+
+    async def fetch(self, statement: Statement, values: dict[str, Any]) -> Document:
+        """What one statement returns, which takes effect with others or alone."""
+        if not self._pool.prepares:
+            return await self._alone(statement, values)
+        job = (self._reads if statement.only_reads else self._writes).add(statement, values)
+        try:
+            answer = await job.answer
+        except asyncio.CancelledError:
+            if job.group is not None:
+                job.group.leave()
+            raise
+        except (Undone, psycopg2.Error) as error:
+            if isinstance(error, Undone) or statement.only_reads:
+                return await self._alone(statement, values)
+            raise ConnectionLost(f"The connection to the database broke. {UNCERTAIN}") from error
+        return None if answer is None else orjson.loads(answer)
+
+    async def _alone(self, statement: Statement, values: dict[str, Any]) -> Document:
+        rows = await self._pool.fetch(statement, **values)
+        return rows[0][0] if rows else None

@@ -1,0 +1,288 @@
+"""Requests that share a trip to the database, and a commit, and nothing else."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from typing import Any
+from uuid import UUID
+
+import psycopg2
+import pytest
+
+from db.compiled import Statement
+from db.errors import ConnectionLost, DatabaseAway, StatementTimedOut
+from db.groups import MOST, Groups
+from db.pool import Pool
+from tests.conftest import as_owner
+from tests.pool.scenes import (
+    COUNT_ON,
+    MOMENT,
+    NAP,
+    NOTE,
+    NOTE_LATE,
+    NOTE_UNLESS_IT_STUMBLES,
+    SAY,
+    SAY_LATE,
+    Observer,
+    abandoned,
+    eventually,
+    on_both_loops,
+    pool_of,
+)
+
+LARGE = 1_000_000
+COMMIT_FAILS = "refused by the commit"
+
+Fetch = Callable[..., Any]
+
+
+@asynccontextmanager
+async def groups_of(size: int, url: str, **options: Any) -> AsyncIterator[tuple[Fetch, Pool]]:
+    """What asks for a statement on behalf of the user of that number, and the pool beneath."""
+    async with pool_of(size, url, **options) as pool:
+        groups = Groups(pool)
+
+        def fetch(statement: Statement, user: int = 1, **values: Any) -> Any:
+            return groups.fetch(statement, {"user_id": UUID(int=user), **values})
+
+        yield fetch, pool
+
+
+def transactions(said: list[list[Any]]) -> set[tuple[int, str]]:
+    """In which connections and transactions these were said."""
+    return {(pid, moment) for _, _, pid, moment in said}
+
+
+@on_both_loops
+async def test_what_comes_together_is_one_transaction(url: str) -> None:
+    async with groups_of(3, url) as (fetch, _):
+        said = await asyncio.gather(*(fetch(SAY, text=str(number)) for number in range(MOST)))
+
+    assert [text for text, *_ in said] == [str(number) for number in range(MOST)]
+    assert len(transactions(said)) == 1
+
+
+@on_both_loops
+async def test_each_is_done_for_its_own_user(url: str) -> None:
+    async with groups_of(3, url) as (fetch, _):
+        users = [5, 3, 4, 5]
+        said = await asyncio.gather(*(fetch(SAY, user, text="x") for user in users))
+
+    assert [UUID(owner).int for _, owner, *_ in said] == users
+
+
+@on_both_loops
+async def test_what_waits_for_a_connection_goes_together(url: str) -> None:
+    async with groups_of(1, url) as (fetch, pool):
+        busy = asyncio.ensure_future(pool.fetch(NAP, seconds=0.3))
+        await asyncio.sleep(MOMENT)
+        waiting = [asyncio.ensure_future(fetch(SAY, text="x")) for _ in range(MOST)]
+        await asyncio.sleep(MOMENT)
+        waiting += [asyncio.ensure_future(fetch(SAY, text="x")) for _ in range(MOST + 1)]
+
+        said = await asyncio.gather(*waiting)
+        await busy
+
+    assert len(transactions(said)) == 3
+
+
+@on_both_loops
+async def test_without_prepared_statements_each_is_a_transaction_of_its_own(url: str) -> None:
+    async with groups_of(1, url, prepare=False) as (fetch, _):
+        said = await asyncio.gather(*(fetch(SAY, text=text) for text in "abc"))
+
+    assert [text for text, *_ in said] == ["a", "b", "c"]
+    assert len(transactions(said)) == 3
+
+
+@on_both_loops
+async def test_more_than_the_network_takes_at_once_goes_together_as_well(url: str) -> None:
+    async with groups_of(1, url) as (fetch, _):
+        said = await asyncio.gather(*(fetch(SAY, text="x" * LARGE) for _ in range(MOST)))
+
+    assert {len(text) for text, *_ in said} == {LARGE}
+    assert len(transactions(said)) == 1
+
+
+@on_both_loops
+async def test_nothing_is_written_twice_when_a_group_fails(url: str, server: Observer) -> None:
+    async with groups_of(2, url) as (fetch, _):
+        stumbling = fetch(NOTE_UNLESS_IT_STUMBLES, text="stumbles", code="22000", times=1)
+        await asyncio.gather(fetch(NOTE, text="before"), stumbling, fetch(NOTE, text="behind"))
+
+    assert [server.written(text) for text in ("before", "stumbles", "behind")] == [1, 1, 1]
+
+
+@on_both_loops
+async def test_one_that_cannot_be_done_fails_alone(url: str, server: Observer) -> None:
+    async with groups_of(2, url) as (fetch, _):
+        before, failed, behind = await asyncio.gather(
+            fetch(NOTE, text="before"),
+            fetch(NOTE_UNLESS_IT_STUMBLES, text="stumbles", code="22000", times=99),
+            fetch(NOTE, text="behind"),
+            return_exceptions=True,
+        )
+        assert await fetch(NOTE, text="later") == "later"
+
+    assert (before, behind) == ("before", "behind")
+    assert isinstance(failed, psycopg2.Error)
+    assert failed.pgcode == "22000"
+    assert [server.written(text) for text in ("before", "stumbles", "behind")] == [1, 0, 1]
+
+
+@on_both_loops
+async def test_one_that_the_commit_refuses_fails_alone(url: str, server: Observer) -> None:
+    async with groups_of(1, url) as (fetch, _):
+        failed, done = await asyncio.gather(
+            fetch(NOTE, text=COMMIT_FAILS), fetch(NOTE, text="done"), return_exceptions=True
+        )
+        assert await fetch(NOTE, text="later") == "later"
+
+    assert isinstance(failed, psycopg2.Error)
+    assert done == "done"
+    assert [server.written(text) for text in (COMMIT_FAILS, "done")] == [0, 1]
+
+
+@on_both_loops
+async def test_what_cannot_be_sent_fails_alone(url: str) -> None:
+    async with groups_of(1, url) as (fetch, _):
+        whole = asyncio.ensure_future(fetch(SAY, text="whole"))
+
+        with pytest.raises(ValueError, match="NUL"):
+            await fetch(SAY, text="cut\0off")
+        assert (await whole)[0] == "whole"
+
+
+@on_both_loops
+async def test_who_waits_for_a_lock_does_not_hold_up_the_others(url: str, server: Observer) -> None:
+    server.note("locked")
+    server.note("free")
+    with closing(psycopg2.connect(as_owner(url))) as holder:
+        holder.cursor().execute("SELECT FROM notes WHERE text = 'locked' FOR UPDATE")
+        async with groups_of(2, url) as (fetch, _):
+            locked = asyncio.ensure_future(fetch(COUNT_ON, text="locked"))
+            free = asyncio.ensure_future(fetch(COUNT_ON, text="free"))
+
+            assert await asyncio.wait_for(free, 2) == 1
+            assert not locked.done()
+            holder.rollback()
+            assert await asyncio.wait_for(locked, 2) == 1
+
+
+@on_both_loops
+async def test_who_reads_does_not_go_with_those_who_write(url: str) -> None:
+    async with groups_of(2, url) as (fetch, _):
+        writing = asyncio.ensure_future(fetch(NOTE_LATE, text="x", seconds=0.5))
+        reading = asyncio.ensure_future(fetch(SAY, text="x"))
+
+        await reading
+        assert not writing.done()
+        await writing
+
+
+@on_both_loops
+async def test_a_group_for_which_nobody_waits_is_cancelled(url: str, server: Observer) -> None:
+    async with groups_of(1, url) as (fetch, pool):
+        asked = [fetch(NOTE_LATE, text=text, seconds=30) for text in ("one", "other")]
+        await asyncio.gather(*map(abandoned, asked))
+
+        await eventually(lambda: len(pool._free) == 1, within=2)
+        assert await fetch(NOTE, text="later") == "later"
+
+    assert [server.written(text) for text in ("one", "other")] == [0, 0]
+
+
+@on_both_loops
+async def test_who_goes_takes_nobody_along(url: str, server: Observer) -> None:
+    async with groups_of(1, url) as (fetch, _):
+        staying = asyncio.ensure_future(fetch(NOTE_LATE, text="stays", seconds=0.2))
+        await abandoned(fetch(NOTE, text="goes"))
+
+        assert await staying == "stays"
+
+    assert server.written("stays") == 1
+
+
+@on_both_loops
+async def test_who_goes_while_waiting_for_a_connection_is_not_served(
+    url: str, server: Observer
+) -> None:
+    async with groups_of(1, url) as (fetch, pool):
+        busy = asyncio.ensure_future(pool.fetch(NAP, seconds=0.3))
+        await asyncio.sleep(MOMENT)
+        await abandoned(fetch(NOTE, text="goes"))
+
+        await busy
+        assert await fetch(NOTE, text="later") == "later"
+
+    assert server.written("goes") == 0
+
+
+@on_both_loops
+async def test_what_was_read_when_the_connection_broke_is_read_again(
+    url: str, server: Observer
+) -> None:
+    async with groups_of(2, url) as (fetch, _):
+        asked = [asyncio.ensure_future(fetch(SAY_LATE, text=text, seconds=0.3)) for text in "ab"]
+        await asyncio.sleep(MOMENT)
+        server.kill("active")
+
+        assert await asyncio.gather(*asked) == ["a", "b"]
+
+
+@on_both_loops
+async def test_what_was_written_when_the_connection_broke_nobody_knows(
+    url: str, server: Observer
+) -> None:
+    async with groups_of(2, url) as (fetch, _):
+        asked = [asyncio.ensure_future(fetch(NOTE_LATE, text=text, seconds=5)) for text in "ab"]
+        await asyncio.sleep(MOMENT)
+        server.kill("active")
+
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+
+    assert [type(each) for each in answers] == [ConnectionLost, ConnectionLost]
+    assert [server.written(text) for text in "ab"] == [0, 0]
+
+
+@on_both_loops
+async def test_what_takes_too_long_is_given_up(url: str) -> None:
+    async with groups_of(1, url, timeout=0.2) as (fetch, pool):
+        start = time.monotonic()
+        with pytest.raises(StatementTimedOut):
+            await fetch(SAY_LATE, text="x", seconds=30)
+
+        assert time.monotonic() - start < 1
+        await eventually(lambda: len(pool._free) == 1, within=2)
+        assert await fetch(SAY_LATE, text="x", seconds=0) == "x"
+
+
+@on_both_loops
+async def test_each_waits_for_a_connection_only_so_long(url: str) -> None:
+    async with groups_of(1, url, wait=0.4) as (fetch, pool):
+        busy = asyncio.ensure_future(pool.fetch(NAP, seconds=0.7))
+        await asyncio.sleep(MOMENT)
+        early = asyncio.ensure_future(fetch(SAY, text="early"))
+        await asyncio.sleep(0.4)
+        late = asyncio.ensure_future(fetch(SAY, text="late"))
+
+        with pytest.raises(DatabaseAway, match=r"within 0\.4 s"):
+            await early
+        assert (await late)[0] == "late"
+        await busy
+
+
+@on_both_loops
+async def test_a_pool_closes_promptly_with_groups_under_way(url: str) -> None:
+    async with groups_of(1, url) as (fetch, _):
+        under_way = [asyncio.ensure_future(fetch(NOTE_LATE, text="x", seconds=30)) for _ in "ab"]
+        await asyncio.sleep(MOMENT)
+        waiting = [asyncio.ensure_future(fetch(SAY, text="x")) for _ in "ab"]
+        await asyncio.sleep(MOMENT)
+        start = time.monotonic()
+
+    asked = asyncio.gather(*under_way, *waiting, return_exceptions=True)
+    answers = await asyncio.wait_for(asked, 1)
+    assert time.monotonic() - start < 1
+    assert [type(each) for each in answers] == [*[ConnectionLost] * 2, *[DatabaseAway] * 2]
