@@ -116,13 +116,11 @@ class Listing:
         self.names = [name for name in names if name != "user_id"]
         self._condition = this_user & condition & (_completed.is_(None) | _as_completed)
         place = tuple_(tasks.c[newest_by], tasks.c.id)
-        self.by_offset: Statement = Statement(name, self._page(true()))
-        self.after: Statement = Statement(
-            f"{name}_after", self._page(place < _given_place, skips=False)
-        )
-        self.before: Statement = Statement(
-            f"{name}_before", self._page(place > _given_place, skips=False, backwards=True)
-        )
+        after = self._page(place < _given_place, skips=False)
+        before = self._page(place > _given_place, skips=False, backwards=True)
+        self.by_offset = Statement(name, self._page(true()), finds_many=True)
+        self.after = Statement(f"{name}_after", after, finds_many=True)
+        self.before = Statement(f"{name}_before", before, finds_many=True)
 
     def _page(
         self, beside: ColumnElement[bool], *, skips: bool = True, backwards: bool = False

@@ -36,8 +36,9 @@ class Returning(Protocol):
 class Statement:
     """A named statement, in the two forms that a connection may want it."""
 
-    def __init__(self, name: str, clause: Returning) -> None:
+    def __init__(self, name: str, clause: Returning, *, finds_many: bool = False) -> None:
         self.name = name
+        self.finds_many = finds_many
         self.only_reads = isinstance(clause, Select)
         self._clause = clause
 

@@ -142,13 +142,13 @@ class Connection:
 
     def fetch_together(self, calls: Sequence[Call]) -> "asyncio.Future[list[bytes | None]]":
         """Send calls as one transaction; the future brings the first value of each one's row."""
+        answer = self._expected()
         try:
             pipeline = self._pipeline = Pipeline(self._raw.pgconn_ptr, calls)
             self._send(pipeline)
-        except psycopg2.OperationalError:
-            self.close()
-            raise
-        return self._expected()
+        except psycopg2.OperationalError as error:
+            self.close(error)
+        return answer
 
     def _expected(self) -> "asyncio.Future[list[Any]]":
         self._deadline = self._loop.time() + self._statement_timeout

@@ -17,12 +17,13 @@ import psycopg2
 
 from db.compiled import OWNER, Statement
 from db.connection import Connection
-from db.errors import ConnectionLost, DatabaseAway
+from db.errors import ConnectionLost, DatabaseAway, StatementTimedOut
 from db.pipeline import Call, Undone
 from db.pool import UNCERTAIN, Pool
-from db.statements import TELL_OWNER, TELL_OWNER_IN_HASTE
+from db.statements import TELL_OWNER, TELL_OWNER_OF_SEVERAL
 
 MOST = 16
+MOST_PAGES = 4
 
 Document = Any
 """What a statement returns, as JSON."""
@@ -38,6 +39,11 @@ class Job:
     answer: "asyncio.Future[bytes | None]"
     group: "Group | None" = None
 
+    @property
+    def has_company(self) -> bool:
+        """Whether it is done together with others."""
+        return self.group is not None and len(self.group.jobs) > 1
+
     def fail(self, error: BaseException) -> None:
         """It was not done, or nobody knows whether it was."""
         if not self.answer.done():
@@ -47,20 +53,22 @@ class Job:
 class Group:
     """Jobs that take effect together, or not at all."""
 
-    def __init__(
-        self, jobs: list[Job], calls: list[Call], pool: Pool, connection: Connection
-    ) -> None:
-        self._jobs = jobs
+    def __init__(self, jobs: list[Job], pool: Pool, connection: Connection) -> None:
+        self.jobs = jobs
         self._pool = pool
         self._connection = connection
-        for job in jobs:
-            job.group = self
-        self._answers = connection.fetch_together(calls)
+        self._answers: asyncio.Future[list[bytes | None]] | None = None
+
+    def begin(self, calls: list[Call]) -> None:
+        """Send them; whatever comes of it, the connection is released."""
+        self._answers = self._connection.fetch_together(calls)
         self._answers.add_done_callback(self._end)
+        for job in self.jobs:
+            job.group = self
 
     def leave(self) -> None:
         """Somebody has gone; once all have, it is cancelled."""
-        if all(job.answer.done() for job in self._jobs):
+        if self._answers and all(job.answer.done() for job in self.jobs):
             self._answers.cancel()
 
     def _end(self, answers: "asyncio.Future[list[bytes | None]]") -> None:
@@ -68,10 +76,10 @@ class Group:
         if answers.cancelled():
             return
         if error := answers.exception():
-            for job in self._jobs:
+            for job in self.jobs:
                 job.fail(error)
             return
-        for job, answer in zip(self._jobs, answers.result()[1::2], strict=True):
+        for job, answer in zip(self.jobs, answers.result()[1::2], strict=True):
             if not job.answer.done():
                 job.answer.set_result(answer)
 
@@ -79,9 +87,10 @@ class Group:
 class Gathering:
     """Jobs that wait for a connection; one task gets it for all that have come by then."""
 
-    def __init__(self, pool: Pool, first_of_several: Statement) -> None:
+    def __init__(self, pool: Pool, *, leads_several: Statement, most: int) -> None:
         self._pool = pool
-        self._first_of_several = first_of_several
+        self._leads_several = leads_several
+        self._most = most
         self._jobs: deque[Job] = deque()
         self._sending: asyncio.Task[None] | None = None
 
@@ -101,24 +110,31 @@ class Gathering:
                 try:
                     connection = await self._pool.acquire(self._jobs[0].deadline)
                 except DatabaseAway as refusal:
-                    self._jobs.popleft().fail(refusal)
+                    self._refuse(refusal)
                     continue
                 if jobs := self._taken():
-                    Group(jobs, [*self._calls(jobs)], self._pool, connection)
+                    Group(jobs, self._pool, connection).begin([*self._calls(jobs)])
                 else:
                     self._pool.release(connection)
         finally:
             self._sending = None
 
+    def _refuse(self, refusal: DatabaseAway) -> None:
+        """Whoever has waited the longest gets no connection, nor does who has waited too long."""
+        now = asyncio.get_running_loop().time()
+        self._jobs.popleft().fail(refusal)
+        while self._jobs and self._jobs[0].deadline < now:
+            self._jobs.popleft().fail(refusal)
+
     def _taken(self) -> list[Job]:
-        """As many as fit into one group; by owner, so that all take their locks in one order."""
+        """As many as make a group, less those who have gone; in the order of their locks."""
         waiting = [job for job in self._jobs if not job.answer.done()]
-        self._jobs = deque(waiting[MOST:])
-        return sorted(waiting[:MOST], key=lambda job: job.owner.int)
+        self._jobs = deque(waiting[self._most :])
+        return sorted(waiting[: self._most], key=lambda job: job.owner.int)
 
     def _calls(self, jobs: list[Job]) -> Iterator[Call]:
         """Each job's, and ahead of it what tells the policies for whom."""
-        tell = self._first_of_several if len(jobs) > 1 else TELL_OWNER
+        tell = self._leads_several if len(jobs) > 1 else TELL_OWNER
         for job in jobs:
             yield tell.call({"owner": job.owner})
             yield job.call
@@ -128,30 +144,44 @@ class Gathering:
 class Groups:
     """Runs statements of a user's that return a JSON document each.
 
-    Those that only read are apart, so that they do not wait for the locks of those that write.
+    Who reads does not go with those who write, and may wait for a lock; nor does who reads one task
+    go with those who look through many.
     """
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._reads = Gathering(pool, TELL_OWNER)
-        self._writes = Gathering(pool, TELL_OWNER_IN_HASTE)
+        self._writes = Gathering(pool, leads_several=TELL_OWNER_OF_SEVERAL, most=MOST)
+        self._reads = Gathering(pool, leads_several=TELL_OWNER, most=MOST)
+        self._pages = Gathering(pool, leads_several=TELL_OWNER, most=MOST_PAGES)
 
     async def fetch(self, statement: Statement, values: dict[str, Any]) -> Document:
         """What one statement returns, which takes effect with others or alone."""
         if not self._pool.prepares:
             return await self._alone(statement, values)
-        job = (self._reads if statement.only_reads else self._writes).add(statement, values)
+        job = self._gathering(statement).add(statement, values)
         try:
             answer = await job.answer
         except asyncio.CancelledError:
             if job.group is not None:
                 job.group.leave()
             raise
-        except (Undone, psycopg2.Error) as error:
-            if isinstance(error, Undone) or statement.only_reads:
+        except Undone:
+            return await self._alone(statement, values)
+        except StatementTimedOut:
+            # Together they may take longer than each may alone.
+            if statement.only_reads and job.has_company:
+                return await self._alone(statement, values)
+            raise
+        except psycopg2.Error as error:
+            if statement.only_reads:
                 return await self._alone(statement, values)
             raise ConnectionLost(f"The connection to the database broke. {UNCERTAIN}") from error
         return None if answer is None else orjson.loads(answer)
+
+    def _gathering(self, statement: Statement) -> Gathering:
+        if not statement.only_reads:
+            return self._writes
+        return self._pages if statement.finds_many else self._reads
 
     async def _alone(self, statement: Statement, values: dict[str, Any]) -> Document:
         rows = await self._pool.fetch(statement, **values)

@@ -9,7 +9,7 @@ Connection = ctypes.c_void_p
 Result = ctypes.c_void_p
 Text = ctypes.c_char_p
 Number = ctypes.c_int
-Any_ = ctypes.c_void_p
+Pointer = ctypes.c_void_p
 
 # What is called here never waits, so that Python's global lock need not be given away meanwhile.
 _library = ctypes.PyDLL(psycopg2._psycopg.__file__)
@@ -27,7 +27,7 @@ error_message = _function("PQerrorMessage", Text, Connection)
 enter_pipeline = _function("PQenterPipelineMode", Number, Connection)
 leave_pipeline = _function("PQexitPipelineMode", Number, Connection)
 send_prepared = _function(
-    "PQsendQueryPrepared", Number, Connection, Text, Number, Any_, Any_, Any_, Number
+    "PQsendQueryPrepared", Number, Connection, Text, Number, Pointer, Pointer, Pointer, Number
 )
 end_transaction = _function("PQpipelineSync", Number, Connection)
 flush = _function("PQflush", Number, Connection)
@@ -40,14 +40,13 @@ row_count = _function("PQntuples", Number, Result)
 value_at = _function("PQgetvalue", Text, Result, Number, Number)
 clear = _function("PQclear", None, Result)
 
-HAS_ROWS = 2
-IS_END = 10
+HAS_NO_ROWS, HAS_ROWS, HAS_FAILED, IS_END, IS_SKIPPED = 1, 2, 7, 10, 11
 
 CAN_CANCEL = hasattr(_library, "PQcancelCreate")
 if CAN_CANCEL:
-    new_cancel = _function("PQcancelCreate", Any_, Connection)
-    start_cancel = _function("PQcancelStart", Number, Any_)
-    cancel_socket = _function("PQcancelSocket", Number, Any_)
-    poll_cancel = _function("PQcancelPoll", Number, Any_)
-    cancel_error = _function("PQcancelErrorMessage", Text, Any_)
-    finish_cancel = _function("PQcancelFinish", None, Any_)
+    new_cancel = _function("PQcancelCreate", Pointer, Connection)
+    start_cancel = _function("PQcancelStart", Number, Pointer)
+    cancel_socket = _function("PQcancelSocket", Number, Pointer)
+    poll_cancel = _function("PQcancelPoll", Number, Pointer)
+    cancel_error = _function("PQcancelErrorMessage", Text, Pointer)
+    finish_cancel = _function("PQcancelFinish", None, Pointer)

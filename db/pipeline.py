@@ -31,7 +31,7 @@ class Pipeline:
         self._connection = connection
         self._answers: list[bytes | None] = []
         self._failed = False
-        self._between = False
+        self._follows_a_result = True
         self._must(libpq.enter_pipeline(connection))
         for name, values in calls:
             count = len(values)
@@ -53,9 +53,9 @@ class Pipeline:
         self._must(libpq.consume_input(self._connection))
         while not libpq.is_busy(self._connection):
             result = libpq.get_result(self._connection)
-            # None stands behind each answer; behind another, it is the end of the connection.
-            self._must(result or not self._between)
-            self._between = not result
+            # Nothing stands behind each result; behind nothing, it is the end of the connection.
+            self._must(result or self._follows_a_result)
+            self._follows_a_result = bool(result)
             if result and self._take(result):
                 return self._ended()
         return None
@@ -69,14 +69,16 @@ class Pipeline:
     def _take(self, result: int) -> bool:
         """Note what a call has returned, and say whether it was the end instead."""
         status = libpq.result_status(result)
-        if status == libpq.HAS_ROWS:
-            has_any = libpq.row_count(result)
-            self._answers.append(libpq.value_at(result, 0, 0) if has_any else None)
-        elif status != libpq.IS_END:
+        if status == libpq.HAS_ROWS and libpq.row_count(result):
+            self._answers.append(libpq.value_at(result, 0, 0))
+        elif status in (libpq.HAS_ROWS, libpq.HAS_NO_ROWS):
+            self._answers.append(None)
+        elif status in (libpq.HAS_FAILED, libpq.IS_SKIPPED):
             self._failed = True
         libpq.clear(result)
         return bool(status == libpq.IS_END)
 
     def _must(self, succeeded: object) -> None:
         if not succeeded:
-            raise psycopg2.OperationalError(libpq.error_message(self._connection).decode())
+            told = libpq.error_message(self._connection).decode(errors="replace")
+            raise psycopg2.OperationalError(told)

@@ -170,7 +170,7 @@ class Pool:
         if self._closed:
             raise DatabaseAway(CLOSING)
         waiter = Waiter(asyncio.get_running_loop().create_future(), deadline)
-        self._waiting.append(waiter)
+        self._line_up(waiter)
         try:
             return await waiter.connection
         except asyncio.CancelledError:
@@ -180,14 +180,22 @@ class Pool:
                 self.release(connection.result())
             raise
 
+    def _line_up(self, waiter: Waiter) -> None:
+        """Whose request came first stands first, even where another had to be served before it."""
+        place = len(self._waiting)
+        while place and self._waiting[place - 1].deadline > waiter.deadline:
+            place -= 1
+        self._waiting.insert(place, waiter)
+
     def _give_up_waiting(self) -> None:
-        """Refuse those who have waited too long, and forget those who wait no longer."""
+        """Refuse those who have waited too long; the longest wait stands first."""
         now = asyncio.get_running_loop().time()
-        limit = self._options.wait_timeout
-        for waiter in self._waiting:
-            if waiter.deadline < now:
-                waiter.refuse(f"No database connection became free within {limit:g} s.")
-        self._waiting = deque(each for each in self._waiting if not each.connection.done())
+        while self._waiting and (
+            self._waiting[0].deadline < now or self._waiting[0].connection.done()
+        ):
+            waiter = self._waiting.popleft()
+            limit = self._options.wait_timeout
+            waiter.refuse(f"No database connection became free within {limit:g} s.")
 
     def release(self, connection: Connection) -> None:
         """Hand the connection to whoever waits the longest, once it has nothing left to do."""

@@ -61,8 +61,8 @@ _locks_are_not_waited_for = func.set_config(
     literal_column("'lock_timeout'", Text), literal_column("'250ms'", Text), TRUE
 )
 TELL_OWNER = Statement("tell_owner", select(_owner_is_told))
-TELL_OWNER_IN_HASTE = Statement(
-    "tell_owner_in_haste", select(_owner_is_told, _locks_are_not_waited_for)
+TELL_OWNER_OF_SEVERAL = Statement(
+    "tell_owner_of_several", select(_owner_is_told, _locks_are_not_waited_for)
 )
 
 REVISION = Statement("revision", select(users.c.revision).where(this_owner))

@@ -114,6 +114,8 @@ def renamed(statement: Statement, name: str) -> Statement:
     """The same, to be known to a connection beside its namesake."""
     other = copy.copy(statement)
     other.name = name
+    for told_of_its_namesake in ("preparation", "prepared"):
+        vars(other).pop(told_of_its_namesake, None)
     return other
 
 
@@ -270,7 +272,7 @@ def test_a_statement_that_forgets_its_owner_finds_nothing_of_somebodys_who_is_se
     before = everything_of_bobs(owners)
 
     async def together() -> tuple[Any, Any]:
-        catalogue = [statements.TELL_OWNER, statements.TELL_OWNER_IN_HASTE, beside]
+        catalogue = [statements.TELL_OWNER, statements.TELL_OWNER_OF_SEVERAL, beside]
         own_name = renamed(statement, "forgetful")
         async with pool_of_one(database, [*catalogue, own_name], prepare=True) as pool:
             groups = Groups(pool)

@@ -73,6 +73,7 @@ SAY = Statement(
 )
 SAY_LATE = Statement("say_late", select(func.to_json(_text, type_=JSON)).select_from(_sleep))
 NOTE = Statement("note", insert(notes).values(text=_text).returning(func.to_json(notes.c.text)))
+NOTE_SILENTLY = Statement("note_silently", insert(notes).values(text=_text))
 NOTE_LATE = Statement(
     "note_late",
     insert(notes)
@@ -98,8 +99,8 @@ COUNT_ON = Statement(
     .returning(func.to_json(notes.c.counter)),
 )
 CATALOGUE = [
-    *(statements.TELL_OWNER, statements.TELL_OWNER_IN_HASTE),
-    *(SAY, SAY_LATE, NOTE, NOTE_LATE, NOTE_UNLESS_IT_STUMBLES, COUNT_ON),
+    *(statements.TELL_OWNER, statements.TELL_OWNER_OF_SEVERAL),
+    *(SAY, SAY_LATE, NOTE, NOTE_SILENTLY, NOTE_LATE, NOTE_UNLESS_IT_STUMBLES, COUNT_ON),
     *(ECHO, WHO, NAP, WRITE, WRITE_SLOWLY, COUNT, COUNT_TWO, STUMBLE, FAR_FUTURE),
     *(statements.CREATE, statements.GET, statements.UPDATE, statements.TOGGLE),
 ]

@@ -21,6 +21,7 @@ from tests.pool.scenes import (
     NAP,
     NOTE,
     NOTE_LATE,
+    NOTE_SILENTLY,
     NOTE_UNLESS_IT_STUMBLES,
     SAY,
     SAY_LATE,
@@ -247,6 +248,27 @@ async def test_what_was_written_when_the_connection_broke_nobody_knows(
 
 
 @on_both_loops
+async def test_what_is_sent_on_a_broken_connection_is_answered(url: str, server: Observer) -> None:
+    async with groups_of(1, url) as (fetch, _):
+        server.kill()
+        time.sleep(MOMENT)  # noqa: ASYNC251 - so that nobody can have noticed
+        reading = asyncio.ensure_future(fetch(SAY, text="x"))
+        [writing] = await asyncio.gather(fetch(NOTE, text="x"), return_exceptions=True)
+
+        assert (await reading)[0] == "x"
+    assert writing == "x" or isinstance(writing, ConnectionLost)
+    assert server.written("x") == (writing == "x")
+
+
+@on_both_loops
+async def test_reads_that_take_too_long_together_are_each_read_alone(url: str) -> None:
+    async with groups_of(2, url, timeout=0.4) as (fetch, _):
+        said = await asyncio.gather(*(fetch(SAY_LATE, text=text, seconds=0.2) for text in "abc"))
+
+    assert said == ["a", "b", "c"]
+
+
+@on_both_loops
 async def test_what_takes_too_long_is_given_up(url: str) -> None:
     async with groups_of(1, url, timeout=0.2) as (fetch, pool):
         start = time.monotonic()
@@ -271,6 +293,47 @@ async def test_each_waits_for_a_connection_only_so_long(url: str) -> None:
             await early
         assert (await late)[0] == "late"
         await busy
+
+
+@on_both_loops
+async def test_all_who_have_waited_too_long_are_told_at_once(url: str) -> None:
+    async with groups_of(1, url, wait=0.3) as (fetch, pool):
+        busy = asyncio.ensure_future(pool.fetch(NAP, seconds=1))
+        await asyncio.sleep(MOMENT)
+        start = time.monotonic()
+        asked = [fetch(SAY, text="x") for _ in range(3 * MOST)]
+
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+
+        assert time.monotonic() - start < 0.7
+        assert {type(each) for each in answers} == {DatabaseAway}
+        await busy
+
+
+@on_both_loops
+async def test_who_comes_later_with_a_statement_of_their_own_waits_longer(url: str) -> None:
+    async with groups_of(1, url) as (fetch, pool):
+        busy = asyncio.ensure_future(pool.fetch(NAP, seconds=0.2))
+        await asyncio.sleep(MOMENT)
+        first = [asyncio.ensure_future(fetch(SAY, text="x")) for _ in range(3 * MOST)]
+        await asyncio.sleep(0)
+        later = asyncio.ensure_future(pool.fetch(NAP, seconds=0.1))
+
+        await asyncio.gather(*first)
+
+        assert not later.done()
+        await asyncio.gather(busy, later)
+
+
+@on_both_loops
+async def test_a_statement_that_returns_nothing_is_done_once(url: str, server: Observer) -> None:
+    async with groups_of(1, url) as (fetch, _):
+        nothing, noted = await asyncio.gather(
+            fetch(NOTE_SILENTLY, text="silent"), fetch(NOTE, text="loud")
+        )
+
+    assert (nothing, noted) == (None, "loud")
+    assert [server.written(text) for text in ("silent", "loud")] == [1, 1]
 
 
 @on_both_loops
