@@ -10,7 +10,7 @@ from db import libpq
 
 
 class Undone(Exception):
-    """One of the statements failed, so that none has had any effect."""
+    """The statements have had no effect: one of them failed, or they were not sent."""
 
 
 class Call(NamedTuple):

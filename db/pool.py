@@ -154,6 +154,11 @@ class Pool:
         """Whether its connections know the statements."""
         return self._options.prepare
 
+    @property
+    def has_free(self) -> bool:
+        """Whether a connection has nothing to do."""
+        return bool(self._free)
+
     def deadline(self) -> float:
         """Until when somebody who comes now may wait for a connection."""
         return asyncio.get_running_loop().time() + self._options.wait_timeout
