@@ -152,6 +152,7 @@ class Listing:
         return [column.asc() if backwards else column.desc() for column in order]
 
 
+# An aggregate, so that it is one value even where a statement has forgotten its owner.
 _owner_revision = select(func.max(users.c.revision)).where(this_owner).scalar_subquery()
 _completed = given("completed", tasks.c.completed)
 _as_completed = tasks.c.completed == _completed

@@ -34,7 +34,7 @@ class Returning(Protocol):
 
 
 class Statement:
-    """A named statement, in the two forms that a connection may want it."""
+    """A named statement, in the forms that a connection may want it."""
 
     def __init__(self, name: str, clause: Returning, *, finds_many: bool = False) -> None:
         self.name = name
@@ -98,10 +98,9 @@ class Statement:
     @cached_property
     def bare(self) -> str:
         """What runs it on any connection; alone, it shows nobody's rows to the server's role."""
-        names = self._places
         return re.sub(
             r"\$(\d+)",
-            lambda place: f"%({names[int(place[1]) - 1]})s",
+            lambda place: f"%({self._places[int(place[1]) - 1]})s",
             self._compiled.string.replace("%", "%%"),
         )
 

@@ -3,19 +3,20 @@
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from db import statements, waiting
 from db.compiled import OWNER, Statement
 from db.connection import Row
-from db.groups import Document, Groups
+from db.groups import Document, Groups, document_in
 from db.pool import Pool, PoolOptions
 from db.transaction import Transaction
 
+Asked = TypeVar("Asked")
+
 UNCONNECTED = "the database is used outside of `connected`"
 
-_pool: Pool | None = None
 _groups: Groups | None = None
 _transaction: ContextVar[Transaction | None] = ContextVar("transaction", default=None)
 _constants: dict[str, list[Row]] = {}
@@ -24,39 +25,45 @@ _constants: dict[str, list[Row]] = {}
 @asynccontextmanager
 async def connected(options: PoolOptions) -> AsyncIterator[Pool]:
     """Have a database while the server runs."""
-    global _pool, _groups
+    global _groups
     catalogue = [each for each in vars(statements).values() if isinstance(each, Statement)]
-    _pool = Pool(options, catalogue)
-    _groups = Groups(_pool)
-    _pool.open()
+    pool = Pool(options, catalogue)
+    _groups = Groups(pool)
+    pool.open()
     waiting.begin()
     try:
-        yield _pool
+        yield pool
     finally:
         waiting.end()
-        await _pool.close()
-        _pool = _groups = None
+        await pool.close()
+        _groups = None
         _constants.clear()
+
+
+def _connected() -> Groups:
+    """What runs statements together, and the pool that runs them alone."""
+    if _groups is None:
+        raise RuntimeError(UNCONNECTED)
+    return _groups
 
 
 def fetch(statement: Statement, **values: Any) -> Coroutine[Any, Any, list[Row]]:
     """Run one statement as a transaction of its own, unless it is asked within another."""
-    if _pool is None:
-        raise RuntimeError(UNCONNECTED)
+    pool = _connected().pool
     current = _transaction.get()
     changes_data = statement.has_owner and not statement.only_reads
     if current is not None:
         if changes_data:
             current.written.add(values[OWNER])
         return current.fetch(statement, **values)
-    asked = _pool.fetch(statement, **values)
+    asked = pool.fetch(statement, **values)
     return _telling_who_waits(asked, values[OWNER]) if changes_data else asked
 
 
-async def _telling_who_waits(asked: Coroutine[Any, Any, list[Row]], user_id: UUID) -> list[Row]:
-    rows = await asked
+async def _telling_who_waits(asked: Coroutine[Any, Any, Asked], user_id: UUID) -> Asked:
+    answer = await asked
     waiting.written(user_id)
-    return rows
+    return answer
 
 
 async def fetch_dicts(statement: Statement, **values: Any) -> list[dict[str, Any]]:
@@ -67,15 +74,11 @@ async def fetch_dicts(statement: Statement, **values: Any) -> list[dict[str, Any
 
 async def fetch_document(statement: Statement, **values: Any) -> Document:
     """The same, of a statement of a user's that returns one JSON document at the most."""
-    if _groups is None:
-        raise RuntimeError(UNCONNECTED)
+    groups = _connected()
     if _transaction.get() is not None:
-        rows = await fetch(statement, **values)
-        return rows[0][0] if rows else None
-    document = await _groups.fetch(statement, values)
-    if not statement.only_reads:
-        waiting.written(values[OWNER])
-    return document
+        return document_in(await fetch(statement, **values))
+    asked = groups.fetch(statement, values)
+    return await (asked if statement.only_reads else _telling_who_waits(asked, values[OWNER]))
 
 
 async def fetch_constant(statement: Statement) -> list[Row]:
@@ -91,14 +94,13 @@ async def transaction() -> AsyncIterator[Transaction]:
 
     It is the task's own: what it fetches, it fetches one after the other.
     """
-    if _pool is None:
-        raise RuntimeError(UNCONNECTED)
+    pool = _connected().pool
     outer = _transaction.get()
     if outer is not None:
         async with outer.part():
             yield outer
         return
-    async with _pool.transaction() as current:
+    async with pool.transaction() as current:
         before = _transaction.set(current)
         try:
             yield current

@@ -17,7 +17,7 @@ import orjson
 import psycopg2
 
 from db.compiled import OWNER, Statement
-from db.connection import Connection
+from db.connection import Connection, Row
 from db.errors import ConnectionLost, DatabaseAway, StatementTimedOut
 from db.pipeline import Call, Undone
 from db.pool import UNCERTAIN, Pool
@@ -28,6 +28,11 @@ MOST_PAGES = 4
 
 Document = Any
 """What a statement returns, as JSON."""
+
+
+def document_in(rows: list[Row]) -> Document:
+    """The one that a statement has returned, or None."""
+    return rows[0][0] if rows else None
 
 
 @dataclass(slots=True, eq=False)
@@ -54,26 +59,17 @@ class Job:
 class Group:
     """Jobs that take effect together, or not at all."""
 
-    def __init__(self, jobs: list[Job], pool: Pool, connection: Connection) -> None:
+    def __init__(self, jobs: list[Job], answers: "asyncio.Future[list[bytes | None]]") -> None:
         self.jobs = jobs
-        self._pool = pool
-        self._connection = connection
-        self._answers: asyncio.Future[list[bytes | None]] | None = None
-
-    def begin(self, calls: list[Call]) -> None:
-        """Send them; whatever comes of it, the connection is released."""
-        self._answers = self._connection.fetch_together(calls)
-        self._answers.add_done_callback(self._end)
-        for job in self.jobs:
-            job.group = self
+        self._answers = answers
+        answers.add_done_callback(self._hand_out)
 
     def leave(self) -> None:
         """Somebody has gone; once all have, it is cancelled."""
-        if self._answers and all(job.answer.done() for job in self.jobs):
+        if all(job.answer.done() for job in self.jobs):
             self._answers.cancel()
 
-    def _end(self, answers: "asyncio.Future[list[bytes | None]]") -> None:
-        self._pool.release(self._connection)
+    def _hand_out(self, answers: "asyncio.Future[list[bytes | None]]") -> None:
         if answers.cancelled():
             return
         if error := answers.exception():
@@ -118,11 +114,19 @@ class Gathering:
                     self._refuse(refusal)
                     continue
                 if jobs := self._taken():
-                    Group(jobs, self._pool, connection).begin([*self._calls(jobs)])
+                    self._begin(jobs, connection)
                 else:
                     self._pool.release(connection)
         finally:
             self._sending = None
+
+    def _begin(self, jobs: list[Job], connection: Connection) -> None:
+        """Send them; whatever comes of it, the connection is released."""
+        answers = connection.fetch_together([*self._calls(jobs)])
+        answers.add_done_callback(lambda _: self._pool.release(connection))
+        group = Group(jobs, answers)
+        for job in jobs:
+            job.group = group
 
     def _refuse(self, refusal: DatabaseAway) -> None:
         """Whoever has waited the longest gets no connection, nor does who has waited too long."""
@@ -154,14 +158,14 @@ class Groups:
     """
 
     def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+        self.pool = pool
         self._writes = Gathering(pool, leads_several=TELL_OWNER_OF_SEVERAL, most=MOST)
         self._reads = Gathering(pool, leads_several=TELL_OWNER, most=MOST)
         self._pages = Gathering(pool, leads_several=TELL_OWNER, most=MOST_PAGES)
 
     async def fetch(self, statement: Statement, values: dict[str, Any]) -> Document:
         """What one statement returns, which takes effect with others or alone."""
-        if not self._pool.prepares:
+        if not self.pool.prepares:
             return await self._alone(statement, values)
         job = self._gathering(statement).add(statement, values)
         try:
@@ -189,5 +193,4 @@ class Groups:
         return self._pages if statement.finds_many else self._reads
 
     async def _alone(self, statement: Statement, values: dict[str, Any]) -> Document:
-        rows = await self._pool.fetch(statement, **values)
-        return rows[0][0] if rows else None
+        return document_in(await self.pool.fetch(statement, **values))

@@ -42,27 +42,17 @@ _sleep = func.pg_sleep(_seconds)
 ECHO = Statement("echo", select(_text.label("text")))
 WHO = Statement("who", select(func.pg_backend_pid().label("pid")))
 NAP = Statement("nap", select(func.pg_backend_pid().label("pid"), _sleep.label("slept")))
-WRITE = Statement("write", insert(notes).values(text=_text).returning(notes.c.text))
-WRITE_SLOWLY = Statement(
-    "write_slowly",
-    insert(notes).from_select(["text"], select(_text).select_from(_sleep)).returning(notes.c.text),
-)
-COUNT = Statement(
-    "count_up",
-    update(notes)
-    .where(notes.c.text == _text)
-    .values(counter=notes.c.counter + clauses.ONE)
-    .returning(notes.c.counter),
-)
+_written = insert(notes).values(text=_text)
+_written_slowly = insert(notes).from_select(["text"], select(_text).select_from(_sleep))
+_counted = update(notes).where(notes.c.text == _text).values(counter=notes.c.counter + clauses.ONE)
+WRITE = Statement("write", _written.returning(notes.c.text))
+WRITE_SLOWLY = Statement("write_slowly", _written_slowly.returning(notes.c.text))
+COUNT = Statement("count_up", _counted.returning(notes.c.counter))
 COUNT_TWO = Statement(
     "count_two", select(func.count_two(_text, bindparam("other", type_=Text)).label("done"))
 )
-STUMBLE = Statement(
-    "stumble",
-    select(
-        func.stumble(bindparam("code", type_=Text), bindparam("times", type_=Integer)).label("pid")
-    ),
-)
+_stumble = func.stumble(bindparam("code", type_=Text), bindparam("times", type_=Integer))
+STUMBLE = Statement("stumble", select(_stumble.label("pid")))
 FAR_FUTURE = Statement("far", select(literal_column("timestamptz '20000-01-01'").label("moment")))
 
 # The same as documents, of which several can be asked for together.
@@ -72,32 +62,15 @@ SAY = Statement(
     select(func.json_build_array(_text, _owner, func.pg_backend_pid(), func.now(), type_=JSON)),
 )
 SAY_LATE = Statement("say_late", select(func.to_json(_text, type_=JSON)).select_from(_sleep))
-NOTE = Statement("note", insert(notes).values(text=_text).returning(func.to_json(notes.c.text)))
-NOTE_SILENTLY = Statement("note_silently", insert(notes).values(text=_text))
-NOTE_LATE = Statement(
-    "note_late",
-    insert(notes)
-    .from_select(["text"], select(_text).select_from(_sleep))
-    .returning(func.to_json(notes.c.text)),
-)
+_as_document = func.to_json(notes.c.text)
+NOTE = Statement("note", _written.returning(_as_document))
+NOTE_SILENTLY = Statement("note_silently", _written)
+NOTE_LATE = Statement("note_late", _written_slowly.returning(_as_document))
 NOTE_UNLESS_IT_STUMBLES = Statement(
     "note_unless_it_stumbles",
-    insert(notes)
-    .from_select(
-        ["text", "counter"],
-        select(
-            _text, func.stumble(bindparam("code", type_=Text), bindparam("times", type_=Integer))
-        ),
-    )
-    .returning(func.to_json(notes.c.text)),
+    insert(notes).from_select(["text", "counter"], select(_text, _stumble)).returning(_as_document),
 )
-COUNT_ON = Statement(
-    "count_on",
-    update(notes)
-    .where(notes.c.text == _text)
-    .values(counter=notes.c.counter + clauses.ONE)
-    .returning(func.to_json(notes.c.counter)),
-)
+COUNT_ON = Statement("count_on", _counted.returning(func.to_json(notes.c.counter)))
 CATALOGUE = [
     *(statements.TELL_OWNER, statements.TELL_OWNER_OF_SEVERAL),
     *(SAY, SAY_LATE, NOTE, NOTE_SILENTLY, NOTE_LATE, NOTE_UNLESS_IT_STUMBLES, COUNT_ON),
