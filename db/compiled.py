@@ -1,23 +1,24 @@
 """A statement, compiled once from SQLAlchemy Core to what the driver sends."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy import Select
+from sqlalchemy import JSON, Select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Compiled, Dialect
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from db.pipeline import Call
-
 OWNER = "user_id"
 """The parameter that names whose rows a statement is about."""
 
-NUL = b"\0"
+PLACE = re.compile(r"\$(\d+)")
+BRIEFLY_IF_SEVERAL = """IF json_array_length(calls) > 1 THEN
+                    told := set_config('lock_timeout', '250ms', true);
+                END IF;"""
 
 _DIALECT = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
@@ -52,6 +53,12 @@ class Statement:
     def has_owner(self) -> bool:
         """Whether it is about one user's rows."""
         return OWNER in self._places
+
+    @cached_property
+    def returns_document(self) -> bool:
+        """Whether it returns one JSON document at the most, about one user's rows."""
+        returned = [column.type for column in self._clause.exported_columns]
+        return self.has_owner and len(returned) == 1 and isinstance(returned[0], JSON)
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -91,29 +98,54 @@ class Statement:
         values = ", ".join(f"%({name})s" for name, _ in self._parameters)
         return f"EXECUTE {self.name} ({values})".replace(" ()", "")
 
-    def call(self, values: dict[str, Any]) -> Call:
-        """What runs it within a pipeline, on a connection to which it is known."""
-        return Call(self.name.encode(), [_as_text(values[name]) for name in self._places])
+    @cached_property
+    def prepared_for_each(self) -> str:
+        """What runs it for each of several calls, on a connection to which that is known."""
+        return f"EXECUTE {self.name}_for_each (%(calls)s)"
+
+    @cached_property
+    def preparation_for_each(self) -> str:
+        """What makes that known to a connection, as a function of its session alone.
+
+        It tells the policies of each call whose it is, and has none of several wait for a lock.
+        """
+        function = f"{self.name}_for_each"
+        columns = ", ".join(f'"{name}" {kind}' for name, kind in self._parameters)
+        statement = PLACE.sub(
+            lambda place: f'given."{self._places[int(place[1]) - 1]}"', self._compiled.string
+        )
+        return f"""
+            CREATE FUNCTION pg_temp.{function}(calls json) RETURNS SETOF json
+            LANGUAGE plpgsql AS $function$
+            DECLARE given record; told text; document json;
+            BEGIN
+                {"" if self.only_reads else BRIEFLY_IF_SEVERAL}
+                FOR given IN SELECT * FROM json_to_recordset(calls) AS call ({columns}) LOOP
+                    told := set_config('errand.user_id', given.{OWNER}::text, true);
+                    {statement} INTO document;
+                    RETURN NEXT document;
+                END LOOP;
+            END $function$;
+            EXECUTE 'PREPARE {function} (json) AS SELECT pg_temp.{function}($1)';
+        """  # noqa: S608
 
     @cached_property
     def bare(self) -> str:
         """What runs it on any connection; alone, it shows nobody's rows to the server's role."""
-        return re.sub(
-            r"\$(\d+)",
+        return PLACE.sub(
             lambda place: f"%({self._places[int(place[1]) - 1]})s",
             self._compiled.string.replace("%", "%%"),
         )
 
 
-def _as_text(value: Any) -> bytes | None:
-    """A value as PostgreSQL reads it."""
-    if value is None:
-        return None
-    if isinstance(value, UUID):
-        return value.hex.encode()
-    if isinstance(value, list):
-        return f"{{{','.join(map(str, value))}}}".encode()
-    text = str(value).encode()
-    if NUL in text:  # C would take it for the end
-        raise ValueError("PostgreSQL has no character NUL")
-    return text
+def preparations(statements: Iterable[Statement]) -> list[str]:
+    """What makes statements known to a connection."""
+    for_each = [each.preparation_for_each for each in statements if each.returns_document]
+    return [
+        *(each.preparation for each in statements),
+        # Where none can be made, as on a standby, each call is made alone.
+        f"""
+        DO $do$ BEGIN {"".join(for_each)}
+        EXCEPTION WHEN insufficient_privilege OR read_only_sql_transaction THEN NULL;
+        END $do$""",
+    ]

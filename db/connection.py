@@ -1,7 +1,7 @@
 """One asynchronous psycopg2 connection, watched by the event loop for as long as it lives."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +20,6 @@ from psycopg2.extensions import (
 from psycopg2.extras import register_default_json
 
 from db import libpq
-from db.pipeline import Call, Pipeline, Undone
 from db.roles import POWERS, Powers, require_held
 
 Row = tuple[Any, ...]
@@ -72,7 +71,7 @@ def single_host_urls(url: str) -> list[str]:
 
 
 class Connection:
-    """Runs one statement or pipeline at a time; not to be used again after it is lost or closed."""
+    """Runs one statement at a time; not to be used again after it is lost or closed."""
 
     def __init__(self, raw: Any, url: str, statement_timeout: float) -> None:
         self.url = url
@@ -83,8 +82,7 @@ class Connection:
         self._descriptor: int = raw.fileno()
         self._watched = True
         self._loop.add_reader(self._descriptor, self._advance)
-        self._answer: asyncio.Future[list[Any]] | None = None
-        self._pipeline: Pipeline | None = None
+        self._answer: asyncio.Future[list[Row]] | None = None
         self._settled: asyncio.Future[None] | None = None
         self._statement_timeout = statement_timeout
         self._deadline = 0.0
@@ -130,29 +128,15 @@ class Connection:
     def fetch(self, sql: str, values: dict[str, Any] | None = None) -> "asyncio.Future[list[Row]]":
         """Send a statement; the future brings its rows."""
         statement: bytes = self._cursor.mogrify(sql, values)
-        try:
-            self._cursor.execute(statement)
-        except psycopg2.OperationalError:
-            self.close()
-            raise
-        answer = self._expected()
-        if len(statement) > FITS_THE_SOCKET:
-            self._advance()
-        return answer
-
-    def fetch_together(self, calls: Sequence[Call]) -> "asyncio.Future[list[bytes | None]]":
-        """Send calls as one transaction; the future brings the first value of each one's row."""
-        answer = self._expected()
-        try:
-            pipeline = self._pipeline = Pipeline(self._raw.pgconn_ptr, calls)
-            self._send(pipeline)
-        except psycopg2.OperationalError as error:
-            self.close(error)
-        return answer
-
-    def _expected(self) -> "asyncio.Future[list[Any]]":
         self._deadline = self._loop.time() + self._statement_timeout
         answer = self._answer = self._loop.create_future()
+        try:
+            self._cursor.execute(statement)
+        except psycopg2.Error as error:
+            self.close(error)
+        else:
+            if len(statement) > FITS_THE_SOCKET:
+                self._advance()
         return answer
 
     def expire(self, error: Exception) -> None:
@@ -186,15 +170,13 @@ class Connection:
     def _advance(self) -> None:
         """Take what the database has sent; between statements that can only be its farewell."""
         try:
-            rows = self._piped(self._pipeline) if self._pipeline else self._polled()
+            rows = self._polled()
             if rows is not None:
                 self._finish(rows)
-        except Undone as error:
-            self._finish(error=error)
         except Exception as error:  # a ValueError, too: a moment after the year 9999
             code = getattr(error, "pgcode", None)
             self.refused_to_write = code == errorcodes.READ_ONLY_SQL_TRANSACTION
-            if self._raw.closed or not self.busy or self._pipeline or code in USELESS:
+            if self._raw.closed or not self.busy or code in USELESS:
                 self.close(error)
             else:
                 self._finish(error=error)
@@ -207,20 +189,12 @@ class Connection:
             return self._cursor.fetchall() if self._cursor.description else []
         return None
 
-    def _piped(self, pipeline: Pipeline) -> list[bytes | None] | None:
-        self._send(pipeline)
-        return pipeline.advance()
-
-    def _send(self, pipeline: Pipeline) -> None:
-        if not pipeline.flush():
-            self._loop.add_writer(self._descriptor, self._flush)
-
     def _flush(self) -> None:
         self._loop.remove_writer(self._descriptor)
         self._advance()
 
-    def _finish(self, rows: list[Any] | None = None, error: Exception | None = None) -> None:
-        answer, self._answer, self._pipeline = self._answer, None, None
+    def _finish(self, rows: list[Row] | None = None, error: Exception | None = None) -> None:
+        answer, self._answer = self._answer, None
         if answer is not None and not answer.done():
             if error is None:
                 answer.set_result(rows or [])

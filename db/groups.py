@@ -1,14 +1,12 @@
 """Requests that come at the same time share a trip to the database, and a commit.
 
-Whatever waits for a connection is sent together once there is one: the busier the database, the
-more of it, and what comes alone goes alone. Each statement still names its own owner to the
-policies. A group that cannot be done as a whole has no effect, and each of its statements is then
-run alone.
+Whatever waits for a connection with the same statement is done together once there is one: the
+busier the database, the more of it. Each call still names its own owner to the policies. A group
+that cannot be done as a whole has no effect, and each of its calls is then made alone.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -19,9 +17,7 @@ import psycopg2
 from db.compiled import OWNER, Statement
 from db.connection import Connection, Row
 from db.errors import ConnectionLost, DatabaseAway, StatementTimedOut
-from db.pipeline import Call, Undone
 from db.pool import UNCERTAIN, Pool
-from db.statements import TELL_OWNER, TELL_OWNER_OF_SEVERAL
 
 MOST = 16
 MOST_PAGES = 4
@@ -35,15 +31,24 @@ def document_in(rows: list[Row]) -> Document:
     return rows[0][0] if rows else None
 
 
+class Undone(Exception):
+    """The calls of a group have had no effect: one of them failed."""
+
+
 @dataclass(slots=True, eq=False)
 class Job:
-    """A statement that somebody waits for."""
+    """A call of a statement that somebody waits for."""
 
-    call: Call
-    owner: UUID
+    values: dict[str, Any]
     deadline: float
-    answer: "asyncio.Future[bytes | None]"
+    answer: "asyncio.Future[Document]"
     group: "Group | None" = None
+
+    @property
+    def owner(self) -> UUID:
+        """Whose rows it is about."""
+        owner: UUID = self.values[OWNER]
+        return owner
 
     @property
     def has_company(self) -> bool:
@@ -59,43 +64,54 @@ class Job:
 class Group:
     """Jobs that take effect together, or not at all."""
 
-    def __init__(self, jobs: list[Job], answers: "asyncio.Future[list[bytes | None]]") -> None:
+    def __init__(self, jobs: list[Job], pool: Pool, connection: Connection) -> None:
         self.jobs = jobs
-        self._answers = answers
-        answers.add_done_callback(self._hand_out)
+        self._pool = pool
+        self._connection = connection
+        self._answers: asyncio.Future[list[Row]] | None = None
+
+    def begin(self, statement: Statement) -> None:
+        """Send them; whatever comes of it, the connection is released."""
+        calls = orjson.dumps([job.values for job in self.jobs]).decode()
+        for job in self.jobs:
+            job.group = self
+        self._answers = self._connection.fetch(statement.prepared_for_each, {"calls": calls})
+        self._answers.add_done_callback(self._hand_out)
 
     def leave(self) -> None:
         """Somebody has gone; once all have, it is cancelled."""
-        if all(job.answer.done() for job in self.jobs):
+        if self._answers and all(job.answer.done() for job in self.jobs):
             self._answers.cancel()
 
-    def _hand_out(self, answers: "asyncio.Future[list[bytes | None]]") -> None:
-        if answers.cancelled():
-            return
-        if error := answers.exception():
-            for job in self.jobs:
-                job.fail(error)
-            return
-        for job, answer in zip(self.jobs, answers.result()[1::2], strict=True):
-            if not job.answer.done():
-                job.answer.set_result(answer)
+    def _hand_out(self, answers: "asyncio.Future[list[Row]]") -> None:
+        if not answers.cancelled():
+            error = answers.exception()
+            if error is None:
+                for job, (document,) in zip(self.jobs, answers.result(), strict=True):
+                    if not job.answer.done():
+                        job.answer.set_result(document)
+            else:
+                had_no_effect = self._pool.had_no_effect(error, self._connection)
+                for job in self.jobs:
+                    job.fail(Undone() if had_no_effect else error)
+        self._pool.release(self._connection)
 
 
 class Gathering:
     """Jobs that wait for a connection; one task gets it for all that have come by then."""
 
-    def __init__(self, pool: Pool, *, leads_several: Statement, most: int) -> None:
+    def __init__(self, pool: Pool, statement: Statement) -> None:
+        assert statement.returns_document, statement.name
         self._pool = pool
-        self._leads_several = leads_several
-        self._most = most
+        self._statement = statement
+        self._most = MOST_PAGES if statement.finds_many else MOST
         self._jobs: deque[Job] = deque()
         self._sending: asyncio.Task[None] | None = None
 
-    def add(self, statement: Statement, values: dict[str, Any]) -> Job:
+    def add(self, values: dict[str, Any]) -> Job:
         """Somebody wants it done."""
         loop = asyncio.get_running_loop()
-        call, owner = statement.call(values), values[OWNER]
-        job = Job(call, owner, self._pool.deadline(), loop.create_future())
+        job = Job(values, self._pool.deadline(), loop.create_future())
         self._jobs.append(job)
         if self._sending is None:
             self._sending = loop.create_task(self._send())
@@ -104,29 +120,17 @@ class Gathering:
     async def _send(self) -> None:
         try:
             while self._jobs:
-                if len(self._jobs) == 1 and self._pool.has_free:
-                    # There is nobody to go with, and psycopg2's own way is the quicker one.
-                    self._jobs.popleft().fail(Undone())
-                    continue
                 try:
                     connection = await self._pool.acquire(self._jobs[0].deadline)
                 except DatabaseAway as refusal:
                     self._refuse(refusal)
                     continue
                 if jobs := self._taken():
-                    self._begin(jobs, connection)
+                    Group(jobs, self._pool, connection).begin(self._statement)
                 else:
                     self._pool.release(connection)
         finally:
             self._sending = None
-
-    def _begin(self, jobs: list[Job], connection: Connection) -> None:
-        """Send them; whatever comes of it, the connection is released."""
-        answers = connection.fetch_together([*self._calls(jobs)])
-        answers.add_done_callback(lambda _: self._pool.release(connection))
-        group = Group(jobs, answers)
-        for job in jobs:
-            job.group = group
 
     def _refuse(self, refusal: DatabaseAway) -> None:
         """Whoever has waited the longest gets no connection, nor does who has waited too long."""
@@ -141,35 +145,21 @@ class Gathering:
         self._jobs = deque(waiting[self._most :])
         return sorted(waiting[: self._most], key=lambda job: job.owner.int)
 
-    def _calls(self, jobs: list[Job]) -> Iterator[Call]:
-        """Each job's, and ahead of it what tells the policies for whom."""
-        tell = self._leads_several if len(jobs) > 1 else TELL_OWNER
-        for job in jobs:
-            yield tell.call({"owner": job.owner})
-            yield job.call
-            tell = TELL_OWNER
-
 
 class Groups:
-    """Runs statements of a user's that return a JSON document each.
-
-    Who reads does not go with those who write, and may wait for a lock; nor does who reads one task
-    go with those who look through many.
-    """
+    """Runs statements of a user's that return a JSON document each."""
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
-        self._writes = Gathering(pool, leads_several=TELL_OWNER_OF_SEVERAL, most=MOST)
-        self._reads = Gathering(pool, leads_several=TELL_OWNER, most=MOST)
-        self._pages = Gathering(pool, leads_several=TELL_OWNER, most=MOST_PAGES)
+        self._gatherings: dict[str, Gathering] = {}
 
     async def fetch(self, statement: Statement, values: dict[str, Any]) -> Document:
         """What one statement returns, which takes effect with others or alone."""
         if not self.pool.prepares:
             return await self._alone(statement, values)
-        job = self._gathering(statement).add(statement, values)
+        job = self._gathering(statement).add(values)
         try:
-            answer = await job.answer
+            return await job.answer
         except asyncio.CancelledError:
             if job.group is not None:
                 job.group.leave()
@@ -185,12 +175,11 @@ class Groups:
             if statement.only_reads:
                 return await self._alone(statement, values)
             raise ConnectionLost(f"The connection to the database broke. {UNCERTAIN}") from error
-        return None if answer is None else orjson.loads(answer)
 
     def _gathering(self, statement: Statement) -> Gathering:
-        if not statement.only_reads:
-            return self._writes
-        return self._pages if statement.finds_many else self._reads
+        if statement.name not in self._gatherings:
+            self._gatherings[statement.name] = Gathering(self.pool, statement)
+        return self._gatherings[statement.name]
 
     async def _alone(self, statement: Statement, values: dict[str, Any]) -> Document:
         return document_in(await self.pool.fetch(statement, **values))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import psycopg2
 from psycopg2 import errorcodes
 
-from db.compiled import Statement
+from db.compiled import Statement, preparations
 from db.connection import Connection, Row, single_host_urls
 from db.errors import ConnectionLost, DatabaseAway, StatementTimedOut, UnfitRole
 from db.transaction import Transaction
@@ -69,8 +69,7 @@ class Pool:
 
     def __init__(self, options: PoolOptions, statements: Sequence[Statement]) -> None:
         self._options = options
-        prepared = [PLANNED_ONCE, *(each.preparation for each in statements)]
-        self._preparations = prepared if options.prepare else []
+        self._preparations = [PLANNED_ONCE, *preparations(statements)] if options.prepare else []
         self._urls = deque(single_host_urls(options.url))
         self._connections: set[Connection] = set()
         self._free: list[Connection] = []
@@ -140,6 +139,11 @@ class Pool:
         # Where the server has restarted, every connection may prove to be lost.
         return connection.lost and statement.only_reads and tried < TRIES + self._options.size
 
+    def had_no_effect(self, error: BaseException, connection: Connection) -> bool:
+        """Whether the database has refused the statement, and not just vanished."""
+        code = getattr(error, "pgcode", None)
+        return code in WORTH_A_RETRY or (code is not None and not connection.lost)
+
     def _translated(self, error: psycopg2.Error, connection: Connection) -> Exception:
         if error.pgcode in WORTH_A_RETRY:
             return DatabaseAway("The database could not take the change; nothing was changed.")
@@ -153,11 +157,6 @@ class Pool:
     def prepares(self) -> bool:
         """Whether its connections know the statements."""
         return self._options.prepare
-
-    @property
-    def has_free(self) -> bool:
-        """Whether a connection has nothing to do."""
-        return bool(self._free)
 
     def deadline(self) -> float:
         """Until when somebody who comes now may wait for a connection."""

@@ -53,18 +53,6 @@ from db.clauses import (
 )
 from db.compiled import Statement
 
-# What leads each statement of a group: for whom it is. Of several, none waits long for a lock.
-_owner_is_told = func.set_config(
-    literal_column("'errand.user_id'", Text), bindparam("owner", type_=Text), TRUE
-)
-_locks_are_waited_for_briefly = func.set_config(
-    literal_column("'lock_timeout'", Text), literal_column("'250ms'", Text), TRUE
-)
-TELL_OWNER = Statement("tell_owner", select(_owner_is_told))
-TELL_OWNER_OF_SEVERAL = Statement(
-    "tell_owner_of_several", select(_owner_is_told, _locks_are_waited_for_briefly)
-)
-
 REVISION = Statement("revision", select(users.c.revision).where(this_owner))
 
 TASKS = Listing("list_tasks", AT_LARGE, tasks.c.deleted_at.is_(None), newest_by="created_at")

@@ -19,7 +19,6 @@ import psycopg2
 import pytest
 from psycopg2 import errors
 from psycopg2.extensions import make_dsn
-from sqlalchemy import JSON
 
 from db import statements
 from db.compiled import OWNER, Statement
@@ -108,20 +107,6 @@ class Impostor(Statement):
 
     def sql(self, values: dict[str, Any], *, prepared: bool) -> str:
         return super().sql({**values, OWNER: ALICE}, prepared=prepared)
-
-
-def renamed(statement: Statement, name: str) -> Statement:
-    """The same, to be known to a connection beside its namesake."""
-    other = copy.copy(statement)
-    other.name = name
-    for told_of_its_namesake in ("preparation", "prepared"):
-        vars(other).pop(told_of_its_namesake, None)
-    return other
-
-
-def is_grouped(statement: Statement) -> bool:
-    """Whether it is run together with those of other users."""
-    return [type(column.type) for column in statement._clause.exported_columns] == [JSON]
 
 
 FORGETFUL = [spoiled for each in OF_ONE_USER if (spoiled := forgetful(each))]
@@ -263,25 +248,24 @@ def test_a_statement_that_forgets_its_owner_finds_nobody_elses_rows(
         assert timeless(statement, rows) == timeless(statement, honest_rows)
 
 
-@pytest.mark.parametrize("statement", [each for each in FORGETFUL if is_grouped(each)], ids=name_of)
+@pytest.mark.parametrize(
+    "statement", [each for each in FORGETFUL if each.returns_document], ids=name_of
+)
 def test_a_statement_that_forgets_its_owner_finds_nothing_of_somebodys_who_is_served_with_it(
     database: str, owners: Any, statement: Statement
 ) -> None:
-    beside = statements.LOOK if statement.only_reads else statements.TOGGLE
-    unknown = {OWNER: BOB, "task_id": UUID(int=0), "expected": None}
+    alices = values_for(statement, ALICE)
+    bobs = {**values_for(statement, BOB), "task_id": UUID(int=0)}
     before = everything_of_bobs(owners)
 
-    async def together() -> tuple[Any, Any]:
-        catalogue = [statements.TELL_OWNER, statements.TELL_OWNER_OF_SEVERAL, beside]
-        own_name = renamed(statement, "forgetful")
-        async with pool_of_one(database, [*catalogue, own_name], prepare=True) as pool:
+    async def together() -> Any:
+        async with pool_of_one(database, [statement], prepare=True) as pool:
             groups = Groups(pool)
-            bobs = groups.fetch(beside, unknown)
-            return await asyncio.gather(bobs, groups.fetch(own_name, values_for(statement, ALICE)))
+            asked = [groups.fetch(statement, values) for values in (bobs, alices)]
+            return (await asyncio.gather(*asked))[1]
 
-    nothing, found = asyncio.run(together())
+    found = asyncio.run(together())
 
-    assert nothing is None
     assert not tell_of_bob(found)
     assert everything_of_bobs(owners) == before
 

@@ -10,10 +10,18 @@ from tests.pool.scenes import SCHEMA, Observer
 
 
 @pytest.fixture(scope="module")
-def url(new_database: Callable[[], str]) -> str:
-    url = new_database()
-    Observer(as_owner(url)).ask(SCHEMA)
-    return url
+def new_notes(new_database: Callable[[], str]) -> Callable[[], str]:
+    def make() -> str:
+        url = new_database()
+        Observer(as_owner(url)).ask(SCHEMA)
+        return url
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def url(new_notes: Callable[[], str]) -> str:
+    return new_notes()
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    Uuid,
     bindparam,
     func,
     insert,
@@ -55,25 +56,31 @@ _stumble = func.stumble(bindparam("code", type_=Text), bindparam("times", type_=
 STUMBLE = Statement("stumble", select(_stumble.label("pid")))
 FAR_FUTURE = Statement("far", select(literal_column("timestamptz '20000-01-01'").label("moment")))
 
-# The same as documents, of which several can be asked for together.
+# The same as documents of a user's, of which several can be asked for together.
 _owner = func.current_setting(literal_column("'errand.user_id'", Text), clauses.TRUE)
-SAY = Statement(
-    "say",
-    select(func.json_build_array(_text, _owner, func.pg_backend_pid(), func.now(), type_=JSON)),
+_whosever = bindparam("user_id", type_=Uuid).is_not(None)
+_as_document = func.to_json(notes.c.text, type_=JSON)
+_noted = insert(notes).from_select(["text"], select(_text).where(_whosever))
+_noted_late = insert(notes).from_select(
+    ["text"], select(_text).select_from(_sleep).where(_whosever)
 )
-SAY_LATE = Statement("say_late", select(func.to_json(_text, type_=JSON)).select_from(_sleep))
-_as_document = func.to_json(notes.c.text)
-NOTE = Statement("note", _written.returning(_as_document))
-NOTE_SILENTLY = Statement("note_silently", _written)
-NOTE_LATE = Statement("note_late", _written_slowly.returning(_as_document))
+_noted_or_not = insert(notes).from_select(
+    ["text", "counter"], select(_text, _stumble).where(_whosever)
+)
+_said = func.json_build_array(_text, _owner, func.pg_backend_pid(), func.now(), type_=JSON)
+_said_late = func.to_json(_text, type_=JSON)
+SAY = Statement("say", select(_said).where(_whosever))
+SAY_LATE = Statement("say_late", select(_said_late).select_from(_sleep).where(_whosever))
+NOTE = Statement("note", _noted.returning(_as_document))
+NOTE_LATE = Statement("note_late", _noted_late.returning(_as_document))
 NOTE_UNLESS_IT_STUMBLES = Statement(
-    "note_unless_it_stumbles",
-    insert(notes).from_select(["text", "counter"], select(_text, _stumble)).returning(_as_document),
+    "note_unless_it_stumbles", _noted_or_not.returning(_as_document)
 )
-COUNT_ON = Statement("count_on", _counted.returning(func.to_json(notes.c.counter)))
+COUNT_ON = Statement(
+    "count_on", _counted.where(_whosever).returning(func.to_json(notes.c.counter, type_=JSON))
+)
 CATALOGUE = [
-    *(statements.TELL_OWNER, statements.TELL_OWNER_OF_SEVERAL),
-    *(SAY, SAY_LATE, NOTE, NOTE_SILENTLY, NOTE_LATE, NOTE_UNLESS_IT_STUMBLES, COUNT_ON),
+    *(SAY, SAY_LATE, NOTE, NOTE_LATE, NOTE_UNLESS_IT_STUMBLES, COUNT_ON),
     *(ECHO, WHO, NAP, WRITE, WRITE_SLOWLY, COUNT, COUNT_TWO, STUMBLE, FAR_FUTURE),
     *(statements.CREATE, statements.GET, statements.UPDATE, statements.TOGGLE),
 ]

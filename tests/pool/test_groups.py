@@ -21,7 +21,6 @@ from tests.pool.scenes import (
     NAP,
     NOTE,
     NOTE_LATE,
-    NOTE_SILENTLY,
     NOTE_UNLESS_IT_STUMBLES,
     SAY,
     SAY_LATE,
@@ -97,6 +96,29 @@ async def test_without_prepared_statements_each_is_a_transaction_of_its_own(url:
     assert len(transactions(said)) == 3
 
 
+@pytest.mark.parametrize(
+    "obstacle",
+    [
+        "REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC",
+        # as on a standby
+        "ALTER ROLE errand_app IN DATABASE {database} SET default_transaction_read_only = on",
+    ],
+)
+@on_both_loops
+async def test_where_no_function_can_be_made_each_is_a_transaction_of_its_own(
+    new_notes: Callable[[], str], obstacle: str
+) -> None:
+    url = new_notes()
+    owner = Observer(as_owner(url))
+    [database] = owner.ask("SELECT quote_ident(current_database())")
+    owner.ask(obstacle.format(database=database))
+    async with groups_of(1, url) as (fetch, _):
+        said = await asyncio.gather(*(fetch(SAY, text=text) for text in "abc"))
+
+    assert [text for text, *_ in said] == ["a", "b", "c"]
+    assert len(transactions(said)) == 3
+
+
 @on_both_loops
 async def test_more_than_the_network_takes_at_once_goes_together_as_well(url: str) -> None:
     async with groups_of(1, url) as (fetch, _):
@@ -109,9 +131,13 @@ async def test_more_than_the_network_takes_at_once_goes_together_as_well(url: st
 @on_both_loops
 async def test_nothing_is_written_twice_when_a_group_fails(url: str, server: Observer) -> None:
     async with groups_of(2, url) as (fetch, _):
-        stumbling = fetch(NOTE_UNLESS_IT_STUMBLES, text="stumbles", code="22000", times=1)
-        await asyncio.gather(fetch(NOTE, text="before"), stumbling, fetch(NOTE, text="behind"))
+        await asyncio.gather(
+            fetch(NOTE_UNLESS_IT_STUMBLES, text="before", code="22000", times=0),
+            fetch(NOTE_UNLESS_IT_STUMBLES, text="stumbles", code="22000", times=2),
+            fetch(NOTE_UNLESS_IT_STUMBLES, text="behind", code="22000", times=0),
+        )
 
+    assert server.ask("SELECT last_value FROM stumbles") == [5]
     assert [server.written(text) for text in ("before", "stumbles", "behind")] == [1, 1, 1]
 
 
@@ -119,9 +145,9 @@ async def test_nothing_is_written_twice_when_a_group_fails(url: str, server: Obs
 async def test_one_that_cannot_be_done_fails_alone(url: str, server: Observer) -> None:
     async with groups_of(2, url) as (fetch, _):
         before, failed, behind = await asyncio.gather(
-            fetch(NOTE, text="before"),
+            fetch(NOTE_UNLESS_IT_STUMBLES, text="before", code="22000", times=0),
             fetch(NOTE_UNLESS_IT_STUMBLES, text="stumbles", code="22000", times=99),
-            fetch(NOTE, text="behind"),
+            fetch(NOTE_UNLESS_IT_STUMBLES, text="behind", code="22000", times=0),
             return_exceptions=True,
         )
         assert await fetch(NOTE, text="later") == "later"
@@ -324,17 +350,6 @@ async def test_who_comes_later_with_a_statement_of_their_own_waits_longer(url: s
 
         assert not later.done()
         await asyncio.gather(busy, later)
-
-
-@on_both_loops
-async def test_a_statement_that_returns_nothing_is_done_once(url: str, server: Observer) -> None:
-    async with groups_of(1, url) as (fetch, _):
-        nothing, noted = await asyncio.gather(
-            fetch(NOTE_SILENTLY, text="silent"), fetch(NOTE, text="loud")
-        )
-
-    assert (nothing, noted) == (None, "loud")
-    assert [server.written(text) for text in ("silent", "loud")] == [1, 1]
 
 
 @on_both_loops
