@@ -20,7 +20,7 @@ from db.errors import ConnectionLost, DatabaseAway, StatementTimedOut
 from db.pool import UNCERTAIN, Pool
 
 MOST = 16
-MOST_PAGES = 4
+MOST_PAGES = 8
 
 Document = Any
 """What a statement returns, as JSON."""
