@@ -43,17 +43,13 @@ class Job:
     deadline: float
     answer: "asyncio.Future[Document]"
     group: "Group | None" = None
+    has_company: bool = False
 
     @property
     def owner(self) -> UUID:
         """Whose rows it is about."""
         owner: UUID = self.values[OWNER]
         return owner
-
-    @property
-    def has_company(self) -> bool:
-        """Whether it is done together with others."""
-        return self.group is not None and len(self.group.jobs) > 1
 
     def fail(self, error: BaseException) -> None:
         """It was not done, or nobody knows whether it was."""
@@ -65,35 +61,36 @@ class Group:
     """Jobs that take effect together, or not at all."""
 
     def __init__(self, jobs: list[Job], pool: Pool, connection: Connection) -> None:
-        self.jobs = jobs
+        self._jobs = jobs
         self._pool = pool
         self._connection = connection
         self._answers: asyncio.Future[list[Row]] | None = None
 
     def begin(self, statement: Statement) -> None:
         """Send them; whatever comes of it, the connection is released."""
-        calls = orjson.dumps([job.values for job in self.jobs]).decode()
-        for job in self.jobs:
-            job.group = self
+        calls = orjson.dumps([job.values for job in self._jobs]).decode()
+        for job in self._jobs:
+            job.group, job.has_company = self, len(self._jobs) > 1
         self._answers = self._connection.fetch(statement.prepared_for_each, {"calls": calls})
         self._answers.add_done_callback(self._hand_out)
 
     def leave(self) -> None:
         """Somebody has gone; once all have, it is cancelled."""
-        if self._answers and all(job.answer.done() for job in self.jobs):
+        if self._answers and all(job.answer.done() for job in self._jobs):
             self._answers.cancel()
 
     def _hand_out(self, answers: "asyncio.Future[list[Row]]") -> None:
         if not answers.cancelled():
             error = answers.exception()
             if error is None:
-                for job, (document,) in zip(self.jobs, answers.result(), strict=True):
+                for job, (document,) in zip(self._jobs, answers.result(), strict=True):
                     if not job.answer.done():
                         job.answer.set_result(document)
             else:
                 had_no_effect = self._pool.had_no_effect(error, self._connection)
-                for job in self.jobs:
+                for job in self._jobs:
                     job.fail(Undone() if had_no_effect else error)
+        self._jobs.clear()  # Else the answers stay until Python looks for cycles.
         self._pool.release(self._connection)
 
 

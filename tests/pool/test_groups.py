@@ -1,6 +1,7 @@
 """Requests that share a trip to the database, and a commit, and nothing else."""
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
@@ -12,7 +13,7 @@ import pytest
 
 from db.compiled import Statement
 from db.errors import ConnectionLost, DatabaseAway, StatementTimedOut
-from db.groups import MOST, Groups
+from db.groups import MOST, Groups, Job
 from db.pool import Pool
 from tests.conftest import as_owner
 from tests.pool.scenes import (
@@ -350,6 +351,19 @@ async def test_who_comes_later_with_a_statement_of_their_own_waits_longer(url: s
 
         assert not later.done()
         await asyncio.gather(busy, later)
+
+
+@on_both_loops
+async def test_answers_do_not_stay_until_python_looks_for_cycles(url: str) -> None:
+    gc.disable()
+    try:
+        async with groups_of(1, url) as (fetch, _):
+            await asyncio.gather(*(fetch(SAY, text="let go") for _ in range(3)))
+
+            jobs = [each for each in gc.get_objects() if isinstance(each, Job)]
+            assert "let go" not in [each.values["text"] for each in jobs]
+    finally:
+        gc.enable()
 
 
 @on_both_loops
