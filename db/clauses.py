@@ -26,7 +26,6 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from db.compiled import Statement
 from db.models import Replay, Secret, Task, TaskRead, User
@@ -125,30 +124,27 @@ class Listing:
     def _page(
         self, beside: ColumnElement[bool], *, skips: bool = True, backwards: bool = False
     ) -> Select[Any]:
-        """A document: the owner's revision, and a page of their tasks in the same snapshot.
+        """A document: the owner's revision, and in the same snapshot a page of their tasks.
 
-        Each task is an array: names would be as long as what they name.
+        Their ids come together, their titles, and so on: names would be as long as what they name.
         """
         found = (
             select(*(tasks.c[name] for name in self.names))
             .where(self._condition)
             .where(beside)
-            .order_by(*self._order(tasks.c, backwards))
+            .order_by(*self._order(backwards))
             .limit(bindparam("limit", type_=Integer))
         )
         if skips:
             found = found.offset(bindparam("offset", type_=Integer))
         page = found.subquery("page")
-        row = func.json_build_array(*map(as_written, page.c))
-        rows = select(func.json_agg(aggregate_order_by(row, *self._order(page.c, backwards))))
-        return select(
-            func.json_build_array(
-                _owner_revision, rows.select_from(page).scalar_subquery(), type_=JSON
-            ).label("page")
-        )
+        # They keep the page's order: it alone is read, so that nothing could change it.
+        together = (func.array_agg(as_written(each)) for each in page.c)
+        document = func.json_build_array(_owner_revision, *together, type_=JSON)
+        return select(document.label("page")).select_from(page)
 
-    def _order(self, columns: Any, backwards: bool) -> list[ColumnElement[Any]]:
-        order = columns[self.newest_by], columns["id"]
+    def _order(self, backwards: bool) -> list[ColumnElement[Any]]:
+        order = tasks.c[self.newest_by], tasks.c.id
         return [column.asc() if backwards else column.desc() for column in order]
 
 

@@ -50,15 +50,40 @@ async def page(
     else:
         statement = listing.before if came_by.backwards else listing.after
         place = came_by.place.values()
-    owner_revision, found = await fetch_document(statement, **wanted, **place)
-    rows = found or []
-    owner = str(user_id)
-    tasks = [dict(zip(listing.names, row, strict=True), user_id=owner) for row in rows[:limit]]
+    owner_revision, *columns = await fetch_document(statement, **wanted, **place)
+    deletions = columns.pop() if deleted else None
+    found = _from_columns(str(user_id), columns, deletions)
+    tasks = found[:limit]
     if came_by is not None and came_by.backwards:
         tasks.reverse()
-    beside = cursors.beside(tasks, came_by, len(rows) > limit, listing.newest_by)
+    beside = cursors.beside(tasks, came_by, len(found) > limit, listing.newest_by)
     previous, next_ = [each and await cursors.sealed(each, user_id, filters) for each in beside]
     return Page(tasks, previous, next_, owner_revision or NOBODYS)
+
+
+def _from_columns(owner: str, columns: list[Any], deletions: list[str] | None) -> list[TaskFields]:
+    """The tasks of a page, written out, as names that are looked up take twice as long."""
+    if columns[0] is None:
+        return []
+    found = [
+        {
+            "id": id_,
+            "user_id": owner,
+            "title": title,
+            "description": description,
+            "completed": completed,
+            "created_at": created_at,
+            "updated_at": updated_at,
+            "revision": revision,
+        }
+        for id_, title, description, completed, created_at, updated_at, revision in zip(
+            *columns, strict=True
+        )
+    ]
+    if deletions is not None:
+        for task, deleted_at in zip(found, deletions, strict=True):
+            task["deleted_at"] = deleted_at
+    return found
 
 
 async def revision(user_id: UUID) -> int:

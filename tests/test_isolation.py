@@ -333,15 +333,16 @@ def test_every_table_of_users_data_is_guarded(database: str) -> None:
 # The role of the server
 
 
-def test_the_server_is_a_role_that_owns_nothing(database: str) -> None:
+def test_the_server_is_a_role_that_owns_nothing_that_outlasts_its_session(database: str) -> None:
     with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT session_user, current_setting('is_superuser')")
         assert cursor.fetchall() == [(APPLICATION, "off")]
         cursor.execute(
             "SELECT rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication,"
             " ARRAY(SELECT roleid FROM pg_auth_members WHERE member = pg_roles.oid),"
-            " ARRAY(SELECT classid FROM pg_shdepend WHERE refobjid = pg_roles.oid"
-            " AND deptype = 'o')"
+            " ARRAY(SELECT objid FROM pg_shdepend JOIN pg_database ON pg_database.oid = dbid"
+            " WHERE refobjid = pg_roles.oid AND deptype = 'o' AND datname = current_database()"
+            " EXCEPT SELECT oid FROM pg_proc WHERE pronamespace::regnamespace::text ~ '^pg_temp_')"
             " FROM pg_roles WHERE rolname = session_user"
         )
         assert cursor.fetchall() == [(False, [], [])]
