@@ -6,6 +6,8 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 from uuid import UUID
 
+from pydantic import TypeAdapter
+
 from openapi.contract import Unsupported, Where
 from openapi.problems import MALFORMED, Fault, Problem
 from openapi.schemas import Schema
@@ -14,6 +16,9 @@ BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,30})", re.ASCII)
 NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?", re.ASCII)
 BOOLEANS = {"true": True, "false": False}
+
+# In a fourth of the time that UUID itself takes.
+_uuid = TypeAdapter(UUID).validator.validate_python
 
 STYLES = {"path": "simple", "query": "form", "header": "simple"}
 
@@ -82,7 +87,7 @@ class Parameter:
         if not self._schema.accepts(value):
             raise WrongText(next(iter(self._schema.faults(value))).detail)
         if self._is_uuid:
-            return [UUID(part) for part in value] if self.is_array else UUID(value)
+            return [_uuid(part) for part in value] if self.is_array else _uuid(value)
         return value
 
     def _default(self, value: Any, where: Where) -> Any:

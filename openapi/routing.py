@@ -1,10 +1,15 @@
-"""From a path to what serves it, in one walk."""
+"""From a path to what serves it, by the shape of the path."""
 
+from bisect import insort
 from dataclasses import dataclass, field
+from itertools import compress
+from operator import attrgetter, not_
 
 from openapi.contract import Unsupported
 from openapi.operation import Operation
 from openapi.parameters import decoded
+
+Places = tuple[bool, ...]
 
 
 @dataclass
@@ -23,64 +28,67 @@ class Route:
         self.allow = ", ".join(sorted({*self.operations, "OPTIONS"})).encode()
 
 
-class Node:
-    """One step of a path: literal next steps, a variable one, or the end."""
+Match = tuple[Route, dict[str, str]]
 
-    __slots__ = ("literal", "route", "variable")
 
-    def __init__(self) -> None:
-        self.literal: dict[str, Node] = {}
-        self.variable: Node | None = None
-        self.route: Route | None = None
+class Shape:
+    """The paths that have their literal segments in the same places."""
+
+    def __init__(self, is_variable: Places) -> None:
+        self.is_variable = is_variable
+        self._is_literal = [not each for each in is_variable]
+        self._routes: dict[tuple[str, ...], Route] = {}
+
+    def route(self, segments: list[str], names: list[str]) -> Route:
+        """That of a path, which is made if there is none."""
+        return self._routes.setdefault(tuple(compress(segments, self._is_literal)), Route(names))
+
+    def match(self, segments: list[str]) -> Match | None:
+        """The route that has these literal segments, and the others, which may not be empty."""
+        route = self._routes.get(tuple(compress(segments, self._is_literal)))
+        if route is None:
+            return None
+        texts = list(compress(segments, self.is_variable))
+        return (route, dict(zip(route.names, texts, strict=True))) if all(texts) else None
 
 
 class Router:
-    """All paths of the contract, as a tree of their segments."""
+    """All paths of the contract, by the number of their segments."""
 
     def __init__(self) -> None:
-        self._root = Node()
+        self._shapes: dict[int, list[Shape]] = {}
 
     def add(self, path: str, method: str, operation: Operation) -> None:
         """Serve a method of a path."""
-        node, names = self._root, []
-        for segment in path.split("/")[1:]:
-            if segment.startswith("{") and segment.endswith("}"):
-                names.append(segment[1:-1])
-                node.variable = node.variable or Node()
-                node = node.variable
-            elif "{" in segment:
-                raise Unsupported("a parameter must fill its segment of the path", operation.where)
-            else:
-                node = node.literal.setdefault(segment, Node())
-        node.route = node.route or Route(names)
-        if node.route.names != names:
+        segments = path.split("/")[1:]
+        is_variable = tuple(each.startswith("{") and each.endswith("}") for each in segments)
+        if "{" in "".join(compress(segments, map(not_, is_variable))):
+            raise Unsupported("a parameter must fill its segment of the path", operation.where)
+        names = [each[1:-1] for each in compress(segments, is_variable)]
+        route = self._shape(is_variable).route(segments, names)
+        if route.names != names:
             raise Unsupported(
                 "the same path has parameters of other names elsewhere", operation.where
             )
-        node.route.add(method, operation)
+        route.add(method, operation)
 
-    def match(self, path: bytes) -> tuple[Route, dict[str, str]] | None:
+    def _shape(self, is_variable: Places) -> Shape:
+        """That of these places, in its order: a literal segment comes before a variable one."""
+        shapes = self._shapes.setdefault(len(is_variable), [])
+        for shape in shapes:
+            if shape.is_variable == is_variable:
+                return shape
+        shape = Shape(is_variable)
+        insort(shapes, shape, key=attrgetter("is_variable"))
+        return shape
+
+    def match(self, path: bytes) -> Match | None:
         """What serves the path, and the texts of its parameters; each segment is decoded alone."""
         if b"%" in path:
             segments = [decoded(segment) for segment in path.split(b"/")[1:]]
         else:
             segments = decoded(path).split("/")[1:]
-        texts: list[str] = []
-        route = _find(self._root, segments, 0, texts)
-        return None if route is None else (route, dict(zip(route.names, texts, strict=True)))
-
-
-def _find(node: Node, segments: list[str], depth: int, texts: list[str]) -> Route | None:
-    """The first match, a literal segment before a variable one, which may not be empty."""
-    if depth == len(segments):
-        return node.route
-    literal = node.literal.get(segments[depth])
-    if literal and (route := _find(literal, segments, depth + 1, texts)):
-        return route
-    if node.variable is None or not segments[depth]:
+        for shape in self._shapes.get(len(segments), ()):
+            if found := shape.match(segments):
+                return found
         return None
-    texts.append(segments[depth])
-    if route := _find(node.variable, segments, depth + 1, texts):
-        return route
-    texts.pop()
-    return None
