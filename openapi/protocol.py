@@ -1,16 +1,14 @@
 """HTTP/1.1 as uvicorn speaks it, but for what it would let pass."""
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from starlette.types import Message
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from db import waiting
 from openapi import problems
@@ -27,39 +25,65 @@ from openapi.problems import (
 
 LONGEST_HEAD = 64 * 1024
 CLOSE = (b"connection", b"close")
+GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class Exchange(RequestResponseCycle):
+class Exchange:
     """A request and its answer, which is sent as a whole: a system call costs more than a copy."""
 
-    _start: Any = None
+    def __init__(self, protocol: "Protocol", *, keep_alive: bool) -> None:
+        self.scope: Any = protocol.scope
+        self.keep_alive = keep_alive
+        self.waiting_for_100_continue = protocol.expect_100_continue
+        self.body = b""
+        self.more_body = True
+        self.message_event = asyncio.Event()
+        self.disconnected = False
+        self.response_started = False
+        self.response_complete = False
+        self._protocol = protocol
+        self._start: Any = None
 
-    async def send(self, message: Any) -> None:
+    async def receive(self) -> Message:
+        """What has come of the body since the last time, or word that nobody waits any more."""
+        if self.waiting_for_100_continue:
+            self.waiting_for_100_continue = False
+            self._protocol.transport.write(GO_ON)
+        if not self.disconnected and not self.response_complete:
+            self._protocol.flow.resume_reading()
+            await self.message_event.wait()
+            self.message_event.clear()
+        if self.disconnected or self.response_complete:
+            return {"type": "http.disconnect"}
+        body, self.body = self.body, b""
+        return {"type": "http.request", "body": body, "more_body": self.more_body}
+
+    async def send(self, message: Message) -> None:
         """Keep the head until there is the body."""
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
-        if self.disconnected:
-            return
         if message["type"] == "http.response.start":
             self.response_started = True
             self.waiting_for_100_continue = False
             self._start = message
-        else:
-            self._finish(message.get("body", b""))
+            return
+        if self._protocol.flow.write_paused and not self.disconnected:
+            await self._protocol.flow.drain()
+        if not self.disconnected:
+            self._finish(message["body"])
 
     def _finish(self, body: bytes) -> None:
-        headers = [*self.default_headers, *self._start["headers"]]
+        headers = [*self._protocol.server_state.default_headers, *self._start["headers"]]
         if CLOSE in headers:
             self.keep_alive = False
         elif not self.keep_alive:
             headers.append(CLOSE)
         head = rendered(self._start["status"], headers)
-        self.transport.write(head if self.scope["method"] == "HEAD" else head + body)
+        transport = self._protocol.transport
+        transport.write(head if self.scope["method"] == "HEAD" else head + body)
         self.response_complete = True
         self.message_event.set()
         if not self.keep_alive:
-            self.transport.close()
-        self.on_response()
+            transport.close()
+        self._protocol.on_response_complete()
 
 
 def rendered(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
@@ -74,6 +98,9 @@ def rendered(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
 class Protocol(HttpToolsProtocol):
     """uvicorn's HTTP, with bounds for a request, without upgrades, and with our kind of errors."""
 
+    cycle: Exchange  # type: ignore[assignment]
+    pipeline: deque[Exchange]  # type: ignore[assignment]
+
     def __init__(
         self, *, request_timeout: float, idle_timeout: float, connection_limit: int, **options: Any
     ) -> None:
@@ -85,6 +112,7 @@ class Protocol(HttpToolsProtocol):
         self._unfinished = False
         self._idle_since = 0.0
         self._patience: asyncio.TimerHandle | None = None
+        self._next: asyncio.Future[Exchange] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody has come, and has not long to say something."""
@@ -100,6 +128,8 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
         self._be_patient_no_more()
+        if self._next is not None:
+            self._next.cancel()
 
     def shutdown(self) -> None:
         """The server stops, and so does all waiting for changes, of whomever."""
@@ -140,24 +170,32 @@ class Protocol(HttpToolsProtocol):
             return
         self._read_url()
         before = self.cycle
-        self.cycle = Exchange(
-            scope=self.scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=False,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=self.scope["http_version"] != "1.0" and self.parser.should_keep_alive(),
-            on_response=self.on_response_complete,
-        )
+        keep_alive = self.scope["http_version"] != "1.0" and self.parser.should_keep_alive()
+        self.cycle = Exchange(self, keep_alive=keep_alive)
         if before is None or before.response_complete:
-            self._start_asgi_task(self.cycle, self.app)
+            self._answer(self.cycle)
         else:
             self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
+            self.pipeline.append(self.cycle)
+
+    def _answer(self, exchange: Exchange) -> None:
+        """Have it answered, by one task for all that come on this connection."""
+        if self._next is None:
+            self._next = self.loop.create_future()
+            conversation = self.loop.create_task(self._converse(self._next))
+            self.tasks.add(conversation)
+            conversation.add_done_callback(self.tasks.discard)
+        self._next.set_result(exchange)
+
+    async def _converse(self, next_: "asyncio.Future[Exchange]") -> None:
+        """Answer one request after the other, until the connection ends."""
+        try:
+            while not self.transport.is_closing():
+                exchange = await next_
+                next_ = self._next = self.loop.create_future()
+                await self.app(exchange.scope, exchange.receive, exchange.send)
+        finally:
+            self.transport.close()
 
     def _read_url(self) -> None:
         url = httptools.parse_url(self.url)
@@ -172,7 +210,7 @@ class Protocol(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+            self._answer(self.pipeline.popleft())
             return
         self._idle_since = self.loop.time()
         if self.timeout_keep_alive_task is None:
