@@ -76,12 +76,10 @@ class Parameter:
 
     def value(self, texts: list[str]) -> Any:
         """What the texts spell, checked against the schema; a UUID becomes one."""
-        if self.is_array:
-            parts = texts if self._separator is None else texts[0].split(self._separator)
-            value: Any = [self._read(part) for part in parts]
-        else:
-            value = self._read(texts[0])
-        return self._checked(value)
+        if not self.is_array:
+            return self._checked(self._read(texts[0]))
+        parts = texts if self._separator is None else texts[0].split(self._separator)
+        return self._checked([self._read(part) for part in parts])
 
     def _checked(self, value: Any) -> Any:
         if not self._schema.accepts(value):
