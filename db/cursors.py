@@ -27,7 +27,7 @@ class Place(NamedTuple):
     @classmethod
     def of(cls, task: dict[str, Any], sorted_by: str) -> "Place":
         """Where this task stands."""
-        return cls(microseconds(task[sorted_by]), UUID(task["id"]).int)
+        return cls(microseconds(task[sorted_by]), int(task["id"].replace("-", ""), 16))
 
     def stepped(self, step: int) -> "Place":
         """The next place, or the one before, whether a task could stand there or not."""

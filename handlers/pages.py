@@ -28,15 +28,15 @@ def links_by_cursor(
 
 
 def _links(path: str, places: Mapping[str, Parameters], alike: Parameters) -> str:
-    page = f"{path}?{_query(alike).removeprefix('&')}"
     return ", ".join(
-        f'<{page}{_query(place)}>; rel="{relation}"' for relation, place in places.items()
+        f'<{path}?{_query({**place, **alike})}>; rel="{relation}"'
+        for relation, place in places.items()
     )
 
 
 def _query(parameters: Parameters) -> str:
-    return "".join(
-        f"&{name}={str(value).lower() if isinstance(value, bool) else value}"
+    return "&".join(
+        f"{name}={str(value).lower() if isinstance(value, bool) else value}"
         for name, value in parameters.items()
         if value is not None
     )

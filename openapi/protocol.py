@@ -198,14 +198,11 @@ class Protocol(HttpToolsProtocol):
             self.transport.close()
 
     def _read_url(self) -> None:
-        raw_path, _, query = self.url.partition(b"?")
-        if not raw_path.startswith(b"/") or b"#" in self.url or not self.url.isascii():
-            url = httptools.parse_url(self.url)
-            raw_path, query = url.path, url.query or b""
-        path = raw_path.decode("ascii")
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
         self.scope["path"] = unquote(path) if "%" in path else path
-        self.scope["raw_path"] = raw_path
-        self.scope["query_string"] = query
+        self.scope["raw_path"] = url.path
+        self.scope["query_string"] = url.query or b""
 
     def on_response_complete(self) -> None:
         """It is answered: turn to the next, which may be long in coming."""
