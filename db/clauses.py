@@ -112,7 +112,7 @@ class Listing:
         self, name: str, names: list[str], condition: ColumnElement[bool], newest_by: str
     ) -> None:
         self.newest_by = newest_by
-        self.names = [name for name in names if name != "user_id"]
+        self._names = [name for name in names if name != "user_id"]
         self._condition = this_user & condition & (_completed.is_(None) | _as_completed)
         place = tuple_(tasks.c[newest_by], tasks.c.id)
         after = self._page(place < _given_place, skips=False)
@@ -129,7 +129,7 @@ class Listing:
         Their ids come together, their titles, and so on: names would be as long as what they name.
         """
         found = (
-            select(*(tasks.c[name] for name in self.names))
+            select(*(tasks.c[name] for name in self._names))
             .where(self._condition)
             .where(beside)
             .order_by(*self._order(backwards))

@@ -1,7 +1,7 @@
 """A statement, compiled once from SQLAlchemy Core to what the driver sends."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, Protocol
 from uuid import UUID
@@ -126,7 +126,7 @@ class Statement:
                     RETURN NEXT document;
                 END LOOP;
             END $function$;
-            EXECUTE 'PREPARE {function} (json) AS SELECT pg_temp.{function}($1)';
+            PREPARE {function} (json) AS SELECT pg_temp.{function}($1)
         """  # noqa: S608
 
     @cached_property
@@ -136,16 +136,3 @@ class Statement:
             lambda place: f"%({self._places[int(place[1]) - 1]})s",
             self._compiled.string.replace("%", "%%"),
         )
-
-
-def preparations(statements: Iterable[Statement]) -> list[str]:
-    """What makes statements known to a connection."""
-    for_each = [each.preparation_for_each for each in statements if each.returns_document]
-    return [
-        *(each.preparation for each in statements),
-        # Where none can be made, as on a standby, each call is made alone.
-        f"""
-        DO $do$ BEGIN {"".join(for_each)}
-        EXCEPTION WHEN insufficient_privilege OR read_only_sql_transaction THEN NULL;
-        END $do$""",
-    ]

@@ -1,7 +1,8 @@
 """One asynchronous psycopg2 connection, watched by the event loop for as long as it lives."""
 
 import asyncio
-from collections.abc import Iterable
+import logging
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +22,8 @@ from psycopg2.extras import register_default_json
 
 from db import libpq
 from db.roles import POWERS, Powers, require_held
+
+log = logging.getLogger("errand.database")
 
 Row = tuple[Any, ...]
 
@@ -76,6 +79,7 @@ class Connection:
     def __init__(self, raw: Any, url: str, statement_timeout: float) -> None:
         self.url = url
         self.refused_to_write = False
+        self.knows_functions = False
         self._raw = raw
         self._cursor = raw.cursor()
         self._loop = asyncio.get_running_loop()
@@ -94,9 +98,10 @@ class Connection:
         *,
         connect_timeout: float,
         statement_timeout: float,
-        preparations: Iterable[str] = (),
+        preparations: Sequence[str] = (),
+        functions: Sequence[str] = (),
     ) -> "Connection":
-        """Connect, make the prepared statements known, and see that its role is a fit one.
+        """Connect, make statements and functions known, and see that its role is a fit one.
 
         Every connection is asked, because the database may be another one than at the start.
         """
@@ -105,10 +110,26 @@ class Connection:
             try:
                 [powers] = await connection.fetch("; ".join([*preparations, POWERS]))
                 require_held(Powers(*powers))
+                if functions:
+                    await connection._learn(functions)
             except BaseException:
                 connection.close()
                 raise
         return connection
+
+    async def _learn(self, functions: Sequence[str]) -> None:
+        """Have the functions made, unless it is a standby's, which serves who reads without."""
+        [(read_only,)] = await self.fetch("SHOW transaction_read_only")
+        if read_only == "on":
+            return
+        try:
+            await self.fetch("; ".join(functions))
+        except psycopg2.Error as error:
+            if self.lost:
+                raise
+            log.warning("requests do not share this connection: %s", str(error).strip())
+        else:
+            self.knows_functions = True
 
     @property
     def busy(self) -> bool:

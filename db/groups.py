@@ -32,24 +32,19 @@ def document_in(rows: list[Row]) -> Document:
 
 
 class Undone(Exception):
-    """The calls of a group have had no effect: one of them failed."""
+    """The calls of a group have had no effect: one of them failed, or they were not sent."""
 
 
 @dataclass(slots=True, eq=False)
 class Job:
     """A call of a statement that somebody waits for."""
 
-    values: dict[str, Any]
+    call: bytes
+    owner: UUID
     deadline: float
     answer: "asyncio.Future[Document]"
     group: "Group | None" = None
     has_company: bool = False
-
-    @property
-    def owner(self) -> UUID:
-        """Whose rows it is about."""
-        owner: UUID = self.values[OWNER]
-        return owner
 
     def fail(self, error: BaseException) -> None:
         """It was not done, or nobody knows whether it was."""
@@ -68,10 +63,10 @@ class Group:
 
     def begin(self, statement: Statement) -> None:
         """Send them; whatever comes of it, the connection is released."""
-        calls = orjson.dumps([job.values for job in self._jobs]).decode()
+        calls = b",".join(job.call for job in self._jobs).decode()
         for job in self._jobs:
             job.group, job.has_company = self, len(self._jobs) > 1
-        self._answers = self._connection.fetch(statement.prepared_for_each, {"calls": calls})
+        self._answers = self._connection.fetch(statement.prepared_for_each, {"calls": f"[{calls}]"})
         self._answers.add_done_callback(self._hand_out)
 
     def leave(self) -> None:
@@ -80,18 +75,19 @@ class Group:
             self._answers.cancel()
 
     def _hand_out(self, answers: "asyncio.Future[list[Row]]") -> None:
-        if not answers.cancelled():
-            error = answers.exception()
-            if error is None:
-                for job, (document,) in zip(self._jobs, answers.result(), strict=True):
-                    if not job.answer.done():
-                        job.answer.set_result(document)
-            else:
-                had_no_effect = self._pool.had_no_effect(error, self._connection)
-                for job in self._jobs:
-                    job.fail(Undone() if had_no_effect else error)
-        self._jobs.clear()  # Else the answers stay until Python looks for cycles.
         self._pool.release(self._connection)
+        # Else they stay, with their answers, until Python looks for cycles.
+        jobs, self._jobs = self._jobs, []
+        if answers.cancelled():
+            return
+        if error := answers.exception():
+            had_no_effect = self._pool.had_no_effect(error, self._connection)
+            for job in jobs:
+                job.fail(Undone() if had_no_effect else error)
+            return
+        for job, (document,) in zip(jobs, answers.result(), strict=True):
+            if not job.answer.done():
+                job.answer.set_result(document)
 
 
 class Gathering:
@@ -108,7 +104,8 @@ class Gathering:
     def add(self, values: dict[str, Any]) -> Job:
         """Somebody wants it done."""
         loop = asyncio.get_running_loop()
-        job = Job(values, self._pool.deadline(), loop.create_future())
+        call = orjson.dumps(values)
+        job = Job(call, values[OWNER], self._pool.deadline(), loop.create_future())
         self._jobs.append(job)
         if self._sending is None:
             self._sending = loop.create_task(self._send())
@@ -122,10 +119,13 @@ class Gathering:
                 except DatabaseAway as refusal:
                     self._refuse(refusal)
                     continue
-                if jobs := self._taken():
+                jobs = self._taken()
+                if jobs and connection.knows_functions:
                     Group(jobs, self._pool, connection).begin(self._statement)
                 else:
                     self._pool.release(connection)
+                    for job in jobs:
+                        job.fail(Undone())
         finally:
             self._sending = None
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import psycopg2
 from psycopg2 import errorcodes
 
-from db.compiled import Statement, preparations
+from db.compiled import Statement
 from db.connection import Connection, Row, single_host_urls
 from db.errors import ConnectionLost, DatabaseAway, StatementTimedOut, UnfitRole
 from db.transaction import Transaction
@@ -69,7 +69,9 @@ class Pool:
 
     def __init__(self, options: PoolOptions, statements: Sequence[Statement]) -> None:
         self._options = options
-        self._preparations = [PLANNED_ONCE, *preparations(statements)] if options.prepare else []
+        prepared = statements if options.prepare else []
+        self._preparations = [PLANNED_ONCE, *(each.preparation for each in prepared)]
+        self._functions = [each.preparation_for_each for each in prepared if each.returns_document]
         self._urls = deque(single_host_urls(options.url))
         self._connections: set[Connection] = set()
         self._free: list[Connection] = []
@@ -263,6 +265,7 @@ class Pool:
                 connect_timeout=self._options.connect_timeout,
                 statement_timeout=self._options.statement_timeout,
                 preparations=self._preparations,
+                functions=self._functions,
             )
         except (psycopg2.Error, OSError, UnfitRole) as error:
             log.warning("cannot connect to the database: %s", str(error).strip() or repr(error))

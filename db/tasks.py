@@ -62,7 +62,10 @@ async def page(
 
 
 def _from_columns(owner: str, columns: list[Any], deletions: list[str] | None) -> list[TaskFields]:
-    """The tasks of a page, written out, as names that are looked up take twice as long."""
+    """The tasks of a page, from columns in the order of `TaskRead`.
+
+    They are written out, as names that are looked up take twice as long.
+    """
     if columns[0] is None:
         return []
     found = [

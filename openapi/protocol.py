@@ -46,7 +46,7 @@ class Exchange:
 
     async def receive(self) -> Message:
         """What has come of the body since the last time, or word that nobody waits any more."""
-        if self.waiting_for_100_continue:
+        if self.waiting_for_100_continue and not self._protocol.transport.is_closing():
             self.waiting_for_100_continue = False
             self._protocol.transport.write(GO_ON)
         if not self.disconnected and not self.response_complete:
@@ -67,7 +67,7 @@ class Exchange:
             return
         if self._protocol.flow.write_paused and not self.disconnected:
             await self._protocol.flow.drain()
-        if not self.disconnected:
+        if not self.disconnected and not self._protocol.transport.is_closing():
             self._finish(message["body"])
 
     def _finish(self, body: bytes) -> None:
@@ -112,6 +112,7 @@ class Protocol(HttpToolsProtocol):
         self._unfinished = False
         self._idle_since = 0.0
         self._patience: asyncio.TimerHandle | None = None
+        self._answering: Exchange | None = None
         self._next: asyncio.Future[Exchange] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -128,8 +129,14 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
         self._be_patient_no_more()
+        if self._answering is not None:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
         if self._next is not None:
             self._next.cancel()
+        # Else they stay until Python looks for cycles.
+        self.pipeline.clear()
+        self.cycle = self._answering = self._next = None  # type: ignore[assignment]
 
     def shutdown(self) -> None:
         """The server stops, and so does all waiting for changes, of whomever."""
@@ -190,10 +197,12 @@ class Protocol(HttpToolsProtocol):
     async def _converse(self, next_: "asyncio.Future[Exchange]") -> None:
         """Answer one request after the other, until the connection ends."""
         try:
-            while not self.transport.is_closing():
-                exchange = await next_
+            while True:
+                exchange = self._answering = await next_
                 next_ = self._next = self.loop.create_future()
                 await self.app(exchange.scope, exchange.receive, exchange.send)
+                if self.transport.is_closing():
+                    return
         finally:
             self.transport.close()
 

@@ -1,15 +1,31 @@
 """Clients that go before they are answered, and clients that take their time."""
 
+import asyncio
+import gc
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
 from psycopg2.extensions import connection
+from uvicorn import Config
+from uvicorn.server import ServerState
 
-from tests.conftest import Serve, Task, User, as_owner, assert_problem, eventually
+from openapi.protocol import Exchange, Protocol
+from tests.conftest import (
+    Serve,
+    Task,
+    User,
+    as_owner,
+    assert_problem,
+    eventually,
+    started,
+    url_of,
+)
 from tests.test_unavailable import statements_that_wait
 from tests.wire import chunked, request, wire_to
 
@@ -39,6 +55,62 @@ def test_the_statement_of_a_client_that_goes_is_cancelled(
     assert eventually(lambda: statements_that_wait(locked) == 0, seconds=2)
     locked.rollback()
     assert alice.get(task.url).json() == task.document
+
+
+def test_the_statement_of_a_client_that_goes_with_more_behind_it_is_cancelled(
+    server: str, task: Task, locked: connection
+) -> None:
+    with wire_to(server) as wire:
+        wire.sends(request("PUT", task.url, body=BODY), request("GET", task.url))
+        assert eventually(lambda: statements_that_wait(locked) == 1)
+
+    assert eventually(lambda: statements_that_wait(locked) == 0, seconds=2)
+
+
+def test_clients_that_go_without_their_answers_are_no_error(
+    database_url: str, tmp_path: Path
+) -> None:
+    errors = tmp_path / "errors"
+    process = started(DATABASE_URL=database_url, log=errors)
+    server = url_of(process)
+    with User(server) as alice:
+        alice.post(alice.tasks, json={"title": "Buy milk"})
+        for _ in range(20):
+            with wire_to(server) as wire:
+                wire.sends(3 * request("GET", alice.tasks))
+        alice.get(alice.tasks)
+
+    process.terminate()
+    process.communicate(timeout=20)
+    assert not errors.read_text()
+
+
+def test_nothing_is_kept_of_a_client_that_has_gone() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def visit() -> list[Exchange]:
+        options = {"request_timeout": 1, "idle_timeout": 1, "connection_limit": 9}
+        config = Config(app, lifespan="off")
+        state = ServerState()
+        listening = await asyncio.get_running_loop().create_server(
+            lambda: Protocol(config=config, server_state=state, app_state={}, **options),
+            "127.0.0.1",
+        )
+        reader, writer = await asyncio.open_connection(*listening.sockets[0].getsockname())
+        writer.write(2 * request("GET", "/"))
+        await reader.readuntil(b"204 No Content\r\n\r\n")
+        writer.close()
+        await asyncio.wait(state.tasks, timeout=5)
+        listening.close()
+        return [each for each in gc.get_objects() if isinstance(each, Exchange)]
+
+    gc.disable()
+    try:
+        assert asyncio.run(visit()) == []
+    finally:
+        gc.enable()
 
 
 def test_the_statement_of_a_client_that_waits_is_not_cancelled(
