@@ -213,7 +213,7 @@ class App(AsyncApp):  # type: ignore[misc]
         self._departures = Departures(settings.answer_timeout)
         self._guard = guard_of(settings)
         self._limiter = Limiter(limit, settings.redis_url) if limit else None
-        self._log = RequestLog(wanted=settings.request_log, shares_output=settings.workers > 1)
+        self._log = RequestLog(wanted=settings.request_log)
         compiled = partial(
             Compiled,
             contract=contract,

@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,8 +20,7 @@ MOST_WAITING = 50_000
 LONGEST_PATH = 300
 LONGEST_ADDRESS = 50
 # What is written to a pipe at once stays together up to this size, whoever else writes to it.
-# Who writes alone writes all at once: to pause in between holds requests up.
-STAYS_TOGETHER = 4096
+AT_ONCE = 4096
 
 
 class RequestLog:
@@ -30,9 +29,8 @@ class RequestLog:
     Where they are not read, lines are left out, and a line says how many.
     """
 
-    def __init__(self, *, wanted: bool, shares_output: bool = False) -> None:
+    def __init__(self, *, wanted: bool) -> None:
         self._wanted = wanted
-        self._at_once = STAYS_TOGETHER if shares_output else None
         self._lines: deque[bytes] = deque()
         self._left_out = 0
         self._over = threading.Event()
@@ -81,7 +79,7 @@ class RequestLog:
         if left_out:
             lines.append(b'{"left_out":%d}' % left_out)
         try:
-            for text in _together(lines, self._at_once):
+            for text in _together(lines):
                 _write_all(text)
         except OSError as error:
             # It will not be read any more, and who reads the server's errors should know.
@@ -94,12 +92,13 @@ def _write_all(text: bytes) -> None:
         text = text[os.write(sys.stdout.fileno(), text) :]
 
 
-def _together(lines: list[bytes], most: int | None) -> Iterator[bytes]:
-    """Lines, as many at once as stay together."""
-    text = b"\n".join([*lines, b""])
-    start = 0
-    while start < len(text):
-        ends = None if most is None else start + most
-        end = text.rfind(b"\n", start, ends) + 1 or text.index(b"\n", start) + 1
-        yield text[start:end]
-        start = end
+def _together(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """As many lines at once as stay together."""
+    text = b""
+    for line in lines:
+        if text and len(text) + len(line) >= AT_ONCE:
+            yield text
+            text = b""
+        text += line + b"\n"
+    if text:
+        yield text

@@ -1,7 +1,6 @@
 """What the server tells of the requests it has served."""
 
 import json
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from openapi.request_log import MOST_WAITING, STAYS_TOGETHER, RequestLog
+from openapi.request_log import MOST_WAITING, RequestLog
 from tests.conftest import Server, User, eventually, started, url_of
 from tests.wire import request, wire_to
 
@@ -122,29 +121,6 @@ def test_what_nobody_reads_is_left_out_and_its_number_told(
 
     lines = capfd.readouterr().out.splitlines()
     assert (len(lines), lines[-1]) == (MOST_WAITING + 1, '{"left_out":7}')
-
-
-@pytest.mark.parametrize("shares_output", [True, False])
-def test_what_is_written_at_once_ends_with_a_line(
-    monkeypatch: pytest.MonkeyPatch, *, shares_output: bool
-) -> None:
-    written: list[bytes] = []
-
-    def write(_: int, text: bytes) -> int:
-        written.append(text)
-        return len(text)
-
-    monkeypatch.setattr(os, "write", write)
-    log = RequestLog(wanted=True, shares_output=shares_output)
-    for number in range(100):
-        log.add({"raw_path": b"/" + b"x" * 3 * number}, None, seconds=0)
-
-    log._write()
-
-    assert len(b"".join(written).splitlines()) == 100
-    assert all(text.endswith(b"}\n") for text in written)
-    assert (len(written) > 1) == shares_output
-    assert not shares_output or max(map(len, written)) <= STAYS_TOGETHER
 
 
 def test_nothing_is_told_if_it_is_off(database_url: str) -> None:
