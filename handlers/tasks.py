@@ -20,17 +20,22 @@ async def list_tasks(
     if_none_match: str | None = None,
 ) -> Returned:
     """A page of the user's tasks, or of their trash, with links to its neighbours."""
-    if if_none_match and known(tag := of_list(await tasks.revision(user_id)), if_none_match):
-        return unchanged(tag)
+    if if_none_match and cursor is None:
+        tag = of_list(await tasks.revision(user_id))
+        if known(tag, if_none_match):
+            return unchanged(tag)
     page = await tasks.page(
         user_id, offset=offset, limit=limit, completed=completed, deleted=deleted, cursor=cursor
     )
+    tag = of_list(page.revision)
+    if known(tag, if_none_match):  # by its cursor, which could have been refused
+        return unchanged(tag)
     filters = {"completed": completed, "deleted": deleted or None}
     if offset:
         links = links_by_offset(_path(user_id), offset, limit, bool(page.next), filters)
     else:
         links = links_by_cursor(_path(user_id), page.previous, page.next, limit, filters)
-    return page.tasks, 200, {"Link": links, "ETag": of_list(page.revision)}
+    return page.tasks, 200, {"Link": links, "ETag": tag}
 
 
 async def create_task(

@@ -171,6 +171,17 @@ def test_somebody_elses_cursor_is_refused(five: User, bob: User) -> None:
     assert_faults(bob.get(bob.tasks, params={"cursor": cursor}), "cursor")
 
 
+def test_a_cursor_is_refused_whatever_the_client_has_already(five: User) -> None:
+    first = five.get(five.tasks, params={"limit": 2})
+    has_it = {"If-None-Match": first.headers["etag"]}
+
+    refused = five.get(five.tasks, params={"cursor": "0"}, headers=has_it)
+    unchanged = five.get(five.tasks, params={"cursor": cursor_of(first)}, headers=has_it)
+
+    assert_faults(refused, "cursor")
+    assert unchanged.status_code == 304
+
+
 def test_a_token_of_the_feed_is_no_cursor_and_a_cursor_none_of_the_feed(five: User) -> None:
     cursor = cursor_of(five.get(five.tasks, params={"limit": 2}))
     token = five.get(f"/api/{five.id}/changes").json()["next"]

@@ -107,7 +107,8 @@ class Clients(RuleBasedStateMachine):
 
     @rule()
     def the_trash_is_purged(self) -> None:
-        if not self.ledger.trash:
+        # It is, when no copy of a creation is under way any more that its id alone would refuse.
+        if not self.ledger.trash or self.ledger.trash.keys() & self._created_by_id_and_may_come():
             return
         with administration(self.world.database_url) as execute:
             execute(PURGE.format(self.user_id))
@@ -179,6 +180,12 @@ class Clients(RuleBasedStateMachine):
         if self.revision:
             self.ledger.check_revision(now - self.revision, copies)
         self.revision = now
+
+    def _created_by_id_and_may_come(self) -> set[str | None]:
+        may_come = [*self.late, *(write for client in self.clients for write in client.outbox)]
+        return {
+            write.task_id for write in may_come if write.kind is Kind.CREATE and write.key is None
+        }
 
     def _revision(self) -> int:
         tag = self.onlooker.asks(self._tasks).headers["etag"]
