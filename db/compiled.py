@@ -111,9 +111,7 @@ class Statement:
         """
         function = f"{self.name}_for_each"
         columns = ", ".join(f'"{name}" {kind}' for name, kind in self._parameters)
-        statement = PLACE.sub(
-            lambda place: f'given."{self._places[int(place[1]) - 1]}"', self._compiled.string
-        )
+        statement = self._with_names(self._compiled.string, 'given."{}"')
         return f"""
             CREATE FUNCTION pg_temp.{function}(calls json) RETURNS SETOF json
             LANGUAGE plpgsql AS $function$
@@ -132,7 +130,8 @@ class Statement:
     @cached_property
     def bare(self) -> str:
         """What runs it on any connection; alone, it shows nobody's rows to the server's role."""
-        return PLACE.sub(
-            lambda place: f"%({self._places[int(place[1]) - 1]})s",
-            self._compiled.string.replace("%", "%%"),
-        )
+        return self._with_names(self._compiled.string.replace("%", "%%"), "%({})s")
+
+    def _with_names(self, sql: str, written: str) -> str:
+        """It with its parameters by name, not by place, each written that way."""
+        return PLACE.sub(lambda place: written.format(self._places[int(place[1]) - 1]), sql)

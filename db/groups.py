@@ -44,7 +44,6 @@ class Job:
     deadline: float
     answer: "asyncio.Future[Document]"
     group: "Group | None" = None
-    has_company: bool = False
 
     def fail(self, error: BaseException) -> None:
         """It was not done, or nobody knows whether it was."""
@@ -55,23 +54,26 @@ class Job:
 class Group:
     """Jobs that take effect together, or not at all."""
 
-    def __init__(self, jobs: list[Job], pool: Pool, connection: Connection) -> None:
+    def __init__(
+        self,
+        jobs: list[Job],
+        answers: "asyncio.Future[list[Row]]",
+        pool: Pool,
+        connection: Connection,
+    ) -> None:
+        """Whatever comes of them, the connection is released."""
+        self.has_company = len(jobs) > 1
         self._jobs = jobs
+        self._answers = answers
         self._pool = pool
         self._connection = connection
-        self._answers: asyncio.Future[list[Row]] | None = None
-
-    def begin(self, statement: Statement) -> None:
-        """Send them; whatever comes of it, the connection is released."""
-        calls = b",".join(job.call for job in self._jobs).decode()
-        for job in self._jobs:
-            job.group, job.has_company = self, len(self._jobs) > 1
-        self._answers = self._connection.fetch(statement.prepared_for_each, {"calls": f"[{calls}]"})
-        self._answers.add_done_callback(self._hand_out)
+        for job in jobs:
+            job.group = self
+        answers.add_done_callback(self._hand_out)
 
     def leave(self) -> None:
         """Somebody has gone; once all have, it is cancelled."""
-        if self._answers and all(job.answer.done() for job in self._jobs):
+        if all(job.answer.done() for job in self._jobs):
             self._answers.cancel()
 
     def _hand_out(self, answers: "asyncio.Future[list[Row]]") -> None:
@@ -121,13 +123,18 @@ class Gathering:
                     continue
                 jobs = self._taken()
                 if jobs and connection.knows_functions:
-                    Group(jobs, self._pool, connection).begin(self._statement)
+                    self._begin(jobs, connection)
                 else:
                     self._pool.release(connection)
                     for job in jobs:
                         job.fail(Undone())
         finally:
             self._sending = None
+
+    def _begin(self, jobs: list[Job], connection: Connection) -> None:
+        calls = b",".join(job.call for job in jobs).decode()
+        answers = connection.fetch(self._statement.prepared_for_each, {"calls": f"[{calls}]"})
+        Group(jobs, answers, self._pool, connection)
 
     def _refuse(self, refusal: DatabaseAway) -> None:
         """Whoever has waited the longest gets no connection, nor does who has waited too long."""
@@ -165,7 +172,7 @@ class Groups:
             return await self._alone(statement, values)
         except StatementTimedOut:
             # Together they may take longer than each may alone.
-            if statement.only_reads and job.has_company:
+            if statement.only_reads and job.group is not None and job.group.has_company:
                 return await self._alone(statement, values)
             raise
         except psycopg2.Error as error:

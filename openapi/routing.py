@@ -3,7 +3,7 @@
 from bisect import insort
 from dataclasses import dataclass, field
 from itertools import compress
-from operator import attrgetter, not_
+from operator import attrgetter
 
 from openapi.contract import Unsupported
 from openapi.operation import Operation
@@ -61,8 +61,8 @@ class Router:
     def add(self, path: str, method: str, operation: Operation) -> None:
         """Serve a method of a path."""
         segments = path.split("/")[1:]
-        is_variable = tuple(each.startswith("{") and each.endswith("}") for each in segments)
-        if "{" in "".join(compress(segments, map(not_, is_variable))):
+        is_variable = tuple(map(_is_variable, segments))
+        if any("{" in each for each in segments if not _is_variable(each)):
             raise Unsupported("a parameter must fill its segment of the path", operation.where)
         names = [each[1:-1] for each in compress(segments, is_variable)]
         route = self._shape(is_variable).route(segments, names)
@@ -92,3 +92,7 @@ class Router:
             if found := shape.match(segments):
                 return found
         return None
+
+
+def _is_variable(segment: str) -> bool:
+    return segment.startswith("{") and segment.endswith("}")

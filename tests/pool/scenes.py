@@ -43,11 +43,12 @@ _sleep = func.pg_sleep(_seconds)
 ECHO = Statement("echo", select(_text.label("text")))
 WHO = Statement("who", select(func.pg_backend_pid().label("pid")))
 NAP = Statement("nap", select(func.pg_backend_pid().label("pid"), _sleep.label("slept")))
-_written = insert(notes).values(text=_text)
-_written_slowly = insert(notes).from_select(["text"], select(_text).select_from(_sleep))
+WRITE = Statement("write", insert(notes).values(text=_text).returning(notes.c.text))
+WRITE_SLOWLY = Statement(
+    "write_slowly",
+    insert(notes).from_select(["text"], select(_text).select_from(_sleep)).returning(notes.c.text),
+)
 _counted = update(notes).where(notes.c.text == _text).values(counter=notes.c.counter + clauses.ONE)
-WRITE = Statement("write", _written.returning(notes.c.text))
-WRITE_SLOWLY = Statement("write_slowly", _written_slowly.returning(notes.c.text))
 COUNT = Statement("count_up", _counted.returning(notes.c.counter))
 COUNT_TWO = Statement(
     "count_two", select(func.count_two(_text, bindparam("other", type_=Text)).label("done"))
