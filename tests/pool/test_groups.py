@@ -11,9 +11,10 @@ from uuid import UUID
 import psycopg2
 import pytest
 
+from db import groups
 from db.compiled import Statement
 from db.errors import ConnectionLost, DatabaseAway, StatementTimedOut
-from db.groups import MOST, Groups, Job
+from db.groups import READS, WRITES, Groups, Job
 from db.pool import Pool
 from tests.conftest import as_owner
 from tests.pool.scenes import (
@@ -42,10 +43,10 @@ Fetch = Callable[..., Any]
 async def groups_of(size: int, url: str, **options: Any) -> AsyncIterator[tuple[Fetch, Pool]]:
     """What asks for a statement on behalf of the user of that number, and the pool beneath."""
     async with pool_of(size, url, **options) as pool:
-        groups = Groups(pool)
+        shared = Groups(pool)
 
         def fetch(statement: Statement, user: int = 1, **values: Any) -> Any:
-            return groups.fetch(statement, {"user_id": UUID(int=user), **values})
+            return shared.fetch(statement, {"user_id": UUID(int=user), **values})
 
         yield fetch, pool
 
@@ -58,9 +59,9 @@ def transactions(said: list[list[Any]]) -> set[tuple[int, str]]:
 @on_both_loops
 async def test_what_comes_together_is_one_transaction(url: str) -> None:
     async with groups_of(3, url) as (fetch, _):
-        said = await asyncio.gather(*(fetch(SAY, text=str(number)) for number in range(MOST)))
+        said = await asyncio.gather(*(fetch(SAY, text=str(number)) for number in range(READS.most)))
 
-    assert [text for text, *_ in said] == [str(number) for number in range(MOST)]
+    assert [text for text, *_ in said] == [str(number) for number in range(READS.most)]
     assert len(transactions(said)) == 1
 
 
@@ -78,14 +79,63 @@ async def test_what_waits_for_a_connection_goes_together(url: str) -> None:
     async with groups_of(1, url) as (fetch, pool):
         busy = asyncio.ensure_future(pool.fetch(NAP, seconds=0.3))
         await asyncio.sleep(MOMENT)
-        waiting = [asyncio.ensure_future(fetch(SAY, text="x")) for _ in range(MOST)]
+        waiting = [asyncio.ensure_future(fetch(SAY, text="x")) for _ in range(READS.most)]
         await asyncio.sleep(MOMENT)
-        waiting += [asyncio.ensure_future(fetch(SAY, text="x")) for _ in range(MOST + 1)]
+        waiting += [asyncio.ensure_future(fetch(SAY, text="x")) for _ in range(READS.most + 1)]
 
         said = await asyncio.gather(*waiting)
         await busy
 
     assert len(transactions(said)) == 3
+
+
+@on_both_loops
+async def test_who_writes_waits_for_those_who_write_already_and_goes_with_others_who_do(
+    url: str, server: Observer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(groups, "PATIENCE", 10)
+    async with groups_of(3, url) as (fetch, _):
+        asked = []
+        for text, seconds in [("first", 0.6), ("second", 0), ("third", 0)]:
+            asked.append(asyncio.ensure_future(fetch(NOTE_LATE, text=text, seconds=seconds)))
+            await asyncio.sleep(MOMENT)
+
+        assert not any(each.done() for each in asked)
+        await asyncio.gather(*asked)
+
+    first, second, third = server.ask("SELECT xmin FROM notes ORDER BY text")
+    assert first != second == third
+
+
+@on_both_loops
+async def test_a_full_group_waits_for_nobody(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups, "PATIENCE", 10)
+    async with groups_of(2, url) as (fetch, _):
+        first = asyncio.ensure_future(fetch(NOTE_LATE, text="first", seconds=1))
+        await asyncio.sleep(MOMENT)
+
+        await asyncio.gather(*(fetch(NOTE_LATE, text="x", seconds=0) for _ in range(WRITES.most)))
+
+        assert not first.done()
+        await first
+
+
+@on_both_loops
+async def test_nobody_waits_long_for_a_group_that_waits_for_a_lock(
+    url: str, server: Observer
+) -> None:
+    server.note("locked")
+    server.note("free")
+    with closing(psycopg2.connect(as_owner(url))) as holder:
+        holder.cursor().execute("SELECT FROM notes WHERE text = 'locked' FOR UPDATE")
+        async with groups_of(2, url) as (fetch, _):
+            locked = asyncio.ensure_future(fetch(COUNT_ON, text="locked"))
+            await asyncio.sleep(MOMENT)
+
+            assert await asyncio.wait_for(fetch(COUNT_ON, text="free"), 2) == 1
+            assert not locked.done()
+            holder.rollback()
+            assert await asyncio.wait_for(locked, 2) == 1
 
 
 @on_both_loops
@@ -124,7 +174,7 @@ async def test_where_no_function_can_be_made_each_is_a_transaction_of_its_own(
 @on_both_loops
 async def test_more_than_the_network_takes_at_once_goes_together_as_well(url: str) -> None:
     async with groups_of(1, url) as (fetch, _):
-        said = await asyncio.gather(*(fetch(SAY, text="x" * LARGE) for _ in range(MOST)))
+        said = await asyncio.gather(*(fetch(SAY, text="x" * LARGE) for _ in range(READS.most)))
 
     assert {len(text) for text, *_ in said} == {LARGE}
     assert len(transactions(said)) == 1
@@ -332,7 +382,7 @@ async def test_all_who_have_waited_too_long_are_told_at_once(url: str) -> None:
         busy = asyncio.ensure_future(pool.fetch(NAP, seconds=1))
         await asyncio.sleep(MOMENT)
         start = time.monotonic()
-        asked = [fetch(SAY, text="x") for _ in range(3 * MOST)]
+        asked = [fetch(SAY, text="x") for _ in range(3 * READS.most)]
 
         answers = await asyncio.gather(*asked, return_exceptions=True)
 
@@ -346,7 +396,7 @@ async def test_who_comes_later_with_a_statement_of_their_own_waits_longer(url: s
     async with groups_of(1, url) as (fetch, pool):
         busy = asyncio.ensure_future(pool.fetch(NAP, seconds=0.3))
         await asyncio.sleep(MOMENT)
-        first = [asyncio.ensure_future(fetch(SAY, text="x")) for _ in range(3 * MOST)]
+        first = [asyncio.ensure_future(fetch(SAY, text="x")) for _ in range(3 * READS.most)]
         await asyncio.sleep(MOMENT)
         later = asyncio.ensure_future(pool.fetch(NAP, seconds=0.1))
 
