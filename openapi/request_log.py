@@ -66,7 +66,7 @@ class RequestLog:
             "ms": seconds and round(seconds * 1000, 2),
             "client": client and client[0][:LONGEST_ADDRESS],
         }
-        self._lines.append(orjson.dumps(entry, option=orjson.OPT_UTC_Z))
+        self._lines.append(orjson.dumps(entry, option=orjson.OPT_UTC_Z) + b"\n")
 
     def _write_on(self) -> None:
         while self._wanted and not self._over.wait(EVERY_SECONDS):
@@ -77,7 +77,7 @@ class RequestLog:
         lines = [self._lines.popleft() for _ in range(len(self._lines))]
         left_out, self._left_out = self._left_out, 0
         if left_out:
-            lines.append(b'{"left_out":%d}' % left_out)
+            lines.append(b'{"left_out":%d}\n' % left_out)
         try:
             for text in _together(lines):
                 _write_all(text)
@@ -99,6 +99,6 @@ def _together(lines: Iterable[bytes]) -> Iterator[bytes]:
         if text and len(text) + len(line) >= AT_ONCE:
             yield text
             text = b""
-        text += line + b"\n"
+        text += line
     if text:
         yield text
