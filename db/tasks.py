@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Coroutine
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -209,11 +210,8 @@ async def _looked_for(user_id: UUID, task_id: UUID) -> TaskFields | None:
     return None if task is None else shown(task)
 
 
-async def _found(user_id: UUID, task_id: UUID) -> TaskFields | None:
-    found: TaskFields | None = await fetch_document(
-        statements.GET, user_id=user_id, task_id=task_id
-    )
-    return found
+def _found(user_id: UUID, task_id: UUID) -> Coroutine[Any, Any, TaskFields | None]:
+    return fetch_document(statements.GET, user_id=user_id, task_id=task_id)
 
 
 def shown(task: TaskFields) -> TaskFields:

@@ -118,7 +118,7 @@ class Compiled(SpecMiddleware):  # type: ignore[misc]
 
     async def _outcome(self, scope: Scope, receive: Receive) -> Answer | None:
         """The answer, whatever happens; none if the client has gone."""
-        visit = self._departures.enter(receive)
+        visit = self._departures.enter(scope, receive)
         told: Headers = []
         try:
             answer = await self._answer(scope, visit.receive, told)

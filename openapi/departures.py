@@ -7,8 +7,9 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.types import Message, Receive
+from starlette.types import Message, Receive, Scope
 
+from openapi.bodies import announced
 from openapi.problems import RETRY_AFTER, TOO_LATE, Problem
 
 INTERVAL = 0.1
@@ -20,8 +21,9 @@ class Visit:
     """One request on its way."""
 
     task: "asyncio.Task[Any] | None"
+    _scope: Scope
     _receive: Receive
-    reading: bool = False
+    _is_read: bool = False
     since: float | None = None
     watcher: "asyncio.Task[None] | None" = None
     gone: bool = False
@@ -29,11 +31,13 @@ class Visit:
 
     async def receive(self) -> Message:
         """The next part of the request, for whoever reads its body."""
-        # Critical section: a watcher that receives as well would take a part of the body.
-        self.reading = True
         message = await self._receive()
-        self.reading = message.get("more_body", False)
+        self._is_read = not message.get("more_body", False)
         return message
+
+    def has_come(self) -> bool:
+        """Whether nothing is left of its body that a watcher, who receives as well, would take."""
+        return self._is_read or not announced(dict(self._scope["headers"]))
 
     def too_late(self) -> Problem:
         """What to tell the client whose answer was given up."""
@@ -72,9 +76,9 @@ class Departures:
         self._longest = longest
         self._visits: set[Visit] = set()
 
-    def enter(self, receive: Receive) -> Visit:
+    def enter(self, scope: Scope, receive: Receive) -> Visit:
         """A request has come; its body, if any, is read through the visit."""
-        visit = Visit(asyncio.current_task(), receive)
+        visit = Visit(asyncio.current_task(), scope, receive)
         self._visits.add(visit)
         return visit
 
@@ -90,5 +94,5 @@ class Departures:
             await asyncio.sleep(INTERVAL)
             now = asyncio.get_running_loop().time()
             for visit in self._visits:
-                if not visit.reading:
+                if visit.has_come():
                     visit.grow(now, self._longest)

@@ -1,7 +1,6 @@
 """What handlers return, checked against the contract and made into bytes."""
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -66,9 +65,11 @@ class Response:
 
     def _checked(self, value: Any, schema: Schema) -> Any:
         """The value, if the contract promises it; a model, an enum or the like as plain JSON."""
-        with suppress(ValueError):
+        try:
             if schema.accepts(value):
                 return value
+        except ValueError:
+            pass
         plain = orjson.loads(orjson.dumps(value, default=_plain, option=orjson.OPT_UTC_Z))
         if not schema.accepts(plain):
             faults = [tuple(fault.document().values()) for fault in schema.faults(plain)]

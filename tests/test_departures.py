@@ -24,8 +24,10 @@ from tests.conftest import (
     assert_problem,
     eventually,
     started,
+    trusting,
     url_of,
 )
+from tests.issuer import Issuer
 from tests.test_unavailable import statements_that_wait
 from tests.wire import chunked, request, wire_to
 
@@ -181,6 +183,19 @@ def test_a_body_that_comes_slowly_comes_whole(server: str, alice: User) -> None:
     assert set(statuses) == {201}
     listed = alice.get(alice.tasks, params={"limit": 100}).json()
     assert {task["description"] for task in listed} == {digits}
+
+
+def test_a_body_comes_whole_whose_sender_it_takes_time_to_know(
+    serve: Serve, issuer: Issuer
+) -> None:
+    server = serve(**trusting(issuer))
+    issuer.rotate()
+    issuer.is_slow(0.5)
+
+    with User(server, issuer) as alice:
+        created = alice.creates("Buy milk")
+
+    assert created.document["title"] == "Buy milk"
 
 
 def test_slow_clients_do_not_hold_up_others(server: str, alice: User) -> None:
