@@ -1,6 +1,5 @@
 """What people read: Swagger UI, the contract as it was written, and what each problem means."""
 
-import mimetypes
 from collections.abc import Iterator
 from hashlib import sha256
 from html import escape
@@ -13,7 +12,11 @@ from openapi.browsers import WITH_PAGES
 from openapi.contract import Contract
 from openapi.problems import KINDS, Answer, Headers
 
-SWAGGER_UI_FILES = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")
+SWAGGER_UI_FILES = {
+    "swagger-ui.css": "text/css; charset=utf-8",
+    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+    "favicon-32x32.png": "image/png",
+}
 ALLOW = b"GET, HEAD, OPTIONS"
 
 PAGE = """\
@@ -79,19 +82,17 @@ def pages(contract: Contract) -> dict[bytes, Page]:
         b"/problems": Page(html, problems.encode()),
         b"/openapi.yaml": Page("application/yaml", contract.written),
         b"/openapi.json": Page("application/json", orjson.dumps(contract.document)),
-        **{f"/docs/{path.name}".encode(): page for path, page in _swagger_ui()},
+        **{f"/docs/{name}".encode(): page for name, page in _swagger_ui()},
     }
 
 
-def _swagger_ui() -> Iterator[tuple[Path, Page]]:
+def _swagger_ui() -> Iterator[tuple[str, Page]]:
     """The files of swagger-ui-dist, as the package brings them; its Flask part is not imported."""
     found = find_spec("flask_swagger_ui")
     assert found and found.submodule_search_locations, "a dependency is missing: flask-swagger-ui"
     folder = Path(found.submodule_search_locations[0]) / "dist"
-    for name in SWAGGER_UI_FILES:
-        path = folder / name
-        content_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
-        yield path, Page(content_type, path.read_bytes())
+    for name, content_type in SWAGGER_UI_FILES.items():
+        yield name, Page(content_type, (folder / name).read_bytes())
 
 
 def _explanations() -> Iterator[str]:
