@@ -108,6 +108,7 @@ class Statement:
         """What makes that known to a connection, as a function of its session alone.
 
         It tells the policies of each call whose it is, and has none of several wait for a lock.
+        After 20 ms it stops, for those who share a commit wait for each other.
         """
         function = f"{self.name}_for_each"
         columns = ", ".join(f'"{name}" {kind}' for name, kind in self._parameters)
@@ -122,6 +123,7 @@ class Statement:
                     told := set_config('errand.user_id', given.{OWNER}::text, true);
                     {statement} INTO document;
                     RETURN NEXT document;
+                    EXIT WHEN clock_timestamp() > statement_timestamp() + interval '20 ms';
                 END LOOP;
             END $function$;
             PREPARE {function} (json) AS SELECT pg_temp.{function}($1)

@@ -27,13 +27,15 @@ class Bounds(NamedTuple):
     awaited: int
 
 
-# To write by turns takes fewer commits, and PostgreSQL a third less time, than at once.
+# Who writes by turns needs fewer commits, and less of PostgreSQL's time, than who writes at once. Of
+# gets it takes two groups to keep both PostgreSQL and the server at work, of pages one.
 WRITES = Bounds(most=64, awaited=1)
 READS = Bounds(most=16, awaited=2)
 PAGES = Bounds(most=16, awaited=1)
 
-# One group may have to wait for somebody's lock, for which no other is to wait.
-PATIENCE = 0.02
+# It takes more than most groups do; one that takes longer waits for a lock, or a disk far away, or
+# looks through many tasks, and to wait for that would gain nobody anything.
+LONGEST_AWAITED = 0.003
 
 Document = Any
 """What a statement returns, as JSON."""
@@ -71,14 +73,14 @@ class Group:
         self,
         jobs: list[Job],
         answers: "asyncio.Future[list[Row]]",
-        pool: Pool,
+        gathering: "Gathering",
         connection: Connection,
     ) -> None:
         """Whatever comes of them, the connection is released."""
         self.has_company = len(jobs) > 1
         self._jobs = jobs
         self._answers = answers
-        self._pool = pool
+        self._gathering = gathering
         self._connection = connection
         for job in jobs:
             job.group = self
@@ -90,19 +92,22 @@ class Group:
             self._answers.cancel()
 
     def _hand_out(self, answers: "asyncio.Future[list[Row]]") -> None:
-        self._pool.release(self._connection)
+        pool = self._gathering.pool
+        pool.release(self._connection)
         # Else they stay, with their answers, until Python looks for cycles.
         jobs, self._jobs = self._jobs, []
         if answers.cancelled():
             return
         if error := answers.exception():
-            had_no_effect = self._pool.had_no_effect(error, self._connection)
+            had_no_effect = pool.had_no_effect(error, self._connection)
             for job in jobs:
                 job.fail(Undone() if had_no_effect else error)
             return
-        for job, (document,) in zip(jobs, answers.result(), strict=True):
+        done = answers.result()
+        for job, (document,) in zip(jobs, done, strict=False):
             if not job.answer.done():
                 job.answer.set_result(document)
+        self._gathering.put_back(jobs[len(done) :])
 
 
 class Gathering:
@@ -110,7 +115,7 @@ class Gathering:
 
     def __init__(self, pool: Pool, statement: Statement) -> None:
         assert statement.returns_document, statement.name
-        self._pool = pool
+        self.pool = pool
         self._statement = statement
         self._bounds = _bounds(statement)
         self._jobs: deque[Job] = deque()
@@ -121,10 +126,17 @@ class Gathering:
         """Somebody wants it done."""
         loop = asyncio.get_running_loop()
         call = orjson.dumps(values)
-        job = Job(call, values[OWNER], self._pool.deadline(), loop.create_future())
+        job = Job(call, values[OWNER], self.pool.deadline(), loop.create_future())
         self._jobs.append(job)
         self._go_on()
         return job
+
+    def put_back(self, jobs: list[Job]) -> None:
+        """Their group had no time for them; they are the first of the next."""
+        for job in jobs:
+            job.group = None
+        self._jobs.extendleft(reversed(jobs))
+        self._go_on()
 
     def _go_on(self) -> None:
         if self._sending is None and self._is_time():
@@ -139,7 +151,7 @@ class Gathering:
         try:
             while self._is_time():
                 try:
-                    connection = await self._pool.acquire(self._jobs[0].deadline)
+                    connection = await self.pool.acquire(self._jobs[0].deadline)
                 except DatabaseAway as refusal:
                     self._refuse(refusal)
                     continue
@@ -147,7 +159,7 @@ class Gathering:
                 if jobs and connection.knows_functions:
                     self._begin(jobs, connection)
                 else:
-                    self._pool.release(connection)
+                    self.pool.release(connection)
                     for job in jobs:
                         job.fail(Undone())
         finally:
@@ -157,10 +169,10 @@ class Gathering:
         calls = b",".join(job.call for job in jobs).decode()
         answers = connection.fetch(self._statement.prepared_for_each, {"calls": f"[{calls}]"})
         loop = asyncio.get_running_loop()
-        self._awaited[answers] = loop.call_later(PATIENCE, self._await_no_more, answers)
+        self._awaited[answers] = loop.call_later(LONGEST_AWAITED, self._await_no_more, answers)
         # Ahead of those who hand out the answers, so that the database need not wait for that.
         answers.add_done_callback(self._await_no_more)
-        Group(jobs, answers, self._pool, connection)
+        Group(jobs, answers, self, connection)
 
     def _await_no_more(self, answers: "asyncio.Future[list[Row]]") -> None:
         """They have come, or are long in coming."""

@@ -23,7 +23,7 @@ class Visit:
     task: "asyncio.Task[Any] | None"
     _scope: Scope
     _receive: Receive
-    _is_read: bool = False
+    _has_ended: bool = False
     since: float | None = None
     watcher: "asyncio.Task[None] | None" = None
     gone: bool = False
@@ -32,12 +32,12 @@ class Visit:
     async def receive(self) -> Message:
         """The next part of the request, for whoever reads its body."""
         message = await self._receive()
-        self._is_read = not message.get("more_body", False)
+        self._has_ended = not message.get("more_body", False)
         return message
 
     def has_come(self) -> bool:
         """Whether nothing is left of its body that a watcher, who receives as well, would take."""
-        return self._is_read or not announced(dict(self._scope["headers"]))
+        return self._has_ended or not announced(dict(self._scope["headers"]))
 
     def too_late(self) -> Problem:
         """What to tell the client whose answer was given up."""
@@ -94,5 +94,5 @@ class Departures:
             await asyncio.sleep(INTERVAL)
             now = asyncio.get_running_loop().time()
             for visit in self._visits:
-                if visit.has_come():
+                if visit.watcher or visit.has_come():
                     visit.grow(now, self._longest)

@@ -66,6 +66,7 @@ class RequestLog:
             "ms": seconds and round(seconds * 1000, 2),
             "client": client and client[0][:LONGEST_ADDRESS],
         }
+        # With its end it is a copy: orjson's own bytes keep the kilobyte they were written to.
         self._lines.append(orjson.dumps(entry, option=orjson.OPT_UTC_Z) + b"\n")
 
     def _write_on(self) -> None:

@@ -93,7 +93,7 @@ async def test_what_waits_for_a_connection_goes_together(url: str) -> None:
 async def test_who_writes_waits_for_those_who_write_already_and_goes_with_others_who_do(
     url: str, server: Observer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(groups, "PATIENCE", 10)
+    monkeypatch.setattr(groups, "LONGEST_AWAITED", 10)
     async with groups_of(3, url) as (fetch, _):
         asked = []
         for text, seconds in [("first", 0.6), ("second", 0), ("third", 0)]:
@@ -109,7 +109,7 @@ async def test_who_writes_waits_for_those_who_write_already_and_goes_with_others
 
 @on_both_loops
 async def test_a_full_group_waits_for_nobody(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(groups, "PATIENCE", 10)
+    monkeypatch.setattr(groups, "LONGEST_AWAITED", 10)
     async with groups_of(2, url) as (fetch, _):
         first = asyncio.ensure_future(fetch(NOTE_LATE, text="first", seconds=1))
         await asyncio.sleep(MOMENT)
@@ -172,12 +172,11 @@ async def test_where_no_function_can_be_made_each_is_a_transaction_of_its_own(
 
 
 @on_both_loops
-async def test_more_than_the_network_takes_at_once_goes_together_as_well(url: str) -> None:
+async def test_more_than_the_network_takes_at_once_is_sent_as_well(url: str) -> None:
     async with groups_of(1, url) as (fetch, _):
         said = await asyncio.gather(*(fetch(SAY, text="x" * LARGE) for _ in range(READS.most)))
 
     assert {len(text) for text, *_ in said} == {LARGE}
-    assert len(transactions(said)) == 1
 
 
 @on_both_loops
@@ -286,6 +285,24 @@ async def test_who_goes_takes_nobody_along(url: str, server: Observer) -> None:
 
 
 @on_both_loops
+async def test_who_waits_for_company_is_served_though_the_others_go(
+    url: str, server: Observer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(groups, "LONGEST_AWAITED", 10)
+    async with groups_of(1, url) as (fetch, _):
+        first = asyncio.ensure_future(fetch(NOTE_LATE, text="first", seconds=30))
+        await asyncio.sleep(MOMENT)
+        staying = asyncio.ensure_future(fetch(NOTE_LATE, text="stays", seconds=0))
+        await abandoned(fetch(NOTE_LATE, text="goes", seconds=0))
+
+        first.cancel()
+
+        assert await asyncio.wait_for(staying, 2) == "stays"
+
+    assert [server.written(text) for text in ("first", "stays", "goes")] == [0, 1, 0]
+
+
+@on_both_loops
 async def test_who_goes_while_waiting_for_a_connection_is_not_served(
     url: str, server: Observer
 ) -> None:
@@ -342,11 +359,31 @@ async def test_what_is_sent_on_a_broken_connection_is_answered(url: str, server:
 
 
 @on_both_loops
-async def test_reads_that_take_too_long_together_are_each_read_alone(url: str) -> None:
+async def test_who_reads_for_too_long_does_not_take_others_along(url: str) -> None:
     async with groups_of(2, url, timeout=0.4) as (fetch, _):
-        said = await asyncio.gather(*(fetch(SAY_LATE, text=text, seconds=0.2) for text in "abc"))
+        quick, endless, other = await asyncio.gather(
+            fetch(SAY_LATE, text="quick", seconds=0),
+            fetch(SAY_LATE, text="endless", seconds=30),
+            fetch(SAY_LATE, text="other", seconds=0),
+            return_exceptions=True,
+        )
 
-    assert said == ["a", "b", "c"]
+    assert (quick, other) == ("quick", "other")
+    assert isinstance(endless, StatementTimedOut)
+
+
+@on_both_loops
+async def test_those_for_whom_a_group_has_no_time_are_in_the_next(
+    url: str, server: Observer
+) -> None:
+    async with groups_of(2, url, timeout=0.4) as (fetch, _):
+        noted = await asyncio.gather(
+            *(fetch(NOTE_LATE, text=f"{number:02}", seconds=0.01) for number in range(WRITES.most))
+        )
+
+    assert noted == [f"{number:02}" for number in range(WRITES.most)]
+    assert server.ask("SELECT text FROM notes ORDER BY text") == noted
+    assert 3 < server.ask("SELECT count(DISTINCT xmin::text) FROM notes")[0] < WRITES.most
 
 
 @on_both_loops
@@ -432,3 +469,18 @@ async def test_a_pool_closes_promptly_with_groups_under_way(url: str) -> None:
     answers = await asyncio.wait_for(asked, 1)
     assert time.monotonic() - start < 1
     assert [type(each) for each in answers] == [*[ConnectionLost] * 2, *[DatabaseAway] * 2]
+
+
+@on_both_loops
+async def test_a_pool_closes_promptly_while_some_wait_for_company(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(groups, "LONGEST_AWAITED", 10)
+    async with groups_of(2, url) as (fetch, _):
+        asked = [asyncio.ensure_future(fetch(NOTE_LATE, text="x", seconds=30))]
+        await asyncio.sleep(MOMENT)
+        asked += [asyncio.ensure_future(fetch(NOTE_LATE, text="x", seconds=0)) for _ in "ab"]
+        await asyncio.sleep(MOMENT)
+
+    answers = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 1)
+    assert [type(each) for each in answers] == [ConnectionLost, DatabaseAway, DatabaseAway]
