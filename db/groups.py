@@ -2,7 +2,8 @@
 
 Whatever comes with the same statement while the database is busy with it is done together next:
 the busier the database, the more of it. Each call still names its own owner to the policies. A
-group that cannot be done as a whole has no effect, and each of its calls is then made alone.
+group that cannot be done as a whole has no effect, and each of its calls is then made alone; so are
+those for which it has no time.
 """
 
 import asyncio
@@ -47,7 +48,7 @@ def document_in(rows: list[Row]) -> Document:
 
 
 class Undone(Exception):
-    """The calls of a group have had no effect: one of them failed, or they were not sent."""
+    """A call had no effect: another of its group failed, or there was no time for it left."""
 
 
 @dataclass(slots=True, eq=False)
@@ -73,14 +74,14 @@ class Group:
         self,
         jobs: list[Job],
         answers: "asyncio.Future[list[Row]]",
-        gathering: "Gathering",
+        pool: Pool,
         connection: Connection,
     ) -> None:
         """Whatever comes of them, the connection is released."""
         self.has_company = len(jobs) > 1
         self._jobs = jobs
         self._answers = answers
-        self._gathering = gathering
+        self._pool = pool
         self._connection = connection
         for job in jobs:
             job.group = self
@@ -92,14 +93,13 @@ class Group:
             self._answers.cancel()
 
     def _hand_out(self, answers: "asyncio.Future[list[Row]]") -> None:
-        pool = self._gathering.pool
-        pool.release(self._connection)
+        self._pool.release(self._connection)
         # Else they stay, with their answers, until Python looks for cycles.
         jobs, self._jobs = self._jobs, []
         if answers.cancelled():
             return
         if error := answers.exception():
-            had_no_effect = pool.had_no_effect(error, self._connection)
+            had_no_effect = self._pool.had_no_effect(error, self._connection)
             for job in jobs:
                 job.fail(Undone() if had_no_effect else error)
             return
@@ -107,7 +107,8 @@ class Group:
         for job, (document,) in zip(jobs, done, strict=False):
             if not job.answer.done():
                 job.answer.set_result(document)
-        self._gathering.put_back(jobs[len(done) :])
+        for job in jobs[len(done) :]:
+            job.fail(Undone())
 
 
 class Gathering:
@@ -115,7 +116,7 @@ class Gathering:
 
     def __init__(self, pool: Pool, statement: Statement) -> None:
         assert statement.returns_document, statement.name
-        self.pool = pool
+        self._pool = pool
         self._statement = statement
         self._bounds = _bounds(statement)
         self._jobs: deque[Job] = deque()
@@ -126,17 +127,10 @@ class Gathering:
         """Somebody wants it done."""
         loop = asyncio.get_running_loop()
         call = orjson.dumps(values)
-        job = Job(call, values[OWNER], self.pool.deadline(), loop.create_future())
+        job = Job(call, values[OWNER], self._pool.deadline(), loop.create_future())
         self._jobs.append(job)
         self._go_on()
         return job
-
-    def put_back(self, jobs: list[Job]) -> None:
-        """Their group had no time for them; they are the first of the next."""
-        for job in jobs:
-            job.group = None
-        self._jobs.extendleft(reversed(jobs))
-        self._go_on()
 
     def _go_on(self) -> None:
         if self._sending is None and self._is_time():
@@ -151,7 +145,7 @@ class Gathering:
         try:
             while self._is_time():
                 try:
-                    connection = await self.pool.acquire(self._jobs[0].deadline)
+                    connection = await self._pool.acquire(self._jobs[0].deadline)
                 except DatabaseAway as refusal:
                     self._refuse(refusal)
                     continue
@@ -159,7 +153,7 @@ class Gathering:
                 if jobs and connection.knows_functions:
                     self._begin(jobs, connection)
                 else:
-                    self.pool.release(connection)
+                    self._pool.release(connection)
                     for job in jobs:
                         job.fail(Undone())
         finally:
@@ -172,7 +166,7 @@ class Gathering:
         self._awaited[answers] = loop.call_later(LONGEST_AWAITED, self._await_no_more, answers)
         # Ahead of those who hand out the answers, so that the database need not wait for that.
         answers.add_done_callback(self._await_no_more)
-        Group(jobs, answers, self, connection)
+        Group(jobs, answers, self._pool, connection)
 
     def _await_no_more(self, answers: "asyncio.Future[list[Row]]") -> None:
         """They have come, or are long in coming."""
