@@ -115,14 +115,17 @@ class Listing:
         self._names = [name for name in names if name != "user_id"]
         self._condition = this_user & condition & (_completed.is_(None) | _as_completed)
         place = tuple_(tasks.c[newest_by], tasks.c.id)
-        after = self._page(place < _given_place, skips=False)
-        before = self._page(place > _given_place, skips=False, backwards=True)
-        self.by_offset = Statement(name, self._page(true()), finds_many=True)
+        after = self._page(place < _given_place)
+        before = self._page(place > _given_place, backwards=True)
+        self.first = Statement(name, self._page(true()), finds_many=True)
+        # Of its own, so that nobody who wants the first page waits for what is skipped.
+        skipping = self._page(true(), skips=True)
+        self.by_offset = Statement(f"{name}_by_offset", skipping, finds_many=True)
         self.after = Statement(f"{name}_after", after, finds_many=True)
         self.before = Statement(f"{name}_before", before, finds_many=True)
 
     def _page(
-        self, beside: ColumnElement[bool], *, skips: bool = True, backwards: bool = False
+        self, beside: ColumnElement[bool], *, skips: bool = False, backwards: bool = False
     ) -> Select[Any]:
         """A document: the owner's revision, and in the same snapshot a page of their tasks.
 

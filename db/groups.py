@@ -28,8 +28,8 @@ class Bounds(NamedTuple):
     awaited: int
 
 
-# Who writes by turns needs fewer commits, and less of PostgreSQL's time, than who writes at once. Of
-# gets it takes two groups to keep both PostgreSQL and the server at work, of pages one.
+# Who writes by turns needs fewer commits, and less of PostgreSQL's time, than who writes at once.
+# It takes two groups of gets to keep both PostgreSQL and the server at work, of pages one.
 WRITES = Bounds(most=64, awaited=1)
 READS = Bounds(most=16, awaited=2)
 PAGES = Bounds(most=16, awaited=1)

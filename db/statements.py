@@ -56,10 +56,12 @@ from db.compiled import Statement
 REVISION = Statement("revision", select(users.c.revision).where(this_owner))
 
 TASKS = Listing("list_tasks", AT_LARGE, tasks.c.deleted_at.is_(None), newest_by="created_at")
-LIST, LIST_AFTER, LIST_BEFORE = TASKS.by_offset, TASKS.after, TASKS.before
+LIST, LIST_BY_OFFSET = TASKS.first, TASKS.by_offset
+LIST_AFTER, LIST_BEFORE = TASKS.after, TASKS.before
 
 TRASH = Listing("list_trash", IN_TRASH, tasks.c.deleted_at.is_not(None), newest_by="deleted_at")
-LIST_TRASH, LIST_TRASH_AFTER, LIST_TRASH_BEFORE = TRASH.by_offset, TRASH.after, TRASH.before
+LIST_TRASH, LIST_TRASH_BY_OFFSET = TRASH.first, TRASH.by_offset
+LIST_TRASH_AFTER, LIST_TRASH_BEFORE = TRASH.after, TRASH.before
 
 ONE_TASK = document(AT_LARGE)
 

@@ -46,11 +46,14 @@ async def page(
     filters = f"deleted={deleted} completed={completed}"
     came_by = None if cursor is None else await cursors.opened(cursor, user_id, filters)
     wanted = {"user_id": user_id, "completed": completed, "limit": limit + 1}
-    if came_by is None:
-        statement, place = listing.by_offset, {"offset": offset}
-    else:
+    place: dict[str, Any] = {}
+    if came_by is not None:
         statement = listing.before if came_by.backwards else listing.after
         place = came_by.place.values()
+    elif offset:
+        statement, place = listing.by_offset, {"offset": offset}
+    else:
+        statement = listing.first
     owner_revision, *columns = await fetch_document(statement, **wanted, **place)
     deletions = columns.pop() if deleted else None
     found = _from_columns(str(user_id), columns, deletions)

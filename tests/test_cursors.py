@@ -268,7 +268,7 @@ def test_the_deepest_page_costs_what_the_first_does(
 def test_an_offset_costs_more_the_deeper_it_is(crowded: connection) -> None:
     values = {"user_id": OWNER, "completed": None, "limit": 51, "offset": MANY - 51}
 
-    plan = plan_of(crowded, statements.LIST, values, "force_generic_plan")
+    plan = plan_of(crowded, statements.LIST_BY_OFFSET, values, "force_generic_plan")
 
     assert [scan["Actual Rows"] for scan in scans_of_tasks(plan)] == [MANY]
 

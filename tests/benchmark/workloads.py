@@ -39,7 +39,6 @@ VALUES = {
     "description": f"'{DESCRIPTION}'",
     "completed": "false",
     "limit": "51",
-    "offset": "0",
     "expected": "NULL",
 }
 
