@@ -215,7 +215,7 @@ class Groups:
         except Undone:
             return await self._alone(statement, values)
         except StatementTimedOut:
-            # Together they may take longer than each may alone.
+            # It may have been another of the group that took the time.
             if statement.only_reads and job.group is not None and job.group.has_company:
                 return await self._alone(statement, values)
             raise

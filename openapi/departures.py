@@ -37,7 +37,8 @@ class Visit:
 
     def has_come(self) -> bool:
         """Whether nothing is left of its body that a watcher, who receives as well, would take."""
-        return self._has_ended or not announced(dict(self._scope["headers"]))
+        known_to_have = self.since is not None or self._has_ended
+        return known_to_have or not announced(dict(self._scope["headers"]))
 
     def too_late(self) -> Problem:
         """What to tell the client whose answer was given up."""
@@ -94,5 +95,5 @@ class Departures:
             await asyncio.sleep(INTERVAL)
             now = asyncio.get_running_loop().time()
             for visit in self._visits:
-                if visit.watcher or visit.has_come():
+                if visit.has_come():
                     visit.grow(now, self._longest)

@@ -97,7 +97,7 @@ def _together(lines: Iterable[bytes]) -> Iterator[bytes]:
     """As many lines at once as stay together."""
     text = b""
     for line in lines:
-        if text and len(text) + len(line) >= AT_ONCE:
+        if text and len(text) + len(line) > AT_ONCE:
             yield text
             text = b""
         text += line

@@ -3,13 +3,14 @@
 import asyncio
 import gc
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing
 from typing import Any
 from uuid import UUID
 
 import psycopg2
 import pytest
+from psycopg2.extensions import connection
 
 from db import groups
 from db.compiled import Statement
@@ -51,6 +52,22 @@ async def groups_of(size: int, url: str, **options: Any) -> AsyncIterator[tuple[
         yield fetch, pool
 
 
+@pytest.fixture
+def awaited_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for company waits for as long as those before them take."""
+    monkeypatch.setattr(groups, "LONGEST_AWAITED", 10)
+
+
+@pytest.fixture
+def lock(url: str, server: Observer) -> Iterator[connection]:
+    """What holds one of two notes, until it is rolled back."""
+    server.note("locked")
+    server.note("free")
+    with closing(psycopg2.connect(as_owner(url))) as holder:
+        holder.cursor().execute("SELECT FROM notes WHERE text = 'locked' FOR UPDATE")
+        yield holder
+
+
 def transactions(said: list[list[Any]]) -> set[tuple[int, str]]:
     """In which connections and transactions these were said."""
     return {(pid, moment) for _, _, pid, moment in said}
@@ -89,11 +106,11 @@ async def test_what_waits_for_a_connection_goes_together(url: str) -> None:
     assert len(transactions(said)) == 3
 
 
+@pytest.mark.usefixtures("awaited_to_the_end")
 @on_both_loops
 async def test_who_writes_waits_for_those_who_write_already_and_goes_with_others_who_do(
-    url: str, server: Observer, monkeypatch: pytest.MonkeyPatch
+    url: str, server: Observer
 ) -> None:
-    monkeypatch.setattr(groups, "LONGEST_AWAITED", 10)
     async with groups_of(3, url) as (fetch, _):
         asked = []
         for text, seconds in [("first", 0.6), ("second", 0), ("third", 0)]:
@@ -107,9 +124,9 @@ async def test_who_writes_waits_for_those_who_write_already_and_goes_with_others
     assert first != second == third
 
 
+@pytest.mark.usefixtures("awaited_to_the_end")
 @on_both_loops
-async def test_a_full_group_waits_for_nobody(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(groups, "LONGEST_AWAITED", 10)
+async def test_a_full_group_waits_for_nobody(url: str) -> None:
     async with groups_of(2, url) as (fetch, _):
         first = asyncio.ensure_future(fetch(NOTE_LATE, text="first", seconds=1))
         await asyncio.sleep(MOMENT)
@@ -122,20 +139,16 @@ async def test_a_full_group_waits_for_nobody(url: str, monkeypatch: pytest.Monke
 
 @on_both_loops
 async def test_nobody_waits_long_for_a_group_that_waits_for_a_lock(
-    url: str, server: Observer
+    url: str, lock: connection
 ) -> None:
-    server.note("locked")
-    server.note("free")
-    with closing(psycopg2.connect(as_owner(url))) as holder:
-        holder.cursor().execute("SELECT FROM notes WHERE text = 'locked' FOR UPDATE")
-        async with groups_of(2, url) as (fetch, _):
-            locked = asyncio.ensure_future(fetch(COUNT_ON, text="locked"))
-            await asyncio.sleep(MOMENT)
+    async with groups_of(2, url) as (fetch, _):
+        locked = asyncio.ensure_future(fetch(COUNT_ON, text="locked"))
+        await asyncio.sleep(MOMENT)
 
-            assert await asyncio.wait_for(fetch(COUNT_ON, text="free"), 2) == 1
-            assert not locked.done()
-            holder.rollback()
-            assert await asyncio.wait_for(locked, 2) == 1
+        assert await asyncio.wait_for(fetch(COUNT_ON, text="free"), 2) == 1
+        assert not locked.done()
+        lock.rollback()
+        assert await asyncio.wait_for(locked, 2) == 1
 
 
 @on_both_loops
@@ -235,19 +248,15 @@ async def test_what_cannot_be_sent_fails_alone(url: str, unfit: str) -> None:
 
 
 @on_both_loops
-async def test_who_waits_for_a_lock_does_not_hold_up_the_others(url: str, server: Observer) -> None:
-    server.note("locked")
-    server.note("free")
-    with closing(psycopg2.connect(as_owner(url))) as holder:
-        holder.cursor().execute("SELECT FROM notes WHERE text = 'locked' FOR UPDATE")
-        async with groups_of(2, url) as (fetch, _):
-            locked = asyncio.ensure_future(fetch(COUNT_ON, text="locked"))
-            free = asyncio.ensure_future(fetch(COUNT_ON, text="free"))
+async def test_who_waits_for_a_lock_does_not_hold_up_the_others(url: str, lock: connection) -> None:
+    async with groups_of(2, url) as (fetch, _):
+        locked = asyncio.ensure_future(fetch(COUNT_ON, text="locked"))
+        free = asyncio.ensure_future(fetch(COUNT_ON, text="free"))
 
-            assert await asyncio.wait_for(free, 2) == 1
-            assert not locked.done()
-            holder.rollback()
-            assert await asyncio.wait_for(locked, 2) == 1
+        assert await asyncio.wait_for(free, 2) == 1
+        assert not locked.done()
+        lock.rollback()
+        assert await asyncio.wait_for(locked, 2) == 1
 
 
 @on_both_loops
@@ -284,11 +293,11 @@ async def test_who_goes_takes_nobody_along(url: str, server: Observer) -> None:
     assert server.written("stays") == 1
 
 
+@pytest.mark.usefixtures("awaited_to_the_end")
 @on_both_loops
 async def test_who_waits_for_company_is_served_though_the_others_go(
-    url: str, server: Observer, monkeypatch: pytest.MonkeyPatch
+    url: str, server: Observer
 ) -> None:
-    monkeypatch.setattr(groups, "LONGEST_AWAITED", 10)
     async with groups_of(1, url) as (fetch, _):
         first = asyncio.ensure_future(fetch(NOTE_LATE, text="first", seconds=30))
         await asyncio.sleep(MOMENT)
@@ -471,11 +480,9 @@ async def test_a_pool_closes_promptly_with_groups_under_way(url: str) -> None:
     assert [type(each) for each in answers] == [*[ConnectionLost] * 2, *[DatabaseAway] * 2]
 
 
+@pytest.mark.usefixtures("awaited_to_the_end")
 @on_both_loops
-async def test_a_pool_closes_promptly_while_some_wait_for_company(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(groups, "LONGEST_AWAITED", 10)
+async def test_a_pool_closes_promptly_while_some_wait_for_company(url: str) -> None:
     async with groups_of(2, url) as (fetch, _):
         asked = [asyncio.ensure_future(fetch(NOTE_LATE, text="x", seconds=30))]
         await asyncio.sleep(MOMENT)
