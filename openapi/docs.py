@@ -1,6 +1,6 @@
 """What people read: Swagger UI, the contract as it was written, and what each problem means."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from html import escape
 from importlib.util import find_spec
@@ -52,9 +52,9 @@ SwaggerUIBundle({
 class Page:
     """Something to read that does not change while the server runs."""
 
-    def __init__(self, content_type: str, body: bytes) -> None:
-        self._body = body
-        self._etag = f'"{sha256(body).hexdigest()[:32]}"'.encode()
+    def __init__(self, content_type: str, read: Callable[[], bytes]) -> None:
+        self._read = read
+        self._etag = f'"{sha256(read()).hexdigest()[:32]}"'.encode()
         self._headers: Headers = [
             (b"content-type", content_type.encode()),
             (b"etag", self._etag),
@@ -66,8 +66,8 @@ class Page:
         known = headers.get(b"if-none-match", b"").replace(b"W/", b"").split(b",")
         if self._etag in (each.strip() for each in known) or known == [b"*"]:
             return Answer(304, self._headers[1:], b"")
-        length = (b"content-length", str(len(self._body)).encode())
-        return Answer(200, [*self._headers, length], self._body)
+        body = self._read()
+        return Answer(200, [*self._headers, (b"content-length", b"%d" % len(body))], body)
 
 
 def pages(contract: Contract) -> dict[bytes, Page]:
@@ -76,23 +76,24 @@ def pages(contract: Contract) -> dict[bytes, Page]:
     title = escape(contract.document["info"]["title"])
     swagger_ui = PAGE.format(title=title, head=SWAGGER_UI_HEAD, body=SWAGGER_UI_BODY)
     problems = PAGE.format(title=f"{title}: problems", head="", body="".join(_explanations()))
+    as_json = orjson.dumps(contract.document)
     return {
-        b"/docs": Page(html, swagger_ui.encode()),
-        b"/docs/start.js": Page("text/javascript; charset=utf-8", SWAGGER_UI_START.encode()),
-        b"/problems": Page(html, problems.encode()),
-        b"/openapi.yaml": Page("application/yaml", contract.written),
-        b"/openapi.json": Page("application/json", orjson.dumps(contract.document)),
+        b"/docs": Page(html, swagger_ui.encode),
+        b"/docs/start.js": Page("text/javascript; charset=utf-8", SWAGGER_UI_START.encode),
+        b"/problems": Page(html, problems.encode),
+        b"/openapi.yaml": Page("application/yaml", lambda: contract.written),
+        b"/openapi.json": Page("application/json", lambda: as_json),
         **{f"/docs/{name}".encode(): page for name, page in _swagger_ui()},
     }
 
 
 def _swagger_ui() -> Iterator[tuple[str, Page]]:
-    """The files of swagger-ui-dist, as the package brings them; its Flask part is not imported."""
+    """The files of swagger-ui-dist, which are read when they are asked for: they are large."""
     found = find_spec("flask_swagger_ui")
     assert found and found.submodule_search_locations, "a dependency is missing: flask-swagger-ui"
     folder = Path(found.submodule_search_locations[0]) / "dist"
     for name, content_type in SWAGGER_UI_FILES.items():
-        yield name, Page(content_type, (folder / name).read_bytes())
+        yield name, Page(content_type, (folder / name).read_bytes)
 
 
 def _explanations() -> Iterator[str]:
