@@ -1,6 +1,8 @@
 """What people read: Swagger UI and the contract, served without any other server's help."""
 
 import re
+import subprocess
+import sys
 from importlib.metadata import version
 
 import httpx
@@ -30,6 +32,15 @@ def test_swagger_ui_is_current_and_whole(server: str) -> None:
         assert file.startswith("/docs/")
         assert httpx.get(server + file).status_code == 200
     assert re.search(r'"?5\.\d+\.\d+', httpx.get(f"{server}/docs/swagger-ui-bundle.js").text)
+
+
+def test_flask_whose_package_brings_swagger_ui_takes_no_memory() -> None:
+    names = "import sys, openapi.app; print(*sys.modules)"
+
+    imported = subprocess.check_output([sys.executable, "-c", names], text=True).split()
+
+    assert "connexion" in imported
+    assert not [name for name in imported if name.startswith("flask.")]
 
 
 def test_the_contract_is_the_same_as_yaml_and_as_json(server: str) -> None:
