@@ -46,6 +46,8 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
     if is_valid(case):
         keep_valid(case)
         name_a_task_that_is_there(case)
+    else:
+        send_every_parameter(case)
     wait = str(case.query.get("wait"))
     if wait.isdecimal() and int(wait) <= LONGEST_WAIT:
         case.query["wait"] = 0
@@ -101,6 +103,13 @@ def keep_batch_valid(batch: dict[str, Any]) -> None:
             batch["atomic"] = False
         elif "id" in operation:
             operation["id"] = str(uuid4())
+
+
+def send_every_parameter(case: Case[Any]) -> None:
+    """Let an unknown parameter with no values be seen, which a list of none would not be sent."""
+    for name, value in case.query.items():
+        if isinstance(value, list) and not any(value):
+            case.query[name] = ""
 
 
 def name_a_task_that_is_there(case: Case[Any]) -> None:
