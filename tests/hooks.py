@@ -106,7 +106,7 @@ def keep_batch_valid(batch: dict[str, Any]) -> None:
 
 
 def send_every_parameter(case: Case[Any]) -> None:
-    """Let an unknown parameter with no values be seen, which a list of none would not be sent."""
+    """Send a parameter that is a list of nothing as an empty text: it would be left out."""
     for name, value in case.query.items():
         if isinstance(value, list) and not any(value):
             case.query[name] = ""
