@@ -25,7 +25,7 @@ from openapi import docs, problems
 from openapi.admission import Admission
 from openapi.bodies import ClientGone
 from openapi.browsers import WITH_DATA
-from openapi.contract import CONTRACT, Contract, Unsupported
+from openapi.contract.document import CONTRACT, Contract, Unsupported
 from openapi.departures import Departures
 from openapi.limits import Limiter
 from openapi.operation import Operation

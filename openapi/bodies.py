@@ -6,7 +6,7 @@ from typing import Any
 from jiter import from_json
 from starlette.types import Message, Receive
 
-from openapi.contract import Unsupported, Where
+from openapi.contract.document import Unsupported, Where
 from openapi.media_types import JSON, content_type
 from openapi.problems import (
     INVALID,

@@ -117,7 +117,7 @@ def complaints_shown() -> Iterator[None]:
     """Say what a user can mend in a sentence, not in a trace."""
     from db.embedded import EmbeddedPostgresError
     from db.errors import DatabaseAway, SchemaOutdated, UnfitRole
-    from openapi.contract import UnusableContract
+    from openapi.contract.document import UnusableContract
     from openapi.settings import WrongSettings
 
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 
 from openapi.browsers import WITH_PAGES
-from openapi.contract import Contract
+from openapi.contract.document import Contract
 from openapi.problems import KINDS, Answer, Headers
 
 SWAGGER_UI_FILES = {

@@ -19,7 +19,7 @@ from db.errors import DomainError, Unavailable, VersionRequired
 from db.replays import Given
 from openapi import problems
 from openapi.browsers import WITH_DATA, WITH_ERRORS
-from openapi.contract import Unsupported, Where
+from openapi.contract.document import Unsupported, Where
 from openapi.parameters import Parameter
 from openapi.problems import KEY_IN_USE, Answer, Headers
 

@@ -10,7 +10,7 @@ from starlette.types import Receive
 
 from openapi import bodies
 from openapi.bodies import Body
-from openapi.contract import Unsupported, Where
+from openapi.contract.document import Unsupported, Where
 from openapi.idempotency import ARGUMENT as KEY
 from openapi.idempotency import Replays, check_key
 from openapi.media_types import JSON, accepts_json

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from connexion.http_facts import METHODS
 
-from openapi.contract import Contract
+from openapi.contract.document import Contract
 from openapi.problems import Answer, Headers
 
 VARY = (b"vary", b"Origin")

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from openapi.contract import Unsupported, Where
+from openapi.contract.document import Unsupported, Where
 from openapi.problems import MALFORMED, Fault, Problem
 from openapi.schemas import Schema
 

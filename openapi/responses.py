@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from db.errors import DomainError
 from openapi.browsers import WITH_DATA
-from openapi.contract import Unsupported, Where
+from openapi.contract.document import Unsupported, Where
 from openapi.media_types import JSON
 from openapi.problems import Answer, ResponseBreaksContract, document_of
 from openapi.schemas import Schema

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import compress
 from operator import attrgetter
 
-from openapi.contract import Unsupported
+from openapi.contract.document import Unsupported
 from openapi.operation import Operation
 from openapi.parameters import decoded
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from jsonschema_rs import Draft202012Validator, ValidationError, ValidationErrorKind
 
-from openapi.contract import Unsupported, Where
+from openapi.contract.document import Unsupported, Where
 from openapi.problems import Fault
 
 Direction = Literal["request", "response"]

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
-from openapi.contract import Unsupported, Where
+from openapi.contract.document import Unsupported, Where
 from openapi.settings import Settings, WrongSettings, variable
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import httpx
 import yaml
 from jsonschema import Draft202012Validator
 
-from openapi.contract import CONTRACT
+from openapi.contract.document import CONTRACT
 from tests.conftest import assert_problem
 
 METHODS = {"get", "put", "post", "delete", "patch"}

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from openapi.contract import Contract
+from openapi.contract.document import Contract
 from tests.conftest import User
 from tests.references import openapi_validator
 

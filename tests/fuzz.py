@@ -25,7 +25,7 @@ from uuid import uuid4
 from db.embedded import running_postgres
 from db.migrate import migrate
 from db.roles import as_application
-from openapi.contract import CONTRACT
+from openapi.contract.document import CONTRACT
 from tests.conftest import serving, trusting
 from tests.issuer import running_issuer
 

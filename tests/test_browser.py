@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from openapi.contract import Contract
+from openapi.contract.document import Contract
 from tests.browser import CHROMIUM, Browser, browser
 from tests.conftest import Serve
 

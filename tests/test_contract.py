@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql
 from sqlmodel import SQLModel
 
 from db import models
-from openapi.contract import CONTRACT
+from openapi.contract.document import CONTRACT
 from tests.conftest import Task, User, as_owner
 
 POSTGRESQL = postgresql.dialect()  # type: ignore[no-untyped-call]

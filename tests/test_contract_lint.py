@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from openapi.contract import CONTRACT
+from openapi.contract.document import CONTRACT
 from tests.test_clients import attempted
 
 ROOT = Path(__file__).parent.parent

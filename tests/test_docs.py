@@ -9,7 +9,7 @@ import httpx
 import pytest
 import yaml
 
-from openapi.contract import CONTRACT
+from openapi.contract.document import CONTRACT
 
 SECURITY = CONTRACT.parent.parent / "SECURITY.md"
 

@@ -18,7 +18,7 @@ from schemathesis.core.failures import FailureGroup
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.generation.stateful import APIStateMachine
 
-from openapi.contract import CONTRACT
+from openapi.contract.document import CONTRACT
 from tests import hooks
 from tests.conftest import User
 from tests.hooks import is_valid, remember_link

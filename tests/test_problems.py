@@ -7,7 +7,7 @@ import pytest
 
 from db import errors
 from openapi import problems
-from openapi.contract import Contract
+from openapi.contract.document import Contract
 
 # What no operation answers: none is at an unknown path, for another method, or for half a request.
 WITHOUT_OPERATION = {problems.UNKNOWN_PATH, problems.METHOD, problems.TIMED_OUT}

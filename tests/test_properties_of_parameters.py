@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema.exceptions import FormatError
 
-from openapi.contract import Unsupported
+from openapi.contract.document import Unsupported
 from openapi.parameters import Parameters, decoded, pairs
 from openapi.problems import MALFORMED, Fault, Problem
 from tests.references import openapi_validator, property_settings

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openapi.contract import Unsupported
+from openapi.contract.document import Unsupported
 from openapi.operation import Operation
 from openapi.problems import MALFORMED, Problem
 from openapi.routing import Router

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from openapi.app import App
-from openapi.contract import CONTRACT, UnusableContract
+from openapi.contract.document import CONTRACT, UnusableContract
 from openapi.settings import load_settings
 
 USER_ID = "      - $ref: '#/components/parameters/UserId'\n"

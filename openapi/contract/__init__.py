@@ -1,0 +1,1 @@
+"""The contract: loaded, checked, and reduced to what this server enforces."""
