@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Union
 
+from openapi.http.problems import MALFORMED, Headers, Problem
 from openapi.limits import Limiter, network
 from openapi.operation import Operation
-from openapi.problems import MALFORMED, Headers, Problem
 from openapi.security import SAMPLE_USER, SampleUser
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from jiter import from_json
 from starlette.types import Message, Receive
 
 from openapi.contract.document import Unsupported, Where
-from openapi.media_types import JSON, content_type
-from openapi.problems import (
+from openapi.http.media_types import JSON, content_type
+from openapi.http.problems import (
     INVALID,
     MALFORMED,
     MEDIA_TYPE,

@@ -10,7 +10,7 @@ from typing import Any
 from starlette.types import Message, Receive, Scope
 
 from openapi.bodies import announced
-from openapi.problems import RETRY_AFTER, TOO_LATE, Problem
+from openapi.http.problems import RETRY_AFTER, TOO_LATE, Problem
 
 INTERVAL = 0.1
 LONGEST = 60.0

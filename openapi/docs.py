@@ -8,9 +8,9 @@ from pathlib import Path
 
 import orjson
 
-from openapi.browsers import WITH_PAGES
 from openapi.contract.document import Contract
-from openapi.problems import KINDS, Answer, Headers
+from openapi.http.problems import KINDS, Answer, Headers
+from openapi.http.security_headers import WITH_PAGES
 
 SWAGGER_UI_FILES = {
     "swagger-ui.css": "text/css; charset=utf-8",

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from db.compiled import OWNER
 from openapi import local_tokens
+from openapi.http.problems import FORBIDDEN, KEYS_AWAY, RETRY_AFTER, UNAUTHENTICATED, Problem
 from openapi.key_sources import Keys, KeysUnavailable, fixed_key, keys_at, keys_in_file
 from openapi.keys import UnusableKeys
-from openapi.problems import FORBIDDEN, KEYS_AWAY, RETRY_AFTER, UNAUTHENTICATED, Problem
 from openapi.settings import Settings, WrongSettings, variable
 from openapi.tokens import Caller, InvalidToken, Verifier
 

@@ -17,11 +17,11 @@ from db.compiled import OWNER
 from db.database import transaction
 from db.errors import DomainError, Unavailable, VersionRequired
 from db.replays import Given
-from openapi import problems
-from openapi.browsers import WITH_DATA, WITH_ERRORS
 from openapi.contract.document import Unsupported, Where
+from openapi.http import problems
+from openapi.http.problems import KEY_IN_USE, Answer, Headers
+from openapi.http.security_headers import WITH_DATA, WITH_ERRORS
 from openapi.parameters import Parameter
-from openapi.problems import KEY_IN_USE, Answer, Headers
 
 HEADER = "Idempotency-Key"
 ARGUMENT = "idempotency_key"

@@ -9,7 +9,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
-from openapi.problems import TOO_MANY, Headers, Problem
+from openapi.http.problems import TOO_MANY, Headers, Problem
 
 if TYPE_CHECKING:
     from openapi.limits_in_redis import CountedInRedis

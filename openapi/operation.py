@@ -11,11 +11,8 @@ from starlette.types import Receive
 from openapi import bodies
 from openapi.bodies import Body
 from openapi.contract.document import Unsupported, Where
-from openapi.idempotency import ARGUMENT as KEY
-from openapi.idempotency import Replays, check_key
-from openapi.media_types import JSON, accepts_json
-from openapi.parameters import Parameters
-from openapi.problems import (
+from openapi.http.media_types import JSON, accepts_json
+from openapi.http.problems import (
     NO_VERSION,
     NOT_ACCEPTABLE,
     TOO_MANY,
@@ -25,6 +22,9 @@ from openapi.problems import (
     ResponseBreaksContract,
     invalid,
 )
+from openapi.idempotency import ARGUMENT as KEY
+from openapi.idempotency import Replays, check_key
+from openapi.parameters import Parameters
 from openapi.responses import Response
 from openapi.security import requires_token
 from openapi.settings import Settings

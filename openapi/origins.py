@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from connexion.http_facts import METHODS
 
 from openapi.contract.document import Contract
-from openapi.problems import Answer, Headers
+from openapi.http.problems import Answer, Headers
 
 VARY = (b"vary", b"Origin")
 REMEMBERED_SECONDS = b"7200"

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from openapi.contract.document import Unsupported, Where
-from openapi.problems import MALFORMED, Fault, Problem
+from openapi.http.problems import MALFORMED, Fault, Problem
 from openapi.schemas import Schema
 
 BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")

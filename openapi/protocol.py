@@ -11,8 +11,8 @@ from starlette.types import Message
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from db import waiting
-from openapi import problems
-from openapi.problems import (
+from openapi.http import problems
+from openapi.http.problems import (
     CROWDED,
     MALFORMED,
     RETRY_AFTER,

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from openapi.problems import Answer
+from openapi.http.problems import Answer
 
 log = logging.getLogger("errand")
 

@@ -7,10 +7,10 @@ import orjson
 from pydantic import BaseModel
 
 from db.errors import DomainError
-from openapi.browsers import WITH_DATA
 from openapi.contract.document import Unsupported, Where
-from openapi.media_types import JSON
-from openapi.problems import Answer, ResponseBreaksContract, document_of
+from openapi.http.media_types import JSON
+from openapi.http.problems import Answer, ResponseBreaksContract, document_of
+from openapi.http.security_headers import WITH_DATA
 from openapi.schemas import Schema
 
 PROBLEM = "application/problem+json"

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from jsonschema_rs import Draft202012Validator, ValidationError, ValidationErrorKind
 
 from openapi.contract.document import Unsupported, Where
-from openapi.problems import Fault
+from openapi.http.problems import Fault
 
 Direction = Literal["request", "response"]
 

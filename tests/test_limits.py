@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from openapi import limits
+from openapi.http.problems import Problem
 from openapi.limits import SECOND, WINDOW, CountedHere, Limiter, Quota, network
-from openapi.problems import Problem
 from tests.conftest import Serve, User, assert_problem, started, url_of
 from tests.wire import request, wire_to
 

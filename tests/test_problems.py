@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from db import errors
-from openapi import problems
 from openapi.contract.document import Contract
+from openapi.http import problems
 
 # What no operation answers: none is at an unknown path, for another method, or for half a request.
 WITHOUT_OPERATION = {problems.UNKNOWN_PATH, problems.METHOD, problems.TIMED_OUT}

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from jsonschema.exceptions import FormatError
 
 from openapi.contract.document import Unsupported
+from openapi.http.problems import MALFORMED, Fault, Problem
 from openapi.parameters import Parameters, decoded, pairs
-from openapi.problems import MALFORMED, Fault, Problem
 from tests.references import openapi_validator, property_settings
 
 Texts = dict[str, list[str]]

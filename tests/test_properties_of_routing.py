@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openapi.contract.document import Unsupported
+from openapi.http.problems import MALFORMED, Problem
 from openapi.operation import Operation
-from openapi.problems import MALFORMED, Problem
 from openapi.routing import Router
 from tests.references import property_settings
 

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from db.models import TaskCreate
-from openapi.problems import ResponseBreaksContract
+from openapi.http.problems import ResponseBreaksContract
 from openapi.responses import Response
 
 ID = "0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"

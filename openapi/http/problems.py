@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import orjson
 
 from db import errors
-from openapi import browsers
+from openapi.http import security_headers as browsers
 
 log = logging.getLogger("errand")
 

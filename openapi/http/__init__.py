@@ -1,0 +1,1 @@
+"""HTTP without a server: responses, problem documents, media types, security headers."""
