@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Union
 
 from openapi.http.problems import MALFORMED, Headers, Problem
 from openapi.limits import Limiter, network
-from openapi.operation import Operation
+from openapi.operations.operation import Operation
 from openapi.security import SAMPLE_USER, SampleUser
 
 if TYPE_CHECKING:

@@ -23,17 +23,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from db import database, trash
 from openapi import docs
 from openapi.admission import Admission
-from openapi.bodies import ClientGone
 from openapi.contract.document import CONTRACT, Contract, Unsupported
 from openapi.departures import Departures
 from openapi.http import problems
 from openapi.http.problems import METHOD, UNKNOWN_PATH, Answer, Headers, Problem
 from openapi.http.security_headers import WITH_DATA
 from openapi.limits import Limiter
-from openapi.operation import Operation
+from openapi.operations.bodies import ClientGone
+from openapi.operations.operation import Operation
+from openapi.operations.routing import Router
 from openapi.origins import Origins
 from openapi.request_log import RequestLog
-from openapi.routing import Router
 from openapi.security import guard_of
 from openapi.settings import Settings
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope
 
-from openapi.bodies import announced
 from openapi.http.problems import RETRY_AFTER, TOO_LATE, Problem
+from openapi.operations.bodies import announced
 
 INTERVAL = 0.1
 LONGEST = 60.0

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from openapi.schemas import ANNOTATIONS
+from openapi.operations.schemas import ANNOTATIONS
 from tests.conftest import Task, User, assert_faults
 from tests.contract import DOCUMENT
 from tests.coverage import OPERATIONS, SCHEMAS, Operation, ask

@@ -11,10 +11,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.types import Message, Receive
 
-from openapi.bodies import Body, ClientGone, parsed, received
 from openapi.http import problems
 from openapi.http.media_types import accepts_json, content_type
 from openapi.http.problems import MALFORMED, TOO_LARGE, Fault, Problem
+from openapi.operations.bodies import Body, ClientGone, parsed, received
 from tests.references import LONGEST_INTEGER, json_value, property_settings
 
 SPACES = st.text(" \t\r\n", max_size=2)

@@ -14,7 +14,7 @@ from jsonschema.exceptions import FormatError
 
 from openapi.contract.document import Unsupported
 from openapi.http.problems import MALFORMED, Fault, Problem
-from openapi.parameters import Parameters, decoded, pairs
+from openapi.operations.parameters import Parameters, decoded, pairs
 from tests.references import openapi_validator, property_settings
 
 Texts = dict[str, list[str]]

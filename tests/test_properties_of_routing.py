@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from openapi.contract.document import Unsupported
 from openapi.http.problems import MALFORMED, Problem
-from openapi.operation import Operation
-from openapi.routing import Router
+from openapi.operations.operation import Operation
+from openapi.operations.routing import Router
 from tests.references import property_settings
 
 LITERALS = ["a", "b", "c", "tasks", "é", "a b", "a.b", ""]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openapi.contract.document import Unsupported
-from openapi.schemas import Schema
+from openapi.operations.schemas import Schema
 from tests.references import openapi_validator, property_settings, resolve
 
 Direction = Literal["request", "response"]

@@ -10,7 +10,7 @@ import pytest
 
 from db.models import TaskCreate
 from openapi.http.problems import ResponseBreaksContract
-from openapi.responses import Response
+from openapi.operations.responses import Response
 
 ID = "0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"
 

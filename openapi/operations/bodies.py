@@ -17,7 +17,7 @@ from openapi.http.problems import (
     Fault,
     Problem,
 )
-from openapi.schemas import LONGEST_MESSAGE, Schema
+from openapi.operations.schemas import LONGEST_MESSAGE, Schema
 
 Headers = dict[bytes, bytes]
 

@@ -8,8 +8,6 @@ from typing import Any
 
 from starlette.types import Receive
 
-from openapi import bodies
-from openapi.bodies import Body
 from openapi.contract.document import Unsupported, Where
 from openapi.http.media_types import JSON, accepts_json
 from openapi.http.problems import (
@@ -22,10 +20,12 @@ from openapi.http.problems import (
     ResponseBreaksContract,
     invalid,
 )
-from openapi.idempotency import ARGUMENT as KEY
-from openapi.idempotency import Replays, check_key
-from openapi.parameters import Parameters
-from openapi.responses import Response
+from openapi.operations import bodies
+from openapi.operations.bodies import Body
+from openapi.operations.idempotency import ARGUMENT as KEY
+from openapi.operations.idempotency import Replays, check_key
+from openapi.operations.parameters import Parameters
+from openapi.operations.responses import Response
 from openapi.security import requires_token
 from openapi.settings import Settings
 

@@ -6,8 +6,8 @@ from itertools import compress
 from operator import attrgetter
 
 from openapi.contract.document import Unsupported
-from openapi.operation import Operation
-from openapi.parameters import decoded
+from openapi.operations.operation import Operation
+from openapi.operations.parameters import decoded
 
 Places = tuple[bool, ...]
 

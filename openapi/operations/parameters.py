@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from openapi.contract.document import Unsupported, Where
 from openapi.http.problems import MALFORMED, Fault, Problem
-from openapi.schemas import Schema
+from openapi.operations.schemas import Schema
 
 BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,30})", re.ASCII)

@@ -21,7 +21,7 @@ from openapi.contract.document import Unsupported, Where
 from openapi.http import problems
 from openapi.http.problems import KEY_IN_USE, Answer, Headers
 from openapi.http.security_headers import WITH_DATA, WITH_ERRORS
-from openapi.parameters import Parameter
+from openapi.operations.parameters import Parameter
 
 HEADER = "Idempotency-Key"
 ARGUMENT = "idempotency_key"

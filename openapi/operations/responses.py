@@ -11,7 +11,7 @@ from openapi.contract.document import Unsupported, Where
 from openapi.http.media_types import JSON
 from openapi.http.problems import Answer, ResponseBreaksContract, document_of
 from openapi.http.security_headers import WITH_DATA
-from openapi.schemas import Schema
+from openapi.operations.schemas import Schema
 
 PROBLEM = "application/problem+json"
 # Their answers end with the head (RFC 9110, 8.6).

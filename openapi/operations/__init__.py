@@ -1,0 +1,1 @@
+"""Operations of the contract, compiled: route, decode, validate, call the handler, encode."""
