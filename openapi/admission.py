@@ -4,14 +4,14 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Union
 
+from openapi.access.policy import SAMPLE_USER, SampleUser
+from openapi.access.rate_limits import Limiter, network
 from openapi.http.problems import MALFORMED, Headers, Problem
-from openapi.limits import Limiter, network
 from openapi.operations.operation import Operation
-from openapi.security import SAMPLE_USER, SampleUser
 
 if TYPE_CHECKING:
-    from openapi.guard import Guard
-    from openapi.tokens import Caller
+    from openapi.access.guard import Guard
+    from openapi.access.tokens import Caller
 
 Anybody = Union["Caller", SampleUser]
 

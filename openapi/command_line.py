@@ -89,8 +89,8 @@ def migrate(**flags: str | None) -> None:
 def token(user: str | None, hours: float, data_dir: str | None) -> None:
     """Print a token for a server that was started with --local-tokens."""
     with complaints_shown():
-        from openapi.local_tokens import issue
-        from openapi.security import SAMPLE_USER, check_local_tokens
+        from openapi.access.local_tokens import issue
+        from openapi.access.policy import SAMPLE_USER, check_local_tokens
         from openapi.settings import load_settings
 
         settings = load_settings(data_dir=data_dir)

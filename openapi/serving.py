@@ -19,9 +19,9 @@ from db.errors import DatabaseAway
 from db.migrate import NEWEST, check_role, migrate, require_newest, schema_version
 from db.roles import as_application
 from db.trash import purge_at
+from openapi.access.policy import SAMPLE_USER, check_who_may_come_in
 from openapi.app import App
 from openapi.protocol import Protocol
-from openapi.security import SAMPLE_USER, check_who_may_come_in
 from openapi.settings import Settings
 
 BACKLOG = 2048

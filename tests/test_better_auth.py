@@ -16,7 +16,7 @@ import httpx
 import jwt
 import pytest
 
-from openapi.tokens import NAMESPACE, SEPARATOR
+from openapi.access.tokens import NAMESPACE, SEPARATOR
 from tests.browser import CHROMIUM, browser
 from tests.conftest import Serve, assert_problem, serving
 from tests.issuer import SigningKey, new_private

@@ -24,7 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jwt import get_algorithm_by_name
 
-from openapi.key_sources import (
+from openapi.access.key_sources import (
     LARGEST,
     Keys,
     KeysUnavailable,
@@ -33,8 +33,8 @@ from openapi.key_sources import (
     keys_at,
     keys_in_file,
 )
-from openapi.keys import UnusableKeys, jwk_set, pem_key
-from openapi.tokens import Caller, InvalidToken, Verifier
+from openapi.access.keys import UnusableKeys, jwk_set, pem_key
+from openapi.access.tokens import Caller, InvalidToken, Verifier
 from tests.issuer import JWKS_PATH, Issuer, SigningKey, new_private, running_issuer
 from tests.references import property_settings
 

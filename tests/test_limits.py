@@ -12,9 +12,9 @@ import httpx
 import psutil
 import pytest
 
-from openapi import limits
+from openapi.access import rate_limits as limits
+from openapi.access.rate_limits import SECOND, WINDOW, CountedHere, Limiter, Quota, network
 from openapi.http.problems import Problem
-from openapi.limits import SECOND, WINDOW, CountedHere, Limiter, Quota, network
 from tests.conftest import Serve, User, assert_problem, started, url_of
 from tests.wire import request, wire_to
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 
-from openapi.limits_in_redis import PATIENCE
+from openapi.access.rate_limits_in_redis import PATIENCE
 from tests.conftest import Serve, User, eventually, started, url_of
 from tests.test_limits import left
 from tests.wire import request, wire_to

@@ -11,7 +11,7 @@ import jwt
 import psycopg2
 import pytest
 
-from openapi.tokens import NAMESPACE
+from openapi.access.tokens import NAMESPACE
 from tests.conftest import Serve, Task, User, as_owner, assert_problem, trusting
 from tests.coverage import OPERATIONS, Operation, ask
 from tests.issuer import Issuer, new_private, running_issuer

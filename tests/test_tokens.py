@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openapi.key_sources import Keys, fixed_key, keys_at
-from openapi.tokens import LONGEST_TOKEN, NAMESPACE, Caller, InvalidToken, Verifier
+from openapi.access.key_sources import Keys, fixed_key, keys_at
+from openapi.access.tokens import LONGEST_TOKEN, NAMESPACE, Caller, InvalidToken, Verifier
 from tests.issuer import Issuer, SigningKey, base64url, encoded, new_private, running_issuer
 from tests.references import property_settings
 

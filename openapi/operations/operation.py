@@ -8,6 +8,7 @@ from typing import Any
 
 from starlette.types import Receive
 
+from openapi.access.policy import requires_token
 from openapi.contract.document import Unsupported, Where
 from openapi.http.media_types import JSON, accepts_json
 from openapi.http.problems import (
@@ -26,7 +27,6 @@ from openapi.operations.idempotency import ARGUMENT as KEY
 from openapi.operations.idempotency import Replays, check_key
 from openapi.operations.parameters import Parameters
 from openapi.operations.responses import Response
-from openapi.security import requires_token
 from openapi.settings import Settings
 
 CALLER = "caller"

@@ -7,7 +7,7 @@ from openapi.contract.document import Unsupported, Where
 from openapi.settings import Settings, WrongSettings, variable
 
 if TYPE_CHECKING:
-    from openapi.guard import Guard
+    from openapi.access.guard import Guard
 
 
 class SampleUser(NamedTuple):
@@ -26,7 +26,7 @@ def guard_of(settings: Settings) -> "Guard | None":
     """The guard that these settings ask for; none in open mode, which spares its memory, too."""
     if not settings.asks_for_tokens:
         return None
-    from openapi.guard import guard_with  # noqa: PLC0415
+    from openapi.access.guard import guard_with  # noqa: PLC0415
 
     return guard_with(settings)
 

@@ -5,12 +5,12 @@ from typing import Any
 from uuid import UUID
 
 from db.compiled import OWNER
-from openapi import local_tokens
+from openapi.access import local_tokens
+from openapi.access.key_sources import Keys, KeysUnavailable, fixed_key, keys_at, keys_in_file
+from openapi.access.keys import UnusableKeys
+from openapi.access.tokens import Caller, InvalidToken, Verifier
 from openapi.http.problems import FORBIDDEN, KEYS_AWAY, RETRY_AFTER, UNAUTHENTICATED, Problem
-from openapi.key_sources import Keys, KeysUnavailable, fixed_key, keys_at, keys_in_file
-from openapi.keys import UnusableKeys
 from openapi.settings import Settings, WrongSettings, variable
-from openapi.tokens import Caller, InvalidToken, Verifier
 
 REALM = b'Bearer realm="errand"'
 UNKNOWN = "This operation needs a token: send it as `Authorization: Bearer …`."

@@ -13,7 +13,7 @@ from typing import Self
 
 import httpx
 
-from openapi.keys import Key, KeySet, Reader, UnusableKeys, jwk_set, jwk_set_or_pem, pem_key
+from openapi.access.keys import Key, KeySet, Reader, UnusableKeys, jwk_set, jwk_set_or_pem, pem_key
 
 log = logging.getLogger("errand.tokens")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from openapi.http.problems import TOO_MANY, Headers, Problem
 
 if TYPE_CHECKING:
-    from openapi.limits_in_redis import CountedInRedis
+    from openapi.access.rate_limits_in_redis import CountedInRedis
 
 WINDOW = 60
 SECOND = 1_000_000  # in microseconds, as all times here, so that nothing is ever rounded
@@ -72,7 +72,7 @@ class Limiter:
 
 def _counted_in(redis_url: str, quota: Quota) -> "CountedInRedis":
     """Those of all processes; who has no Redis is spared the memory that its client takes."""
-    from openapi.limits_in_redis import CountedInRedis  # noqa: PLC0415
+    from openapi.access.rate_limits_in_redis import CountedInRedis  # noqa: PLC0415
 
     return CountedInRedis(redis_url, cost=quota.cost, full=quota.full)
 

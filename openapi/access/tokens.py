@@ -12,8 +12,8 @@ import jwt
 from jiter import from_json
 from jwt.types import Options
 
-from openapi.key_sources import Keys
-from openapi.keys import ALGORITHMS, LONGEST_ID, Key
+from openapi.access.key_sources import Keys
+from openapi.access.keys import ALGORITHMS, LONGEST_ID, Key
 
 LONGEST_TOKEN = 8 * 1024
 LONGEST_SUBJECT = 255  # OpenID Connect Core, 2
