@@ -59,7 +59,7 @@ def database_flags(command: Any) -> Any:
 def serve(**flags: str | bool | None) -> None:
     """Serve the API and its documentation."""
     with complaints_shown():
-        from openapi.serving import serve as run
+        from openapi.server.run import serve as run
         from openapi.settings import load_settings
 
         run(load_settings(**flags))
@@ -72,7 +72,7 @@ def migrate(**flags: str | None) -> None:
     with complaints_shown():
         from db.migrate import NEWEST
         from db.migrate import migrate as run
-        from openapi.serving import database_at
+        from openapi.server.run import database_at
         from openapi.settings import load_settings
 
         with database_at(load_settings(**flags)) as url:
@@ -105,7 +105,7 @@ def token(user: str | None, hours: float, data_dir: str | None) -> None:
 def purge(**flags: str | None) -> None:
     """Delete for good what has been in the trash for too long."""
     with complaints_shown():
-        from openapi.serving import purge as run
+        from openapi.server.run import purge as run
         from openapi.settings import load_settings
 
         purged = run(load_settings(**flags))

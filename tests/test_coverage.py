@@ -12,7 +12,7 @@ import pytest
 
 from db.replays import lock_of
 from handlers import health, users
-from openapi.app import App
+from openapi.server.app import App
 from openapi.settings import load_settings
 from tests.conftest import User, administration, serving, store_task, trusting
 from tests.coverage import OPERATIONS, Operation, ask, assert_as_described

@@ -15,7 +15,7 @@ from psycopg2.extensions import connection
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from openapi.protocol import Exchange, Protocol
+from openapi.server.protocol import Exchange, Protocol
 from tests.conftest import (
     Serve,
     Task,

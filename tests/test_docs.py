@@ -35,7 +35,7 @@ def test_swagger_ui_is_current_and_whole(server: str) -> None:
 
 
 def test_flask_whose_package_brings_swagger_ui_takes_no_memory() -> None:
-    names = "import sys, openapi.app; print(*sys.modules)"
+    names = "import sys, openapi.server.app; print(*sys.modules)"
 
     imported = subprocess.check_output([sys.executable, "-c", names], text=True).split()
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from openapi.request_log import MOST_WAITING, RequestLog
+from openapi.server.request_log import MOST_WAITING, RequestLog
 from tests.conftest import Server, User, eventually, started, url_of
 from tests.wire import request, wire_to
 

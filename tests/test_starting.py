@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from openapi.app import App
 from openapi.contract.document import CONTRACT, UnusableContract
+from openapi.server.app import App
 from openapi.settings import load_settings
 
 USER_ID = "      - $ref: '#/components/parameters/UserId'\n"

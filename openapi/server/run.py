@@ -20,8 +20,8 @@ from db.migrate import NEWEST, check_role, migrate, require_newest, schema_versi
 from db.roles import as_application
 from db.trash import purge_at
 from openapi.access.policy import SAMPLE_USER, check_who_may_come_in
-from openapi.app import App
-from openapi.protocol import Protocol
+from openapi.server.app import App
+from openapi.server.protocol import Protocol
 from openapi.settings import Settings
 
 BACKLOG = 2048

@@ -21,20 +21,20 @@ from connexion.spec import Specification
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from db import database, trash
-from openapi import docs
 from openapi.access.cors import Origins
 from openapi.access.policy import guard_of
 from openapi.access.rate_limits import Limiter
-from openapi.admission import Admission
 from openapi.contract.document import CONTRACT, Contract, Unsupported
-from openapi.departures import Departures
 from openapi.http import problems
 from openapi.http.problems import METHOD, UNKNOWN_PATH, Answer, Headers, Problem
 from openapi.http.security_headers import WITH_DATA
 from openapi.operations.bodies import ClientGone
 from openapi.operations.operation import Operation
 from openapi.operations.routing import Router
-from openapi.request_log import RequestLog
+from openapi.server import docs
+from openapi.server.admission import Admission
+from openapi.server.request_log import RequestLog
+from openapi.server.watchdog import Departures
 from openapi.settings import Settings
 
 EVERY_METHOD = ", ".join(sorted(each.upper() for each in METHODS)).encode()
