@@ -16,8 +16,8 @@ from db import statements
 from db.clauses import IN_TRASH
 from db.database import fetch, transaction
 from db.errors import Contradiction, DomainError, IdTaken, VersionRequired
+from db.postgres.transaction import Transaction
 from db.tasks import NOBODYS, TaskFields, as_expected, shown, unknown, uuid7
-from db.transaction import Transaction
 
 Operation = dict[str, Any]
 """One of the contract's operations: its `op`, the task's `id`, `if_match`, fields of the task."""

@@ -27,8 +27,8 @@ from sqlalchemy import (
     update,
 )
 
-from db.compiled import Statement
 from db.models import Replay, Secret, Task, TaskRead, User
+from db.postgres.statement import Statement
 
 ONE = literal_column("1", Integer)
 UTC = literal_column("'UTC'", String)

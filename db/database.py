@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from db import statements, waiting
-from db.compiled import OWNER, Statement
-from db.connection import Row
-from db.groups import Document, Groups, document_in
-from db.pool import Pool, PoolOptions
-from db.transaction import Transaction
+from db.postgres.connection import Row
+from db.postgres.group_commit import Document, Groups, document_in
+from db.postgres.pool import Pool, PoolOptions
+from db.postgres.statement import OWNER, Statement
+from db.postgres.transaction import Transaction
 
 Asked = TypeVar("Asked")
 

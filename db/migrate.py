@@ -8,7 +8,7 @@ from psycopg2 import errors
 from psycopg2.extensions import connection
 
 from db.errors import DatabaseAway, SchemaOutdated
-from db.roles import APPLICATION, POWERS, Powers, require_held
+from db.postgres.roles import APPLICATION, POWERS, Powers, require_held
 
 CONNECT_TIMEOUT_SECONDS = 5
 

@@ -51,7 +51,7 @@ from db.clauses import (
     this_user,
     users,
 )
-from db.compiled import Statement
+from db.postgres.statement import Statement
 
 REVISION = Statement("revision", select(users.c.revision).where(this_owner))
 

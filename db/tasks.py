@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from db import cursors, statements
-from db.compiled import Statement
 from db.database import fetch, fetch_document
 from db.errors import CursorRefused, IdTaken, TaskChanged, TaskExists, TaskNotFound
+from db.postgres.statement import Statement
 
 TaskFields = dict[str, Any]
 """A task by the names of `TaskRead`, its values as JSON writes them."""

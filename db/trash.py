@@ -8,9 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 from db import statements
-from db.compiled import Statement
 from db.database import connected, fetch
-from db.pool import PoolOptions
+from db.postgres.pool import PoolOptions
+from db.postgres.statement import Statement
 
 log = logging.getLogger("errand.trash")
 

@@ -11,8 +11,8 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from db.connection import check_url
-from db.pool import PoolOptions
+from db.postgres.connection import check_url
+from db.postgres.pool import PoolOptions
 
 PREFIX = "ERRAND_"
 USUAL_RATE_LIMIT = 600

@@ -17,10 +17,10 @@ import psycopg2
 import pytest
 from psycopg2.extensions import make_dsn
 
-from db.embedded import NAME as OWNER
-from db.embedded import running_postgres
 from db.migrate import migrate
-from db.roles import as_application
+from db.postgres.embedded import NAME as OWNER
+from db.postgres.embedded import running_postgres
+from db.postgres.roles import as_application
 from tests.issuer import Issuer, running_issuer
 from tests.wire import Wire, wire_to
 

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
-from db.embedded import running_postgres
 from db.migrate import migrate
-from db.roles import as_application
+from db.postgres.embedded import running_postgres
+from db.postgres.roles import as_application
 from openapi.contract.document import CONTRACT
 from tests.conftest import serving, trusting
 from tests.issuer import running_issuer

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from db import batches, database
-from db.connection import Connection
+from db.postgres.connection import Connection
 from openapi.settings import load_settings
 from tests.conftest import Serve, Task, User, assert_faults, assert_problem
 from tests.races import RACERS, race

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from psycopg2.extensions import connection
 
 from db import statements
-from db.compiled import Statement
 from db.cursors import Place
+from db.postgres.statement import Statement
 from tests.conftest import User, administration, assert_faults
 from tests.references import property_settings
 

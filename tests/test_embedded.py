@@ -16,14 +16,14 @@ import psutil
 import psycopg2
 import pytest
 
-from db.embedded import EmbeddedPostgresError, running_postgres
+from db.postgres.embedded import EmbeddedPostgresError, running_postgres
 
 PROJECT = Path(__file__).parents[1]
 PATIENCE = 60.0
 USER = """
 import select, signal, sys
 from pathlib import Path
-from db.embedded import running_postgres
+from db.postgres.embedded import running_postgres
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -390,7 +390,7 @@ def test_installed_binaries_do_without_the_wheel(
 ) -> None:
     if not list(Path("/usr/lib/postgresql").glob("*/bin/postgres")):
         pytest.skip("no PostgreSQL server is installed here")
-    monkeypatch.setattr("db.embedded.util.find_spec", lambda name: None)
+    monkeypatch.setattr("db.postgres.embedded.util.find_spec", lambda name: None)
 
     with quick_postgres(folder) as url:
         assert query(url, "SELECT 1") == [(1,)]
@@ -400,7 +400,9 @@ def test_installed_binaries_do_without_the_wheel(
 def test_no_binaries_are_an_error_that_says_so(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("db.embedded._candidates", lambda account, folder: [folder / "none"])
+    monkeypatch.setattr(
+        "db.postgres.embedded._candidates", lambda account, folder: [folder / "none"]
+    )
 
     with pytest.raises(EmbeddedPostgresError, match="pip install"), quick_postgres(folder):
         pass

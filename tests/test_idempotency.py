@@ -17,7 +17,7 @@ import pytest
 from psycopg2.extensions import connection, make_dsn
 
 from db.migrate import migrate
-from db.roles import as_application
+from db.postgres.roles import as_application
 from tests.conftest import (
     Serve,
     Task,

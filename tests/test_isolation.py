@@ -21,13 +21,13 @@ from psycopg2 import errors
 from psycopg2.extensions import make_dsn
 
 from db import statements
-from db.compiled import OWNER, Statement
-from db.connection import Row
 from db.errors import DatabaseAway, UnfitRole
-from db.groups import Groups
 from db.migrate import check_role
-from db.pool import Pool
-from db.roles import APPLICATION, OWNED
+from db.postgres.connection import Row
+from db.postgres.group_commit import Groups
+from db.postgres.pool import Pool
+from db.postgres.roles import APPLICATION, OWNED
+from db.postgres.statement import OWNER, Statement
 from openapi.settings import load_settings
 from tests.conftest import Serve, User, administration, as_owner
 from tests.test_command_line import errand

@@ -19,11 +19,11 @@ from alembic.script import ScriptDirectory
 from psycopg2.extensions import make_dsn
 from sqlalchemy import create_engine
 
-from db.embedded import NAME, running_postgres
 from db.errors import SchemaOutdated
 from db.migrate import NEWEST, check_role, migrate, schema_version
 from db.models import Task
-from db.roles import APPLICATION, as_application
+from db.postgres.embedded import NAME, running_postgres
+from db.postgres.roles import APPLICATION, as_application
 from tests.conftest import administration, as_owner, database_named, serving, store_task
 
 

@@ -16,7 +16,7 @@ from psycopg2.extensions import make_dsn
 from db import trash
 from db.database import connected
 from db.migrate import migrate
-from db.roles import as_application
+from db.postgres.roles import as_application
 from openapi.settings import load_settings
 from tests.conftest import Serve, Task, User, administration, as_owner, assert_problem
 from tests.test_migrations import empty_database

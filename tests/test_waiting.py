@@ -13,7 +13,7 @@ import psycopg2
 import pytest
 
 from db import database, feed, tasks, waiting
-from db.pool import PoolOptions
+from db.postgres.pool import PoolOptions
 from openapi.settings import load_settings
 from tests.conftest import Serve, Task, User, administration, eventually, started, url_of
 from tests.test_unavailable import away

@@ -13,9 +13,9 @@ from typing import Any
 import orjson
 
 from db import replays
-from db.compiled import OWNER
 from db.database import transaction
 from db.errors import DomainError, Unavailable, VersionRequired
+from db.postgres.statement import OWNER
 from db.replays import Given
 from openapi.contract.document import Unsupported, Where
 from openapi.http import problems

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from db.roles import as_application
+from db.postgres.roles import as_application
 from tests.benchmark import load, peers
 from tests.benchmark.data import Postgres, database, environment, run
 from tests.benchmark.load import Sample

@@ -13,8 +13,8 @@ from pathlib import Path
 import psycopg2
 from psycopg2.extensions import make_dsn, parse_dsn
 
-from db.embedded import running_postgres
 from db.migrate import migrate
+from db.postgres.embedded import running_postgres
 
 FIRST = 100_000_000_000
 READERS_TASKS = 10_000

@@ -8,7 +8,7 @@ from random import Random
 from typing import NamedTuple
 
 from db import statements
-from db.compiled import Statement
+from db.postgres.statement import Statement
 from tests.benchmark.data import (
     DESCRIPTION,
     FIRST,

@@ -29,8 +29,8 @@ from sqlalchemy import (
 )
 
 from db import clauses, statements
-from db.compiled import Statement
-from db.pool import Pool, PoolOptions
+from db.postgres.pool import Pool, PoolOptions
+from db.postgres.statement import Statement
 
 MOMENT = 0.05
 

@@ -12,11 +12,11 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection
 
-from db import groups
-from db.compiled import Statement
 from db.errors import ConnectionLost, DatabaseAway, StatementTimedOut
-from db.groups import READS, WRITES, Groups, Job
-from db.pool import Pool
+from db.postgres import group_commit as groups
+from db.postgres.group_commit import READS, WRITES, Groups, Job
+from db.postgres.pool import Pool
+from db.postgres.statement import Statement
 from tests.conftest import as_owner
 from tests.pool.scenes import (
     COUNT_ON,

@@ -13,8 +13,8 @@ from sqlalchemy import (
 )
 
 from db import statements
-from db.compiled import Statement
 from db.errors import DatabaseAway
+from db.postgres.statement import Statement
 from tests.pool.network import Network
 from tests.pool.scenes import (
     ECHO,

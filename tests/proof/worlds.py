@@ -13,9 +13,9 @@ from typing import Protocol
 import httpx
 import psycopg2
 
-from db.embedded import running_postgres
 from db.migrate import migrate
-from db.roles import as_application
+from db.postgres.embedded import running_postgres
+from db.postgres.roles import as_application
 from tests.conftest import Server, as_owner, serving, started, url_of
 
 PATIENCE = 60.0

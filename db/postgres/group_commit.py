@@ -15,10 +15,10 @@ from uuid import UUID
 import orjson
 import psycopg2
 
-from db.compiled import OWNER, Statement
-from db.connection import Connection, Row
 from db.errors import ConnectionLost, DatabaseAway, StatementTimedOut
-from db.pool import UNCERTAIN, Pool
+from db.postgres.connection import Connection, Row
+from db.postgres.pool import UNCERTAIN, Pool
+from db.postgres.statement import OWNER, Statement
 
 
 class Bounds(NamedTuple):

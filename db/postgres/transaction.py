@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from db.compiled import Statement
-from db.connection import Connection, Row
+from db.postgres.connection import Connection, Row
+from db.postgres.statement import Statement
 
 BEGIN = "BEGIN; "
 MARK = "SAVEPOINT part; "

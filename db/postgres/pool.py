@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import psycopg2
 from psycopg2 import errorcodes
 
-from db.compiled import Statement
-from db.connection import Connection, Row, single_host_urls
 from db.errors import ConnectionLost, DatabaseAway, StatementTimedOut, UnfitRole
-from db.transaction import Transaction
+from db.postgres.connection import Connection, Row, single_host_urls
+from db.postgres.statement import Statement
+from db.postgres.transaction import Transaction
 
 log = logging.getLogger("errand.database")
 

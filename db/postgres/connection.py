@@ -20,8 +20,8 @@ from psycopg2.extensions import (
 )
 from psycopg2.extras import register_default_json
 
-from db import libpq
-from db.roles import POWERS, Powers, require_held
+from db.postgres import libpq
+from db.postgres.roles import POWERS, Powers, require_held
 
 log = logging.getLogger("errand.database")
 
