@@ -13,10 +13,10 @@ from uuid import UUID
 import orjson
 
 from db import statements
-from db.clauses import IN_TRASH
 from db.database import fetch, transaction
 from db.errors import Contradiction, DomainError, IdTaken, VersionRequired
 from db.postgres.transaction import Transaction
+from db.schema.clauses import IN_TRASH
 from db.tasks import NOBODYS, TaskFields, as_expected, shown, unknown, uuid7
 
 Operation = dict[str, Any]

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from db import statements, tasks, waiting
-from db.clauses import AT_LARGE
 from db.cursors import microseconds
 from db.database import fetch_dicts
 from db.errors import ChangesForgotten, SinceRefused
+from db.schema.clauses import AT_LARGE
 from db.seals import Forged, the_seal
 
 PURPOSE = "changes since"

@@ -27,7 +27,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from db.clauses import (
+from db.postgres.statement import Statement
+from db.schema.clauses import (
     AT_LARGE,
     CLAIM_MADE,
     IN_TRASH,
@@ -51,7 +52,6 @@ from db.clauses import (
     this_user,
     users,
 )
-from db.postgres.statement import Statement
 
 REVISION = Statement("revision", select(users.c.revision).where(this_owner))
 

@@ -13,7 +13,7 @@ from sqlalchemy import DefaultClause, Table
 from sqlalchemy.dialects import postgresql
 from sqlmodel import SQLModel
 
-from db import models
+from db.schema import models
 from openapi.contract.document import CONTRACT
 from tests.conftest import Task, User, as_owner
 

@@ -21,9 +21,9 @@ from sqlalchemy import create_engine
 
 from db.errors import SchemaOutdated
 from db.migrate import NEWEST, check_role, migrate, schema_version
-from db.models import Task
 from db.postgres.embedded import NAME, running_postgres
 from db.postgres.roles import APPLICATION, as_application
+from db.schema.models import Task
 from tests.conftest import administration, as_owner, database_named, serving, store_task
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import orjson
 import pytest
 
-from db.models import TaskCreate
+from db.schema.models import TaskCreate
 from openapi.http.problems import ResponseBreaksContract
 from openapi.operations.responses import Response
 

@@ -4,7 +4,7 @@ from alembic import context
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import StaticPool
 
-from db.models import Task
+from db.schema.models import Task
 
 # Any number will do, as long as nothing else locks it; see `pg_advisory_xact_lock`.
 MIGRATION_LOCK = 0x657272616E64

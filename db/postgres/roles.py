@@ -5,7 +5,7 @@ from typing import NamedTuple
 from psycopg2.extensions import make_dsn
 
 from db.errors import UnfitRole
-from db.models import User
+from db.schema.models import User
 
 APPLICATION = "errand_app"
 

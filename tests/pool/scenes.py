@@ -28,9 +28,10 @@ from sqlalchemy import (
     update,
 )
 
-from db import clauses, statements
+from db import statements
 from db.postgres.pool import Pool, PoolOptions
 from db.postgres.statement import Statement
+from db.schema import clauses
 
 MOMENT = 0.05
 

@@ -1,4 +1,4 @@
-"""Parts that statements have in common, written over the tables of `db.models`."""
+"""Parts that statements have in common, written over the tables of `db.schema.models`."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -27,8 +27,8 @@ from sqlalchemy import (
     update,
 )
 
-from db.models import Replay, Secret, Task, TaskRead, User
 from db.postgres.statement import Statement
+from db.schema.models import Replay, Secret, Task, TaskRead, User
 
 ONE = literal_column("1", Integer)
 UTC = literal_column("'UTC'", String)

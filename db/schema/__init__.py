@@ -1,0 +1,1 @@
+"""The tables and models (SQLModel): the one place that knows a field."""
