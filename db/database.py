@@ -6,12 +6,12 @@ from contextvars import ContextVar
 from typing import Any, TypeVar
 from uuid import UUID
 
-from db import statements, waiting
 from db.postgres.connection import Row
 from db.postgres.group_commit import Document, Groups, document_in
 from db.postgres.pool import Pool, PoolOptions
 from db.postgres.statement import OWNER, Statement
 from db.postgres.transaction import Transaction
+from db.tasks import statements, waiting
 
 Asked = TypeVar("Asked")
 

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from db import statements
 from db.database import fetch
 from db.errors import DatabaseAway
+from db.tasks import statements
 
 PATIENCE = 1.0
 

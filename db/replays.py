@@ -8,10 +8,10 @@ from uuid import UUID
 
 from psycopg2.errors import ForeignKeyViolation, UniqueViolation
 
-from db import statements
 from db.database import transaction
 from db.errors import KeyInUse, KeyReused
 from db.postgres.transaction import Transaction
+from db.tasks import statements
 
 REUSED = "This key was sent with another request: each request needs a key of its own."
 IN_USE = "A request with this key is still being answered."

@@ -2,8 +2,8 @@
 
 from uuid import UUID
 
-from db import statements
 from db.database import fetch
+from db.tasks import statements
 
 
 async def erase(user_id: UUID) -> None:

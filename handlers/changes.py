@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from db import feed
+from db.tasks import feed
 
 
 async def list_changes(

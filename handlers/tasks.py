@@ -3,8 +3,8 @@
 from typing import Any
 from uuid import UUID
 
-from db import batches, tasks
 from db.errors import Contradiction, DomainError, IdTaken
+from db.tasks import batches, tasks
 from handlers.pages import links_by_cursor, links_by_offset
 from handlers.versions import Returned, expected, known, of_list, of_task, tagged, unchanged
 

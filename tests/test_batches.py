@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db import batches, database
+from db import database
 from db.postgres.connection import Connection
+from db.tasks import batches
 from openapi.settings import load_settings
 from tests.conftest import Serve, Task, User, assert_faults, assert_problem
 from tests.races import RACERS, race

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from psycopg2.extensions import connection
 
-from db import statements
-from db.cursors import Place
 from db.postgres.statement import Statement
+from db.tasks import statements
+from db.tasks.cursors import Place
 from tests.conftest import User, administration, assert_faults
 from tests.references import property_settings
 

@@ -20,7 +20,6 @@ import pytest
 from psycopg2 import errors
 from psycopg2.extensions import make_dsn
 
-from db import statements
 from db.errors import DatabaseAway, UnfitRole
 from db.migrate import check_role
 from db.postgres.connection import Row
@@ -28,6 +27,7 @@ from db.postgres.group_commit import Groups
 from db.postgres.pool import Pool
 from db.postgres.roles import APPLICATION, OWNED
 from db.postgres.statement import OWNER, Statement
+from db.tasks import statements
 from openapi.settings import load_settings
 from tests.conftest import Serve, User, administration, as_owner
 from tests.test_command_line import errand

@@ -13,10 +13,10 @@ import psycopg2
 import pytest
 from psycopg2.extensions import make_dsn
 
-from db import trash
 from db.database import connected
 from db.migrate import migrate
 from db.postgres.roles import as_application
+from db.tasks import trash
 from openapi.settings import load_settings
 from tests.conftest import Serve, Task, User, administration, as_owner, assert_problem
 from tests.test_migrations import empty_database

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db.seals import Forged, Seal
+from db.tasks.tokens import Forged, Seal
 from tests.references import property_settings
 
 KEYS = st.binary(min_size=32, max_size=32)

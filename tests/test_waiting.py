@@ -12,8 +12,9 @@ import httpx
 import psycopg2
 import pytest
 
-from db import database, feed, tasks, waiting
+from db import database
 from db.postgres.pool import PoolOptions
+from db.tasks import feed, tasks, waiting
 from openapi.settings import load_settings
 from tests.conftest import Serve, Task, User, administration, eventually, started, url_of
 from tests.test_unavailable import away

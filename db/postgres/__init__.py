@@ -1,1 +1,1 @@
-"""PostgreSQL: connections, the pool, transactions, group commit, statements, roles, the embedded server."""
+"""PostgreSQL: connections, pool, transactions, group commit, statements, embedded server."""

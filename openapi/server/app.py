@@ -20,7 +20,8 @@ from connexion.resolver import Resolver
 from connexion.spec import Specification
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from db import database, trash
+from db import database
+from db.tasks import trash
 from openapi.access.cors import Origins
 from openapi.access.policy import guard_of
 from openapi.access.rate_limits import Limiter

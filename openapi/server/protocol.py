@@ -10,7 +10,7 @@ import httptools
 from starlette.types import Message
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from db import waiting
+from db.tasks import waiting
 from openapi.http import problems
 from openapi.http.problems import (
     CROWDED,

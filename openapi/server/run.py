@@ -18,7 +18,7 @@ from db.errors import DatabaseAway
 from db.migrate import NEWEST, check_role, migrate, require_newest, schema_version
 from db.postgres.embedded import running_postgres
 from db.postgres.roles import as_application
-from db.trash import purge_at
+from db.tasks.trash import purge_at
 from openapi.access.policy import SAMPLE_USER, check_who_may_come_in
 from openapi.server.app import App
 from openapi.server.protocol import Protocol

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
 
-from db import statements
 from db.postgres.statement import Statement
+from db.tasks import statements
 from tests.benchmark.data import (
     DESCRIPTION,
     FIRST,

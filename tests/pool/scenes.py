@@ -28,10 +28,10 @@ from sqlalchemy import (
     update,
 )
 
-from db import statements
 from db.postgres.pool import Pool, PoolOptions
 from db.postgres.statement import Statement
 from db.schema import clauses
+from db.tasks import statements
 
 MOMENT = 0.05
 

@@ -12,9 +12,9 @@ from sqlalchemy import (
     select,
 )
 
-from db import statements
 from db.errors import DatabaseAway
 from db.postgres.statement import Statement
+from db.tasks import statements
 from tests.pool.network import Network
 from tests.pool.scenes import (
     ECHO,

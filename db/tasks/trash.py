@@ -7,10 +7,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from db import statements
 from db.database import connected, fetch
 from db.postgres.pool import PoolOptions
 from db.postgres.statement import Statement
+from db.tasks import statements
 
 log = logging.getLogger("errand.trash")
 

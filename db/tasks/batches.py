@@ -12,12 +12,12 @@ from uuid import UUID
 
 import orjson
 
-from db import statements
 from db.database import fetch, transaction
 from db.errors import Contradiction, DomainError, IdTaken, VersionRequired
 from db.postgres.transaction import Transaction
 from db.schema.clauses import IN_TRASH
-from db.tasks import NOBODYS, TaskFields, as_expected, shown, unknown, uuid7
+from db.tasks import statements
+from db.tasks.tasks import NOBODYS, TaskFields, as_expected, shown, unknown, uuid7
 
 Operation = dict[str, Any]
 """One of the contract's operations: its `op`, the task's `id`, `if_match`, fields of the task."""

@@ -4,8 +4,8 @@ import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from uuid import UUID
 
-from db import statements
 from db.database import fetch_constant
+from db.tasks import statements
 
 MAC_LENGTH = 16
 

@@ -6,10 +6,10 @@ from collections.abc import Coroutine
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from db import cursors, statements
 from db.database import fetch, fetch_document
 from db.errors import CursorRefused, IdTaken, TaskChanged, TaskExists, TaskNotFound
 from db.postgres.statement import Statement
+from db.tasks import cursors, statements
 
 TaskFields = dict[str, Any]
 """A task by the names of `TaskRead`, its values as JSON writes them."""

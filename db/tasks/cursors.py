@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from db.errors import CursorRefused
-from db.seals import Forged, the_seal
+from db.tasks.tokens import Forged, the_seal
 
 PURPOSE = "a page of tasks, by a moment and id"
 LAYOUT = struct.Struct(">?q16s")

@@ -15,12 +15,12 @@ import struct
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from db import statements, tasks, waiting
-from db.cursors import microseconds
 from db.database import fetch_dicts
 from db.errors import ChangesForgotten, SinceRefused
 from db.schema.clauses import AT_LARGE
-from db.seals import Forged, the_seal
+from db.tasks import statements, tasks, waiting
+from db.tasks.cursors import microseconds
+from db.tasks.tokens import Forged, the_seal
 
 PURPOSE = "changes since"
 LAYOUT = struct.Struct(">3q")
