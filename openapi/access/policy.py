@@ -1,9 +1,8 @@
 """What is asked of those who come: by the contract, and by the settings."""
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
-from openapi.contract.document import Unsupported, Where
 from openapi.settings import Settings, WrongSettings, variable
 
 if TYPE_CHECKING:
@@ -29,20 +28,6 @@ def guard_of(settings: Settings) -> "Guard | None":
     from openapi.access.guard import guard_with  # noqa: PLC0415
 
     return guard_with(settings)
-
-
-def requires_token(described: Any, where: Where) -> bool:
-    """Whether an operation asks for a bearer token; whatever else it asks for is not supported."""
-    where = (*where, "security")
-    if not described.security:
-        return False
-    if len(described.security) > 1 or len(described.security[0]) != 1:
-        raise Unsupported("alternatives or combinations of security are not supported", where)
-    [(name, scopes)] = described.security[0].items()
-    scheme = (described.security_schemes or {}).get(name, {})
-    if (scheme.get("type"), scheme.get("scheme")) != ("http", "bearer") or scopes:
-        raise Unsupported("no security but bearer tokens, without scopes, is supported", where)
-    return True
 
 
 def check_who_may_come_in(settings: Settings) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 from starlette.types import Receive
 
-from openapi.access.policy import requires_token
 from openapi.contract.document import Unsupported, Where
 from openapi.http.media_types import JSON, accepts_json
 from openapi.http.problems import (
@@ -27,6 +26,7 @@ from openapi.operations.idempotency import ARGUMENT as KEY
 from openapi.operations.idempotency import Replays, check_key
 from openapi.operations.parameters import Parameters
 from openapi.operations.responses import Response
+from openapi.operations.security import requires_bearer_token
 from openapi.settings import Settings
 
 CALLER = "caller"
@@ -51,7 +51,7 @@ class Operation:
             # Versions are named in the body, where only the handler knows them.
             self._handler = partial(self._handler, naming_versions=settings.require_if_match)
         self._body_limit = settings.body_limit
-        self.requires_token = requires_token(described, where)
+        self.requires_token = requires_bearer_token(described, where)
         self._parameters = Parameters(_without_repeats(described.parameters), where)
         self._not_conditions = CONDITIONS - self._parameters.in_headers
         self._requires_if_match = (
