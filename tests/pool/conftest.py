@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.conftest import as_owner
-from tests.pool.network import Network, network_to
 from tests.pool.scenes import SCHEMA, Observer
+from tests.support.databases import as_owner
+from tests.support.network import Network, network_to
 
 
 @pytest.fixture(scope="module")

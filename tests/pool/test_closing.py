@@ -8,7 +8,6 @@ import time
 import pytest
 
 from db.errors import ConnectionLost, DatabaseAway
-from tests.pool.network import Network
 from tests.pool.scenes import (
     MOMENT,
     NAP,
@@ -20,6 +19,7 @@ from tests.pool.scenes import (
     on_both_loops,
     pool_of,
 )
+from tests.support.network import Network
 
 
 @on_both_loops

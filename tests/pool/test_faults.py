@@ -8,7 +8,6 @@ import pytest
 from psycopg2.extensions import make_dsn
 
 from db.errors import ConnectionLost, DatabaseAway, StatementTimedOut
-from tests.pool.network import Network
 from tests.pool.scenes import (
     MOMENT,
     NAP,
@@ -22,6 +21,7 @@ from tests.pool.scenes import (
     on_both_loops,
     pool_of,
 )
+from tests.support.network import Network
 
 
 @on_both_loops

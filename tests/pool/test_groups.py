@@ -17,7 +17,6 @@ from db.postgres import group_commit as groups
 from db.postgres.group_commit import READS, WRITES, Groups, Job
 from db.postgres.pool import Pool
 from db.postgres.statement import Statement
-from tests.conftest import as_owner
 from tests.pool.scenes import (
     COUNT_ON,
     MOMENT,
@@ -33,6 +32,7 @@ from tests.pool.scenes import (
     on_both_loops,
     pool_of,
 )
+from tests.support.databases import as_owner
 
 LARGE = 1_000_000
 COMMIT_FAILS = "refused by the commit"

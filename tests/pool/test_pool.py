@@ -15,7 +15,6 @@ from sqlalchemy import (
 from db.errors import DatabaseAway
 from db.postgres.statement import Statement
 from db.tasks import statements
-from tests.pool.network import Network
 from tests.pool.scenes import (
     ECHO,
     FAR_FUTURE,
@@ -28,6 +27,7 @@ from tests.pool.scenes import (
     on_both_loops,
     pool_of,
 )
+from tests.support.network import Network
 
 
 @on_both_loops

@@ -8,12 +8,12 @@ from uuid import uuid4
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from tests.conftest import administration
 from tests.proof.clients import Client, Kind, Write
-from tests.proof.flaky import ANSWERED, LATE, Fate, flaky
 from tests.proof.ledger import Ledger
 from tests.proof.worlds import World
-from tests.test_changes import PURGE
+from tests.support.databases import administration
+from tests.support.feed import PURGE
+from tests.support.flaky import ANSWERED, LATE, Fate, flaky
 
 CLIENTS = 3
 PAGE = 1000

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Task, User
 from tests.proof.clients import Kind
 from tests.proof.history import ABSENT, CHANGED, DELETED, OK, Call, State, is_linearizable
+from tests.support.users import Task, User
 
 PEOPLE = 6
 CALLS_OF_EACH = 60

@@ -16,7 +16,8 @@ import psycopg2
 from db.migrate import migrate
 from db.postgres.embedded import running_postgres
 from db.postgres.roles import as_application
-from tests.conftest import Server, as_owner, serving, started, url_of
+from tests.support.databases import as_owner
+from tests.support.servers import Server, serving, started, url_of
 
 PATIENCE = 60.0
 BUSY = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'errand'"

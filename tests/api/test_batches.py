@@ -1,0 +1,522 @@
+"""Many operations in one step do what they would do one by one, or nothing at all."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from db import database
+from db.postgres.connection import Connection
+from db.tasks import batches
+from openapi.settings import load_settings
+from tests.support.feed import Copy, tasks_of
+from tests.support.races import RACERS, race
+from tests.support.references import property_settings
+from tests.support.responses import assert_faults, assert_problem
+from tests.support.servers import Serve
+from tests.support.users import Task, User
+
+Operation = dict[str, Any]
+
+
+def batch(user: User, *operations: Operation, **more: Any) -> httpx.Response:
+    """Send these operations as one request."""
+    headers = more.pop("headers", None)
+    body = {"operations": operations, **more}
+    return user.post(f"{user.tasks}/batch", json=body, headers=headers)
+
+
+def results(response: httpx.Response) -> list[dict[str, Any]]:
+    """What came of each operation."""
+    assert response.status_code == 200, response.text
+    found: list[dict[str, Any]] = response.json()["results"]
+    return found
+
+
+def creates(title: str = "Buy milk", **more: Any) -> Operation:
+    return {"op": "create", "title": title, **more}
+
+
+def does(op: str, task: Task | str, **more: Any) -> Operation:
+    task_id = task if isinstance(task, str) else task.document["id"]
+    return {"op": op, "id": task_id, **more}
+
+
+def everything(user: User) -> list[Any]:
+    """Tasks, trash and feed."""
+    return [
+        user.get(url).json()
+        for url in (user.tasks, f"{user.tasks}?deleted=true", f"/api/{user.id}/changes")
+    ]
+
+
+# All or nothing
+
+
+def test_a_batch_does_what_it_says_in_order(alice: User, task: Task) -> None:
+    new = str(uuid4())
+
+    done = results(
+        batch(
+            alice,
+            does("update", task, title="Buy bread", description=None),
+            creates("first", id=new),
+            does("toggle", new),
+            does("delete", task),
+            does("restore", task),
+            does("delete", new),
+        )
+    )
+
+    assert [each["status"] for each in done] == [200, 201, 200, 204, 200, 204]
+    [left] = alice.get(alice.tasks).json()
+    assert left == done[4]["task"]
+    assert (left["title"], left["description"]) == ("Buy bread", None)
+    [deleted] = alice.get(alice.tasks, params={"deleted": True}).json()
+    assert (deleted["id"], deleted["completed"]) == (new, True)
+
+
+def test_each_operation_takes_the_next_revision_and_a_later_time(alice: User, task: Task) -> None:
+    done = results(batch(alice, *[does("toggle", task)] * 5))
+
+    versions = [task.document, *(each["task"] for each in done)]
+    for before, after in pairwise(versions):
+        assert after["revision"] == before["revision"] + 1
+        assert after["updated_at"] > before["updated_at"]
+        assert after["completed"] is not before["completed"]
+    assert alice.get(task.url).json() == versions[-1]
+
+
+def test_tasks_of_one_batch_are_listed_the_last_one_first(alice: User) -> None:
+    done = results(batch(alice, *(creates(str(number)) for number in range(100))))
+
+    listed = alice.get(alice.tasks, params={"limit": 100}).json()
+    assert listed == [each["task"] for each in reversed(done)]
+
+
+@pytest.mark.parametrize(
+    ("refused", "status", "name"),
+    [
+        (lambda task: does("toggle", str(uuid4())), 404, "task-not-found"),
+        (lambda task: does("restore", str(uuid4())), 404, "task-not-found"),
+        (lambda task: creates(id=task.document["id"].upper()), 409, "id-taken"),
+        (lambda task: does("delete", task, if_match=1), 412, "task-changed"),
+    ],
+)
+def test_an_operation_that_cannot_be_done_undoes_the_batch_and_is_named(
+    alice: User, refused: Callable[[Task], Operation], status: int, name: str
+) -> None:
+    task, other = alice.creates(), alice.creates("other")
+    before = everything(alice)
+
+    response = batch(alice, creates(), does("delete", other), refused(task), creates())
+
+    problem = assert_problem(response, status, name)
+    assert [fault["pointer"] for fault in problem["errors"]] == ["/operations/2"]
+    assert problem.get("current", task.document) == task.document
+    assert everything(alice) == before
+
+
+def test_a_batch_is_atomic_unless_it_says_otherwise(alice: User) -> None:
+    refused = does("toggle", str(uuid4()))
+
+    assert batch(alice, creates(), refused).status_code == 404
+    assert batch(alice, creates(), refused, atomic=True).status_code == 404
+    assert alice.get(alice.tasks).json() == []
+    assert batch(alice, creates(), refused, atomic=False).status_code == 200
+    assert len(alice.get(alice.tasks).json()) == 1
+
+
+def test_an_id_that_is_taken_says_where_the_task_is(alice: User, task: Task) -> None:
+    response = batch(alice, creates(id=task.document["id"]))
+
+    assert response.headers["location"] == task.url
+
+
+def test_a_refusal_tells_of_no_version_that_was_undone(alice: User, task: Task) -> None:
+    stale = does("toggle", task, if_match=task.document["revision"])
+    new = str(uuid4())
+
+    changed = assert_problem(batch(alice, stale, stale), 412, "task-changed")
+    twice = assert_problem(batch(alice, creates(id=new), creates(id=new)), 409, "id-taken")
+
+    assert changed["current"] == task.document
+    assert str(task.document["revision"] + 1) not in changed["detail"]
+    assert "current" not in twice
+
+
+def test_a_user_of_whom_a_batch_has_made_nothing_is_not_known(
+    alice: User, database_url: str
+) -> None:
+    batch(alice, creates(), does("toggle", str(uuid4())))
+    batch(alice, does("toggle", str(uuid4())), atomic=False)
+
+    assert alice.get(alice.tasks).headers["etag"] == 'W/"0"'
+
+
+def test_another_users_task_is_answered_as_one_that_is_not_there(
+    alice: User, bob: User, task: Task
+) -> None:
+    assert_problem(batch(bob, does("delete", task)), 404, "task-not-found")
+    results(batch(bob, creates("Bob's", id=task.document["id"])))
+
+    assert alice.get(task.url).json() == task.document
+
+
+# Each on its own
+
+
+def test_without_atomic_each_is_answered_as_it_would_be_alone(alice: User, task: Task) -> None:
+    done = results(
+        batch(
+            alice,
+            does("toggle", str(uuid4())),
+            does("toggle", task, if_match=task.document["revision"]),
+            does("toggle", task, if_match=task.document["revision"]),
+            creates(id=task.document["id"]),
+            does("delete", task),
+            does("update", task, title="x"),
+            atomic=False,
+        )
+    )
+
+    assert [each["status"] for each in done] == [404, 200, 412, 409, 204, 404]
+    for place, each in enumerate(done):
+        if "problem" in each:
+            assert each.keys() == {"status", "problem"}
+            assert each["problem"]["status"] == each["status"]
+            assert each["problem"]["errors"][0]["pointer"] == f"/operations/{place}"
+    assert done[2]["problem"]["current"] == done[3]["problem"]["current"] == done[1]["task"]
+    assert done[4] == {"status": 204}
+
+
+def test_what_changes_nothing_takes_no_revision(alice: User, task: Task) -> None:
+    before = everything(alice)
+
+    done = results(
+        batch(
+            alice,
+            does("restore", task),
+            does("update", task),
+            does("toggle", task, if_match=1),
+            atomic=False,
+        )
+    )
+
+    assert [each.get("task") for each in done] == [task.document, task.document, None]
+    assert everything(alice) == before
+
+
+# What is sent
+
+
+def test_a_fault_is_told_where_it_is(alice: User) -> None:
+    response = batch(
+        alice,
+        creates(""),
+        {"op": "explode"},
+        {"id": str(uuid4())},
+        does("update", "x" * 36, colour="red"),
+        does("toggle", str(uuid4()), if_match="x"),
+        5,  # type: ignore[arg-type]
+    )
+
+    assert_faults(
+        response,
+        "/operations/0/title",
+        "/operations/1/op",
+        "/operations/2/op",
+        "/operations/3/id",
+        "/operations/3/colour",
+        "/operations/4/if_match",
+        "/operations/5",
+    )
+    assert len(response.json()["errors"]) == 7
+
+
+@pytest.mark.parametrize("count", [0, 101])
+def test_a_batch_has_one_to_a_hundred_operations(alice: User, count: int) -> None:
+    assert_faults(batch(alice, *[creates()] * count), "/operations")
+
+
+def test_a_server_can_require_the_version_of_whatever_a_batch_changes(serve: Serve) -> None:
+    with User(serve(ERRAND_REQUIRE_IF_MATCH="on")) as alice:
+        task = alice.creates()
+        bare, named = does("toggle", task), does("toggle", task, if_match=task.document["revision"])
+
+        refused = batch(alice, creates(), bare, headers={"Idempotency-Key": "k"})
+        done = results(batch(alice, creates(), bare, named, atomic=False))
+
+        problem = assert_problem(refused, 428, "if-match-required")
+        assert problem["errors"][0]["pointer"] == "/operations/1"
+        assert [each["status"] for each in done] == [201, 428, 200]
+        mended = batch(alice, creates(), headers={"Idempotency-Key": "k"})
+        assert mended.status_code == 200
+
+
+# Sent again
+
+
+def test_a_batch_that_is_sent_again_is_not_done_again(alice: User, task: Task) -> None:
+    mixed = [creates(), does("toggle", task), does("toggle", str(uuid4()))]
+    key = {"Idempotency-Key": "8e03978e"}
+
+    first = batch(alice, *mixed, atomic=False, headers=key)
+    after = everything(alice)
+    again = batch(alice, *mixed, atomic=False, headers=key)
+
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.content == first.content
+    assert everything(alice) == after
+    assert_problem(batch(alice, *mixed, headers=key), 422, "idempotency-key-reused")
+
+
+def test_a_refused_batch_that_is_sent_again_is_refused_again(alice: User, task: Task) -> None:
+    refused = [does("toggle", task), does("toggle", str(uuid4()))]
+    key = {"Idempotency-Key": "8e03978e"}
+
+    first = batch(alice, *refused, headers=key)
+    again = batch(alice, *refused, headers=key)
+
+    assert_problem(first, 404, "task-not-found")
+    assert again.content == first.content
+    assert alice.get(task.url).json() == task.document
+
+
+# At the same time
+
+
+def test_batches_and_single_writes_that_race_all_count(alice: User, database_url: str) -> None:
+    for _ in range(3):
+        tasks = [alice.creates(), alice.creates()]
+        both = [does("toggle", each) for each in tasks]
+        requests = [
+            lambda both=both: batch(alice, *both),
+            lambda both=both: batch(alice, *reversed(both), creates("new")),
+            lambda task=tasks[0]: alice.patch(f"{task.url}/complete"),
+        ]
+
+        answers = race(alice, database_url, (requests * RACERS)[:RACERS])
+
+        assert {each.status_code for each in answers} == {200}
+        toggles = [3 + 3 + 2, 3 + 3]
+        for task, count in zip(tasks, toggles, strict=True):
+            assert alice.get(task.url).json()["completed"] is bool(count % 2)
+        assert len({each["revision"] for each in alice.get(alice.tasks).json()}) == len(
+            alice.get(alice.tasks).json()
+        )
+
+
+def test_of_racing_batches_for_one_version_one_wins(alice: User, database_url: str) -> None:
+    task = alice.creates()
+    wanted = [creates(), does("toggle", task, if_match=task.document["revision"])]
+
+    answers = race(alice, database_url, [lambda: batch(alice, *wanted)] * RACERS)
+
+    assert sorted(each.status_code for each in answers) == [200] + [412] * (RACERS - 1)
+    assert len(alice.get(alice.tasks).json()) == 2
+
+
+def test_of_racing_batches_with_one_new_id_one_wins(alice: User, database_url: str) -> None:
+    alice.creates()
+    wanted = creates(id=str(uuid4()))
+
+    answers = race(alice, database_url, [lambda: batch(alice, wanted)] * RACERS)
+
+    assert sorted(each.status_code for each in answers) == [200] + [409] * (RACERS - 1)
+
+
+def test_the_first_batches_of_a_user_may_come_at_once(alice: User) -> None:
+    with ThreadPoolExecutor(RACERS) as pool:
+        answers = list(pool.map(lambda _: batch(alice, creates(), creates()), range(RACERS)))
+
+    assert {each.status_code for each in answers} == {200}
+    assert len(tasks_of(alice)) == 2 * RACERS
+
+
+def test_a_copy_is_exact_while_batches_and_single_writes_race(alice: User) -> None:
+    copy = Copy(alice)
+    tasks = [alice.creates(str(number)) for number in range(4)]
+
+    def write(number: int) -> httpx.Response:
+        task, other = tasks[number % 4], tasks[(number + 1) % 4]
+        if number % 3 == 0:
+            return alice.patch(f"{task.url}/complete")
+        ops = [creates(), does("delete", task), does("toggle", other), does("restore", task)]
+        return batch(alice, *ops, atomic=False)
+
+    with ThreadPoolExecutor(6) as pool:
+        writing = [pool.submit(write, number) for number in range(60)]
+        while not all(each.done() for each in writing):
+            copy.catches_up()
+    copy.catches_up()
+
+    assert {each.result().status_code for each in writing} <= {200, 404}
+    assert copy.tasks == tasks_of(alice)
+
+
+def test_who_waits_for_a_change_is_woken_by_a_batch(alice: User) -> None:
+    copy = Copy(alice)
+    alice.creates()
+    copy.catches_up()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(copy.reads, wait=20)
+        batch(alice, creates("first"), creates("second"))
+
+        assert [each["title"] for each in waiting.result(timeout=5)] == ["first", "second"]
+
+
+# In few round trips
+
+
+def test_a_hundred_creations_take_as_many_round_trips_as_one(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    fetch = Connection.fetch
+
+    def counted(self: Connection, sql: str, values: Any = None) -> Any:
+        sent.append(sql)
+        return fetch(self, sql, values)
+
+    async def trips(count: int) -> int:
+        settings = load_settings(database_url=database_url, pool_size=1)
+        async with database.connected(settings.pool_options()):
+            await batches.run(uuid4(), [creates()], atomic=True, naming_versions=False)
+            sent.clear()
+            await batches.run(uuid4(), [creates()] * count, atomic=True, naming_versions=False)
+            return len(sent)
+
+    monkeypatch.setattr(Connection, "fetch", counted)
+
+    assert asyncio.run(trips(1)) == asyncio.run(trips(100)) == 3
+
+
+# As one by one
+
+IDS = [str(UUID(int=number)) for number in range(1, 4)]
+TITLES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=5)
+FIELDS = {
+    "title": TITLES.filter(bool),
+    "description": st.none() | TITLES,
+    "completed": st.booleans(),
+}
+NEW = st.fixed_dictionaries(
+    {"op": st.just("create"), "id": st.sampled_from(IDS), "title": FIELDS["title"]},
+    optional={name: FIELDS[name] for name in ("description", "completed")},
+)
+ABOUT = {"id": st.sampled_from(IDS)}
+CHANGES = st.fixed_dictionaries(
+    {"op": st.sampled_from(["toggle", "delete", "restore"]), **ABOUT},
+    optional={"if_match": st.sampled_from([1, "current"])},
+) | st.fixed_dictionaries(
+    {"op": st.just("update"), **ABOUT},
+    optional={**FIELDS, "if_match": st.sampled_from([1, "current"])},
+)
+WAYS = {
+    "update": ("PATCH", ""),
+    "toggle": ("PATCH", "/complete"),
+    "delete": ("DELETE", ""),
+    "restore": ("POST", "/restore"),
+}
+
+
+def alone(user: User, operation: Operation) -> httpx.Response:
+    """The operation as a request of its own."""
+    fields = {name: each for name, each in operation.items() if name not in ("op", "if_match")}
+    if operation["op"] == "create":
+        return user.post(user.tasks, json=fields)
+    method, rest = WAYS[operation["op"]]
+    headers = {"If-Match": f'"{operation["if_match"]}"'} if "if_match" in operation else {}
+    url = f"{user.tasks}/{fields.pop('id')}{rest}"
+    if operation["op"] == "update":
+        return user.patch(url, headers=headers, json=fields)
+    return user.request(method, url, headers=headers)
+
+
+def essence(task: dict[str, Any] | None) -> Any:
+    """A task but for what differs from user to user and from moment to moment."""
+    kept = ("id", "title", "description", "completed")
+    return task and [*(task[name] for name in kept), "deleted_at" in task]
+
+
+def as_found(user: User, operation: Operation, revisions: dict[str, int]) -> Operation:
+    """The operation with the version that the task has before the first of them."""
+    if operation.get("if_match") == "current":
+        return {**operation, "if_match": revisions.get(operation["id"], 1)}
+    return operation
+
+
+def revisions_of(user: User) -> dict[str, int]:
+    shown = [*user.get(user.tasks).json(), *user.get(f"{user.tasks}?deleted=true").json()]
+    return {task["id"]: task["revision"] for task in shown}
+
+
+@property_settings(60)
+@given(
+    st.lists(NEW | CHANGES, max_size=4),
+    st.lists(NEW | CHANGES, min_size=1, max_size=8),
+    st.booleans(),
+)
+def test_a_batch_does_what_its_operations_do_one_by_one(
+    server: str, before: list[Operation], operations: list[Operation], atomic: bool
+) -> None:
+    with User(server) as at_once, User(server) as one_by_one:
+        for user in (at_once, one_by_one):
+            for operation in before:
+                alone(user, as_found(user, operation, {}))
+        found = {user.id: revisions_of(user) for user in (at_once, one_by_one)}
+        unchanged = everything(at_once)
+        single = [
+            alone(one_by_one, as_found(one_by_one, each, found[one_by_one.id]))
+            for each in operations
+        ]
+        wanted = [as_found(at_once, each, found[at_once.id]) for each in operations]
+
+        response = batch(at_once, *wanted, atomic=atomic)
+
+        refused = [place for place, each in enumerate(single) if each.status_code >= 400]
+        if atomic and refused:
+            assert_same_refusal(response.json(), single[refused[0]].json(), located=True)
+            assert response.json()["errors"][0]["pointer"] == f"/operations/{refused[0]}"
+            assert everything(at_once) == unchanged
+            return
+        done = results(response)
+        assert [each["status"] for each in done] == [each.status_code for each in single]
+        for mine, theirs in zip(done, single, strict=True):
+            if "problem" in mine:
+                assert_same_refusal(mine["problem"], theirs.json())
+            elif theirs.status_code != 204:
+                assert essence(mine["task"]) == essence(theirs.json())
+        for mine, theirs in zip(everything(at_once)[:2], everything(one_by_one)[:2], strict=True):
+            assert list(map(essence, mine)) == list(map(essence, theirs))
+        assert_revisions_ascend(done, operations, found[at_once.id])
+
+
+def assert_same_refusal(mine: Any, theirs: Any, *, located: bool = False) -> None:
+    """The same type; and the same task, unless it was made by what an atomic batch undoes."""
+    assert (mine["type"], mine["status"]) == (theirs["type"], theirs["status"])
+    if not located:
+        assert essence(mine.get("current")) == essence(theirs.get("current"))
+
+
+def assert_revisions_ascend(
+    done: list[dict[str, Any]], operations: list[Operation], known: dict[str, int]
+) -> None:
+    """Whatever has changed has a higher revision than all before."""
+    highest = max(known.values(), default=0)
+    for each, operation in zip(done, operations, strict=True):
+        if "task" not in each:
+            continue
+        revision = each["task"]["revision"]
+        if revision != known.get(operation["id"]):
+            assert revision > highest
+        highest = max(highest, revision)
+        known[operation["id"]] = revision

@@ -1,0 +1,363 @@
+"""The contract is sound, complete, exemplified truly, and one with the models and the tables."""
+
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import psycopg2
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
+from sqlalchemy import DefaultClause, Table
+from sqlalchemy.dialects import postgresql
+from sqlmodel import SQLModel
+
+from db.schema import models
+from openapi.contract.document import CONTRACT
+from tests.support.databases import as_owner
+from tests.support.users import Task, User
+
+POSTGRESQL = postgresql.dialect()  # type: ignore[no-untyped-call]
+METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
+
+
+class WithoutRepeats(yaml.SafeLoader):
+    """YAML whose mappings name each key once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        repeated = {key for key in keys if keys.count(key) > 1}
+        assert not repeated, f"{repeated} in line {node.start_mark.line + 1}"
+        return super().construct_mapping(node, deep)
+
+
+CONTENT: dict[str, Any] = yaml.load(CONTRACT.read_bytes(), WithoutRepeats)
+SCHEMAS: dict[str, Any] = CONTENT["components"]["schemas"]
+
+
+def followed(node: Any) -> Any:
+    """What a reference leads to, or the node itself, and so all the way down."""
+    if isinstance(node, list):
+        return [followed(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" not in node:
+        return {key: followed(each) for key, each in node.items()}
+    target = CONTENT
+    for key in node["$ref"].removeprefix("#/").split("/"):
+        target = target[key]
+    return followed(target)
+
+
+class Operation(NamedTuple):
+    """One operation, with all references followed."""
+
+    path: str
+    method: str
+    described: dict[str, Any]
+
+    @property
+    def parameters(self) -> list[dict[str, Any]]:
+        parameters: list[dict[str, Any]] = self.described.get("parameters", [])
+        return parameters
+
+    @property
+    def takes_a_body(self) -> bool:
+        return "requestBody" in self.described
+
+    @property
+    def success(self) -> int:
+        return int(min(self.described["responses"]))
+
+
+OPERATIONS = {
+    described["operationId"]: Operation(path, method, described)
+    for path, item in followed(CONTENT["paths"]).items()
+    for method, described in item.items()
+    if method in METHODS
+}
+
+every_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+
+
+def places(node: Any, where: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every mapping of the contract, with the keys that lead to it."""
+    children = node.items() if isinstance(node, dict) else enumerate(node)
+    if isinstance(node, dict):
+        yield where, node
+    for key, child in children:
+        if isinstance(child, dict | list) and key not in ("example", "examples", "value"):
+            yield from places(child, f"{where}/{key}")
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """Every schema that says of which type it is, by its place."""
+    return {
+        where: node
+        for where, node in places(CONTENT)
+        if isinstance(node.get("type"), str) and "securitySchemes" not in where
+    }
+
+
+def examples() -> Iterator[tuple[str, dict[str, Any], Any]]:
+    """Every example: its place, the schema it is an example of, and its value."""
+    for where, node in places(CONTENT):
+        whole = followed(node)
+        schema = whole.get("schema", whole)
+        if "example" in whole:
+            yield where, schema, whole["example"]
+        for name, example in whole.get("examples", {}).items() if "schema" in whole else ():
+            yield f"{where}/{name}", schema, example["value"]
+
+
+def as_json_schema(node: Any) -> Any:
+    """An OpenAPI 3.0 schema as JSON Schema: null is a type."""
+    if isinstance(node, list):
+        return [as_json_schema(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    translated = {key: as_json_schema(each) for key, each in node.items()}
+    if translated.pop("nullable", False):
+        translated["type"] = [node["type"], "null"]
+    return translated
+
+
+EXAMPLES = list(examples())
+REQUESTS = [
+    pytest.param(operation, example, id=f"{operation_id}-{name}")
+    for operation_id, operation in OPERATIONS.items()
+    for name, example in (
+        operation.described["requestBody"]["content"]["application/json"]["examples"].items()
+        if operation.takes_a_body
+        else [("without_body", {"value": None})]
+    )
+]
+
+
+def test_the_contract_is_valid_openapi() -> None:
+    validate(CONTENT)
+
+
+@every_operation
+def test_every_operation_is_described(operation: Operation) -> None:
+    described = operation.described
+
+    assert re.fullmatch(r"[a-z]+(_[a-z]+)*", described["operationId"])
+    assert described["summary"]
+    assert described["description"]
+    assert set(described["tags"]) <= {tag["name"] for tag in CONTENT["tags"]}
+    assert all(parameter["description"] for parameter in described.get("parameters", ()))
+
+
+@every_operation
+def test_every_status_that_can_happen_is_in_the_contract_and_none_that_cannot(
+    operation: Operation,
+) -> None:
+    responses = operation.described["responses"]
+    answers_json = "content" in responses[str(operation.success)]
+    conditions = {each["name"] for each in operation.parameters if each["in"] == "header"}
+    creates = operation.success == 201
+    is_batch = operation.path.endswith("/batch")
+
+    assert set(responses) == {
+        str(operation.success),
+        *("400", "422", "500"),
+        *(["401", "429"] if operation.path.startswith("/api/") else []),
+        *(["403"] if "{user_id}" in operation.path else []),
+        *(["404", "412", "428"] if is_batch else []),
+        *(["404"] if "{task_id}" in operation.path else []),
+        *(["406"] if answers_json else []),
+        *(["409"] if "Idempotency-Key" in conditions else []),
+        *(["410"] if operation.path.endswith("/changes") else []),
+        *(["304"] if "If-None-Match" in conditions and not creates else []),
+        *(["412", "428"] if "If-Match" in conditions else []),
+        *(["409", "412"] if creates else []),
+        *(["413", "415"] if operation.takes_a_body else []),
+        *(["503"] if operation.path != "/health/live" else []),
+    }
+
+
+@every_operation
+def test_every_error_is_a_problem_document(operation: Operation) -> None:
+    for status, response in operation.described["responses"].items():
+        assert response["description"]
+        if int(status) >= 400:
+            content = {"application/problem+json": {"schema": followed(SCHEMAS["Problem"])}}
+            assert response["content"] == content
+
+
+@pytest.mark.parametrize(
+    ("schema", "example"),
+    [pytest.param(schema, example, id=where) for where, schema, example in EXAMPLES],
+)
+def test_every_example_is_valid(schema: dict[str, Any], example: Any) -> None:
+    checker = Draft202012Validator.FORMAT_CHECKER
+
+    Draft202012Validator(as_json_schema(schema), format_checker=checker).validate(example)
+
+
+@pytest.mark.parametrize(("operation", "example"), REQUESTS)
+def test_every_example_of_a_request_does_what_it_says(
+    alice: User, task: Task, operation: Operation, example: dict[str, Any]
+) -> None:
+    path = operation.path.format(user_id=alice.id, task_id=task.document["id"])
+    body = example["value"]
+
+    response = alice.request(operation.method, path, json=body)
+
+    assert response.status_code == operation.success < 300
+    if operation.path.endswith("/batch"):
+        statuses = [each["status"] for each in response.json()["results"]]
+        assert max(statuses) < 300 or body["atomic"] is False
+    elif body is not None:
+        assert {name: response.json()[name] for name in body} == body
+
+
+@pytest.mark.parametrize("where", schemas())
+def test_everything_has_bounds(where: str) -> None:
+    schema = schemas()[where]
+
+    match schema["type"]:
+        case "string":
+            assert schema.keys() & {"maxLength", "enum"}
+        case "array":
+            assert schema.keys() >= {"items", "maxItems"}
+        case "integer":
+            assert schema.keys() >= {"format", "minimum", "maximum"}
+        case "object":
+            assert schema["additionalProperties"] is False
+        case other:
+            assert other == "boolean"
+
+
+class Column(NamedTuple):
+    """What contract, models and database must agree on."""
+
+    kind: str
+    longest: int | None
+    nullable: bool
+
+
+KINDS = {
+    ("string", "uuid"): "uuid",
+    ("string", "date-time"): "timestamp with time zone",
+    ("string", None): "character varying",
+    ("boolean", None): "boolean",
+    ("integer", None): "bigint",
+    ("integer", "int64"): "bigint",
+}
+# What the database keeps of a task, and tells otherwise or not at all.
+PRIVATE = {
+    # null where the contract leaves it out
+    "deleted_at": Column("timestamp with time zone", None, nullable=True),
+}
+
+
+def columns_of_contract(name: str) -> dict[str, Column]:
+    """The properties of a schema."""
+    return {
+        name: Column(
+            KINDS[schema["type"], schema.get("format")],
+            None if "format" in schema else schema.get("maxLength"),
+            schema.get("nullable", False),
+        )
+        for name, field in followed(SCHEMAS[name])["properties"].items()
+        for schema in field.get("allOf", [field])
+    }
+
+
+def columns_of_model(model: type[SQLModel]) -> dict[str, Column]:
+    """The fields of a model."""
+    return {
+        name: Column(KINDS[schema["type"], schema.get("format")], schema.get("maxLength"), nullable)
+        for name, (schema, nullable) in fields_of(model).items()
+    }
+
+
+def fields_of(model: type[SQLModel]) -> dict[str, tuple[dict[str, Any], bool]]:
+    """The schema of each field as Pydantic has it, and whether null is among its values."""
+    fields = {}
+    for name, schema in model.model_json_schema()["properties"].items():
+        choices = [each for each in schema.get("anyOf", [schema]) if each["type"] != "null"]
+        assert len(choices) == 1
+        fields[name] = ({**schema, **choices[0]}, "anyOf" in schema)
+    return fields
+
+
+def columns_of_table(table: Table) -> dict[str, Column]:
+    """The columns that the program believes there are."""
+    columns = {}
+    for column in table.columns:
+        kind, _, longest = column.type.compile(POSTGRESQL).lower().partition("(")
+        columns[column.name] = Column(
+            kind.replace("varchar", "character varying"),
+            int(longest.removesuffix(")")) if longest else None,
+            bool(column.nullable),
+        )
+    return columns
+
+
+def columns_of_database(url: str, table: str) -> dict[str, tuple[Column, str | None]]:
+    """The columns that there are, each with its default."""
+    connection = psycopg2.connect(as_owner(url))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT column_name, data_type, character_maximum_length, is_nullable = 'YES',"
+            " column_default FROM information_schema.columns"
+            " WHERE table_schema = 'public' AND table_name = %s",
+            [table],
+        )
+        found = {name: (Column(*column), default) for name, *column, default in cursor}
+    connection.close()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("schema", "model"),
+    [
+        ("Task", models.TaskRead),
+        ("TaskCreate", models.TaskCreate),
+        ("TaskUpdate", models.TaskUpdate),
+        ("TaskPatch", models.TaskUpdate),
+    ],
+)
+def test_contract_and_models_agree(schema: str, model: type[SQLModel]) -> None:
+    contract = followed(SCHEMAS[schema])
+    fields = {name: field for name, (field, _) in fields_of(model).items()}
+
+    assert columns_of_model(model) == columns_of_contract(schema)
+    assert set(contract.get("required", ())) == {
+        name for name, field in model.model_fields.items() if field.is_required()
+    }
+    for name, prop in contract["properties"].items():
+        assert prop.get("default") == fields[name].get("default")
+        if "format" not in prop:
+            assert prop.get("minLength") == fields[name].get("minLength")
+
+
+def test_contract_and_database_agree(database_url: str) -> None:
+    found = columns_of_database(database_url, "tasks")
+
+    assert {name: column for name, (column, _) in found.items()} == {
+        **columns_of_contract("Task"),
+        **PRIVATE,
+    }
+    assert {name: default for name, (_, default) in found.items() if default} == {
+        "completed": str(SCHEMAS["TaskCreate"]["properties"]["completed"]["default"]).lower(),
+        "created_at": "now()",
+        "updated_at": "now()",
+    }
+
+
+@pytest.mark.parametrize("model", [models.User, models.Task, models.Secret, models.Replay])
+def test_tables_and_database_agree(database_url: str, model: type[SQLModel]) -> None:
+    table: Table = model.metadata.tables[str(model.__tablename__)]
+    found = columns_of_database(database_url, table.name)
+
+    assert columns_of_table(table) == {name: column for name, (column, _) in found.items()}
+    assert {name: default for name, (_, default) in found.items() if default} == {
+        column.name: str(column.server_default.arg)
+        for column in table.columns
+        if isinstance(column.server_default, DefaultClause)
+    }

@@ -1,0 +1,294 @@
+"""Every status that the contract declares of an operation happens, and no other."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import psycopg2
+import pytest
+
+from db.replays import lock_of
+from handlers import health, users
+from openapi.server.app import App
+from openapi.settings import load_settings
+from tests.support.databases import administration, away, store_task
+from tests.support.issuer import running_issuer
+from tests.support.operations import OPERATIONS, Operation, ask, assert_as_described
+from tests.support.servers import serving, trusting
+from tests.support.users import User
+
+NOWHERE = "postgresql:///nowhere"
+BROKEN = {"user_id": str(uuid4()), "task_id": str(uuid4())}
+SMALL = 500
+
+Servers = Callable[[str], str]
+Way = Callable[[Operation, Servers], httpx.Response]
+
+
+@pytest.fixture(scope="module")
+def small_server(new_database: Callable[[], str]) -> Iterator[str]:
+    """One that takes but small bodies."""
+    with serving(DATABASE_URL=new_database(), ERRAND_BODY_LIMIT=str(SMALL)) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def sparing_server(new_database: Callable[[], str]) -> Iterator[str]:
+    """One that takes a single request a minute."""
+    with serving(DATABASE_URL=new_database(), ERRAND_RATE_LIMIT="1") as url:
+        with User(url) as user:
+            user.creates()
+        yield url
+
+
+@pytest.fixture(scope="module")
+def strict_server(new_database: Callable[[], str]) -> Iterator[str]:
+    """One that makes no change without a version."""
+    with serving(DATABASE_URL=new_database(), ERRAND_REQUIRE_IF_MATCH="on") as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def lonely_server(new_database: Callable[[], str], postgres_url: str) -> Iterator[str]:
+    """One whose database has gone."""
+    database_url = new_database()
+    server = serving(DATABASE_URL=database_url, ERRAND_WAIT_TIMEOUT="0.1")
+    with server as url, away(database_url, postgres_url):
+        yield url
+
+
+@pytest.fixture(scope="module")
+def broken_server(new_database: Callable[[], str]) -> Iterator[str]:
+    """One whose database holds a task that breaks the contract, and fails to write any other."""
+    database_url = new_database()
+    with administration(database_url) as execute:
+        store_task(execute, **BROKEN, title="")
+        execute(
+            "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql"
+            " AS $$ BEGIN RAISE 'because'; END $$"
+        )
+        execute("CREATE TRIGGER fail BEFORE INSERT OR UPDATE ON tasks EXECUTE FUNCTION fail()")
+        execute("CREATE TRIGGER fail BEFORE DELETE ON users EXECUTE FUNCTION fail()")
+    with serving(DATABASE_URL=database_url) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def keyless_server(database_url: str) -> Iterator[str]:
+    """One whose issuer of tokens has gone."""
+    with running_issuer() as issuer:
+        settings = trusting(issuer)
+    with serving(DATABASE_URL=database_url, **settings) as url:
+        yield url
+
+
+@pytest.fixture
+def servers(request: pytest.FixtureRequest) -> Servers:
+    """Servers by their names, each started when it is first asked for."""
+
+    def named(name: str) -> str:
+        url: str = request.getfixturevalue(name)
+        return url
+
+    return named
+
+
+def ordinary(operation: Operation, servers: Servers, **options: Any) -> httpx.Response:
+    """A request that nothing is wrong with, but for these options."""
+    with User(servers("server")) as user:
+        task = user.creates().document
+        ids = {"user_id": user.id, "task_id": task["id"]}
+        return ask(user, operation, ids=ids, **options)
+
+
+def toggling(task_id: str, **more: Any) -> dict[str, Any]:
+    """A batch that toggles this task."""
+    return {"json": {"operations": [{"op": "toggle", "id": task_id, **more}]}}
+
+
+def of_another_version(operation: Operation, servers: Servers) -> httpx.Response:
+    """A change of what is no longer so, or the creation of what is there."""
+    if operation.id == "batch_tasks":
+        with User(servers("server")) as user:
+            batch = toggling(user.creates().document["id"], if_match=1)
+            return ask(user, operation, ids={"user_id": user.id}, **batch)
+    if operation.takes("If-Match"):
+        return ordinary(operation, servers, headers={"If-Match": '"1"'})
+    return with_an_id_again(operation, servers, headers={"If-None-Match": "*"})
+
+
+def with_an_id_again(operation: Operation, servers: Servers, **options: Any) -> httpx.Response:
+    """What brings an id brings that of another task."""
+    with User(servers("server")) as user:
+        task = user.creates().document
+        ids = {"user_id": user.id, "task_id": task["id"]}
+        if operation.id == "create_task":
+            options["json"] = {**operation.example(), "id": task["id"]}
+        return ask(user, operation, ids=ids, **options)
+
+
+def with_(**options: Any) -> Way:
+    return lambda operation, servers: ordinary(operation, servers, **options)
+
+
+def at(server: str, ids: dict[str, str] | None = None, **options: Any) -> Way:
+    """A request to this server, about a task of which it knows nothing, or that of these ids."""
+
+    def asked(operation: Operation, servers: Servers) -> httpx.Response:
+        with User(servers(server)) as user:
+            about = ids or {"user_id": user.id, "task_id": str(uuid4())}
+            return ask(user, operation, ids=about, **options)
+
+    return asked
+
+
+def about_nothing(server: str) -> Way:
+    """A request to this server, about a task of which it knows nothing, and no version of it."""
+
+    def asked(operation: Operation, servers: Servers) -> httpx.Response:
+        batch = toggling(str(uuid4())) if operation.id == "batch_tasks" else {}
+        return at(server, **batch)(operation, servers)
+
+    return asked
+
+
+def failing(operation: Operation, servers: Servers) -> httpx.Response:
+    """What asks nothing of tables fails by its handler alone."""
+    if "user_id" in operation.path:
+        return at("broken_server", BROKEN)(operation, servers)
+
+    async def broken(caller: Any = None) -> None:
+        raise RuntimeError("because")
+
+    module = {"get_me": users}.get(operation.id, health)
+
+    async def get() -> httpx.Response:
+        transport = httpx.ASGITransport(App(load_settings(database_url=NOWHERE)))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return await client.get(operation.path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, operation.id, broken)
+        return asyncio.run(get())
+
+
+def guarded(**options: Any) -> Way:
+    """A request to a server that asks for tokens, without one or about somebody else."""
+
+    def asked(operation: Operation, servers: Servers) -> httpx.Response:
+        with User(servers("guarded_server"), **options) as user:
+            return ask(user, operation, ids={"user_id": str(uuid4()), "task_id": str(uuid4())})
+
+    return asked
+
+
+def forbidden(operation: Operation, servers: Servers) -> httpx.Response:
+    """A token, but another user's."""
+    issuer: Any = servers("issuer")
+    return guarded(issuer=issuer)(operation, servers)
+
+
+def unavailable(operation: Operation, servers: Servers) -> httpx.Response:
+    """What asks nothing of the database asks something of the issuer."""
+    if operation.id != "get_me":
+        return at("lonely_server")(operation, servers)
+    with User(servers("keyless_server"), servers("issuer")) as user:  # type: ignore[arg-type]
+        return ask(user, operation, ids={})
+
+
+def in_use(operation: Operation, servers: Servers) -> httpx.Response:
+    """A request with a key that another holds."""
+    with (
+        User(servers("server")) as user,
+        closing(psycopg2.connect(servers("database_url"))) as held,
+    ):
+        task = user.creates().document
+        held.cursor().execute("SELECT pg_advisory_lock(%s)", [lock_of(UUID(user.id), "key")])
+        ids = {"user_id": user.id, "task_id": task["id"]}
+        return ask(user, operation, ids=ids, headers={"Idempotency-Key": "key"})
+
+
+def in_conflict(operation: Operation, servers: Servers) -> httpx.Response:
+    """An id that was used before, or a key that is in use."""
+    way = with_an_id_again if operation.id == "create_task" else in_use
+    return way(operation, servers)
+
+
+def away_too_long(operation: Operation, servers: Servers) -> httpx.Response:
+    """A request with a token from before what has been purged."""
+    with User(servers("server")) as user, administration(servers("database_url")) as execute:
+        task = user.creates().document
+        since = user.get(f"/api/{user.id}/changes").json()["next"]
+        execute(f"UPDATE users SET purged_revision = revision + 1 WHERE id = '{user.id}'")
+        ids = {"user_id": user.id, "task_id": task["id"]}
+        return ask(user, operation, ids=ids, query=f"?since={since}")
+
+
+TOO_LARGE: dict[str, Any] = {
+    "content": b" " * (SMALL + 1),
+    "headers": {"Content-Type": "application/json"},
+}
+
+WAYS: dict[int, Way] = {
+    200: ordinary,
+    201: ordinary,
+    204: ordinary,
+    304: with_(headers={"If-None-Match": "*"}),
+    400: with_(query="?%ff"),
+    401: guarded(),
+    403: forbidden,
+    404: about_nothing("server"),
+    406: with_(headers={"Accept": "text/html"}),
+    409: in_conflict,
+    410: away_too_long,
+    412: of_another_version,
+    413: at("small_server", **TOO_LARGE),
+    415: with_(content=b"x", headers={"Content-Type": "text/plain"}),
+    422: with_(query="?unknown=1"),
+    428: about_nothing("strict_server"),
+    429: at("sparing_server"),
+    500: failing,
+    503: unavailable,
+}
+
+DECLARED = [
+    (operation, int(status))
+    for operation in OPERATIONS.values()
+    for status in sorted(operation.responses)
+]
+UNDECLARED = [
+    (operation, status)
+    for operation in OPERATIONS.values()
+    for status in sorted(WAYS)
+    if (operation, status) not in DECLARED
+]
+
+
+def named(cases: list[tuple[Operation, int]]) -> list[str]:
+    return [f"{operation.id}-{status}" for operation, status in cases]
+
+
+def test_there_is_a_way_to_every_declared_status_and_to_no_other() -> None:
+    assert WAYS.keys() == {status for _, status in DECLARED}
+
+
+@pytest.mark.parametrize(("operation", "status"), DECLARED, ids=named(DECLARED))
+def test_a_status_that_is_declared_happens(
+    operation: Operation, status: int, servers: Servers
+) -> None:
+    response = WAYS[status](operation, servers)
+
+    assert response.status_code == status, response.text
+    assert_as_described(response, operation)
+
+
+@pytest.mark.parametrize(("operation", "status"), UNDECLARED, ids=named(UNDECLARED))
+def test_a_status_that_is_not_declared_does_not_happen(
+    operation: Operation, status: int, servers: Servers
+) -> None:
+    response = WAYS[status](operation, servers)
+
+    assert_as_described(response, operation)

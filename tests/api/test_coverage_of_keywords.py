@@ -1,0 +1,225 @@
+"""Every constraint of the contract upon requests is obeyed once and broken once."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from openapi.operations.schemas import ANNOTATIONS
+from tests.support.contract import DOCUMENT
+from tests.support.operations import OPERATIONS, SCHEMAS, Operation, ask
+from tests.support.responses import assert_faults
+from tests.support.users import Task, User
+
+Values = list[Any]
+
+UUID = "0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"
+OF_TAGS = SCHEMAS["EntityTags"]["pattern"]
+OF_KEYS = DOCUMENT["components"]["parameters"]["IdempotencyKey"]["schema"]["pattern"]
+OF_ANOTHER_TYPE = {"string": 5, "integer": "five", "boolean": "yes", "object": [], "array": {}}
+OUTSIDE_FORMAT = {"uuid": "x" * 36, "int32": 2**31, "int64": 2**63}
+# To break a pattern is beyond a machine: the contract's patterns stand here one by one.
+OUTSIDE_PATTERN = {
+    "^[^\\u0000]*$": "a\0b",
+    "^[A-Za-z0-9_-]+$": "a.b",
+    OF_TAGS: "*, *",
+    OF_KEYS: "a b",
+}
+# Made up to the letter of their schema, they are refused for what they are: see test_cursors.
+TOKENS = {"since", "cursor"}
+# So is to obey one that does not take any text.
+WITHIN_PATTERN = {OF_TAGS: '"x"', OF_KEYS: '"x"'}
+SHORTEST = {OF_TAGS: "*", OF_KEYS: "x"}
+
+# What a valid condition may come to, beside success.
+UNFULFILLED = {304, 412}
+
+# Values that break a keyword of a schema, and values that just about do not.
+BREAKING: dict[str, Callable[[dict[str, Any]], Values]] = {
+    "type": lambda schema: [OF_ANOTHER_TYPE[schema["type"]]],
+    "format": lambda schema: [OUTSIDE_FORMAT[schema["format"]]],
+    "pattern": lambda schema: [OUTSIDE_PATTERN[schema["pattern"]]],
+    "minLength": lambda schema: [usual(schema)[: schema["minLength"] - 1]],
+    "maxLength": lambda schema: [longest(schema) + "x"],
+    "minimum": lambda schema: [schema["minimum"] - 1],
+    "maximum": lambda schema: [schema["maximum"] + 1],
+    "enum": lambda schema: [f"no {value}" for value in schema["enum"]],
+    "minItems": lambda schema: [usual(schema)[: schema["minItems"] - 1]],
+    "maxItems": lambda schema: [usual(schema) * (schema["maxItems"] + 1)],
+}
+OBEYING: dict[str, Callable[[dict[str, Any]], Values]] = {
+    "type": lambda schema: [usual(schema)],
+    "format": lambda schema: [usual(schema)],
+    "pattern": lambda schema: [usual(schema)],
+    "minLength": lambda schema: [
+        SHORTEST.get(schema.get("pattern"), usual(schema)[: schema["minLength"]])
+    ],
+    "maxLength": lambda schema: [longest(schema)],
+    "minimum": lambda schema: [schema["minimum"]],
+    "maximum": lambda schema: [schema["maximum"]],
+    "enum": lambda schema: schema["enum"],
+    "nullable": lambda _: [None],
+    "minItems": lambda schema: [usual(schema) * schema["minItems"]],
+    "maxItems": lambda schema: [usual(schema) * schema["maxItems"]],
+    "items": lambda schema: [usual(schema)],
+}
+# These permit; only their absence could be broken, which the others' cases see to. What is within
+# an array has cases of its own.
+PERMISSIONS = {"nullable", "items"}
+OF_OBJECTS = {"type", "properties", "required", "additionalProperties", "minProperties"}
+# Every text of a path or a query is a string.
+ALWAYS_OBEYED = {("parameter", "string", "type")}
+
+
+class Case(NamedTuple):
+    """A request, and the place of its only fault, if it has any."""
+
+    operation: Operation
+    keyword: str
+    at_fault: str | None
+    ids: dict[str, Any] | None = None
+    headers: dict[str, str] | None = None
+    query: str = ""
+    body: Any = None
+
+    def __str__(self) -> str:
+        outcome = "obeyed" if self.at_fault is None else "broken"
+        return f"{self.operation.id}-{self.keyword}-{outcome}"
+
+
+def usual(schema: dict[str, Any]) -> Any:
+    """A value of that schema."""
+    if schema.get("pattern") in WITHIN_PATTERN:
+        return WITHIN_PATTERN[schema["pattern"]]
+    if "enum" in schema:
+        return schema["enum"][0]
+    if schema["type"] == "string":
+        return UUID if schema.get("format") == "uuid" else "x" * max(1, schema.get("minLength", 0))
+    if schema["type"] == "array":
+        [first, *_] = schema["items"]["oneOf"]
+        return [{name: usual(first["properties"][name]) for name in first["required"]}]
+    return {"integer": schema.get("minimum", 0), "boolean": True}[schema["type"]]
+
+
+def longest(schema: dict[str, Any]) -> str:
+    text: str = usual(schema)
+    return text[:-1].ljust(schema["maxLength"] - 1, "x") + text[-1]
+
+
+def constraints(schema: dict[str, Any]) -> set[str]:
+    return {key for key in schema.keys() - ANNOTATIONS if not key.startswith("x-")}
+
+
+def verdicts(kind: str, schema: dict[str, Any]) -> Iterator[tuple[str, bool, Any]]:
+    """Every keyword of a schema, obeyed and broken, with values that do so."""
+    for keyword in sorted(constraints(schema)):
+        for value in OBEYING[keyword](schema):
+            yield keyword, True, value
+        if keyword in PERMISSIONS or (kind, schema["type"], keyword) in ALWAYS_OBEYED:
+            continue
+        for value in BREAKING[keyword](schema):
+            yield keyword, False, value
+
+
+def as_text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def of_parameters(operation: Operation) -> Iterator[Case]:
+    for parameter in operation.parameters:
+        name, schema = parameter["name"], parameter["schema"]
+        for keyword, obeyed, value in verdicts("parameter", schema):
+            if obeyed and name in TOKENS:
+                continue
+            at_fault = None if obeyed else name
+            given: dict[str, dict[str, Any]] = {
+                "query": {"query": f"?{name}={as_text(value)}"},
+                "header": {"headers": {name: value}},
+                # what is obeyed in the path is that of a task which is there
+                "path": {"ids": {} if obeyed else {name: value}},
+            }
+            yield Case(operation, f"{name}.{keyword}", at_fault, **given[parameter["in"]])
+
+
+def of_fields(operation: Operation, schema: dict[str, Any]) -> Iterator[Case]:
+    least = {name: usual(schema["properties"][name]) for name in schema.get("required", [])}
+    for name, field in schema["properties"].items():
+        for keyword, obeyed, value in verdicts("field", field):
+            at_fault = None if obeyed else f"/{name}"
+            yield Case(operation, f"{name}.{keyword}", at_fault, body={**least, name: value})
+
+
+def of_objects(operation: Operation, schema: dict[str, Any]) -> Iterator[Case]:
+    """The keywords of the body itself."""
+    assert constraints(schema) <= OF_OBJECTS
+    whole = {name: usual(field) for name, field in schema["properties"].items()}
+    required = schema.get("required", [])
+    yield Case(operation, "type", "", body=OF_ANOTHER_TYPE["object"])
+    yield Case(operation, "additionalProperties", None, body=whole)
+    yield Case(operation, "additionalProperties", "/unknown", body={**whole, "unknown": 1})
+    for name in required:
+        without = {key: value for key, value in whole.items() if key != name}
+        yield Case(operation, f"required {name}", f"/{name}", body=without)
+    if required:
+        yield Case(operation, "required", None, body={name: whole[name] for name in required})
+    if least := schema.get("minProperties"):
+        some = list(whole.items())
+        yield Case(operation, "minProperties", None, body=dict(some[:least]))
+        yield Case(operation, "minProperties", "", body=dict(some[: least - 1]))
+
+
+def of_choices(operation: Operation, schema: dict[str, Any]) -> Iterator[Case]:
+    """Each kind of object that an array of the body may hold, as the only one in it."""
+    for name, field in schema["properties"].items():
+        for choice in field["items"]["oneOf"] if "items" in field else ():
+            for case in (*of_fields(operation, choice), *of_objects(operation, choice)):
+                yield case._replace(
+                    keyword=f"{choice['properties']['op']['enum'][0]}.{case.keyword}",
+                    at_fault=None if case.at_fault is None else f"/{name}/0{case.at_fault}",
+                    body={name: [case.body], "atomic": False},
+                )
+
+
+def cases() -> Iterator[Case]:
+    for operation in OPERATIONS.values():
+        yield from of_parameters(operation)
+        if operation.body:
+            yield from of_fields(operation, operation.body["schema"])
+            yield from of_objects(operation, operation.body["schema"])
+            yield from of_choices(operation, operation.body["schema"])
+
+
+@pytest.mark.parametrize("case", list(cases()), ids=str)
+def test_a_constraint_is_enforced_to_the_letter(case: Case, alice: User, task: Task) -> None:
+    ids = {"user_id": alice.id, "task_id": task.document["id"], **(case.ids or {})}
+    body = {} if case.body is None else {"json": case.body}
+
+    response = ask(alice, case.operation, ids=ids, headers=case.headers, query=case.query, **body)
+
+    if case.at_fault is None:
+        fulfilled = response.status_code == case.operation.success
+        assert fulfilled or (case.headers and response.status_code in UNFULFILLED), response.text
+    else:
+        assert_faults(response, case.at_fault)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+def test_a_default_is_what_is_left_out(operation: Operation, alice: User, task: Task) -> None:
+    ids = {"user_id": alice.id, "task_id": task.document["id"]}
+    defaults = {
+        parameter["name"]: parameter["schema"]["default"]
+        for parameter in operation.parameters
+        if "default" in parameter["schema"]
+    }
+    fields = operation.body["schema"]["properties"] if operation.body else {}
+    of_body = {name: field["default"] for name, field in fields.items() if "default" in field}
+    if defaults:
+        query = "?" + "&".join(f"{name}={as_text(value)}" for name, value in defaults.items())
+        asked = ask(alice, operation, ids=ids, query=query)
+        assert ask(alice, operation, ids=ids).content == asked.content
+        assert ask(alice, operation, ids=ids).headers.get("link") == asked.headers.get("link")
+    if of_body:
+        sent = {key: value for key, value in operation.example().items() if key not in of_body}
+        created = ask(alice, operation, ids=ids, json=sent).json()
+        if operation.id != "batch_tasks":  # which says nothing of it: see test_batches
+            assert {name: created[name] for name in of_body} == of_body

@@ -1,0 +1,92 @@
+"""What people read: Swagger UI and the contract, served without any other server's help."""
+
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+
+import httpx
+import pytest
+import yaml
+
+from openapi.contract.document import CONTRACT
+from tests.support.project import ROOT
+
+SECURITY = ROOT / "SECURITY.md"
+
+PAGES = ["/docs", "/problems", "/openapi.yaml", "/openapi.json", "/docs/swagger-ui-bundle.js"]
+
+
+def test_the_root_leads_to_the_documentation(server: str) -> None:
+    response = httpx.get(server, follow_redirects=True)
+
+    assert response.url.path == "/docs"
+    assert response.status_code == 200
+
+
+def test_swagger_ui_is_current_and_whole(server: str) -> None:
+    page = httpx.get(f"{server}/docs").text
+    files = re.findall(r'(?:src|href)="([^"]+)"', page)
+
+    assert len(files) == 4
+    for file in files:
+        assert file.startswith("/docs/")
+        assert httpx.get(server + file).status_code == 200
+    assert re.search(r'"?5\.\d+\.\d+', httpx.get(f"{server}/docs/swagger-ui-bundle.js").text)
+
+
+def test_flask_whose_package_brings_swagger_ui_takes_no_memory() -> None:
+    names = "import sys, openapi.server.app; print(*sys.modules)"
+
+    imported = subprocess.check_output([sys.executable, "-c", names], text=True).split()
+
+    assert "connexion" in imported
+    assert not [name for name in imported if name.startswith("flask.")]
+
+
+def test_the_contract_is_the_same_as_yaml_and_as_json(server: str) -> None:
+    as_yaml = yaml.safe_load(httpx.get(f"{server}/openapi.yaml").content)
+
+    assert as_yaml == httpx.get(f"{server}/openapi.json").json()
+
+
+def test_the_contract_as_json_keeps_the_names_of_its_models(guarded_server: str) -> None:
+    served = httpx.get(f"{guarded_server}/openapi.json").json()
+
+    assert (
+        served["components"]["schemas"]
+        == yaml.safe_load(CONTRACT.read_text())["components"]["schemas"]
+    )
+    assert "#/components/schemas/TaskCreate" in str(served["paths"])
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_that_the_client_has_is_not_sent_again(server: str, path: str) -> None:
+    first = httpx.get(server + path)
+
+    again = httpx.get(server + path, headers={"If-None-Match": first.headers["etag"]})
+    changed = httpx.get(server + path, headers={"If-None-Match": '"another"'})
+
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["etag"] == first.headers["etag"]
+    assert changed.status_code == 200
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_can_only_be_read(server: str, path: str) -> None:
+    response = httpx.post(server + path)
+
+    assert response.status_code == 405
+    assert response.headers["allow"] == "GET, HEAD, OPTIONS"
+
+
+def test_the_contract_has_the_version_of_the_package() -> None:
+    assert yaml.safe_load(CONTRACT.read_text())["info"]["version"] == version("errand")
+
+
+def test_every_test_that_the_security_page_names_is_there() -> None:
+    named = set(re.findall(r"`(test_\w+)`", SECURITY.read_text()))
+    sources = [path.read_text() for path in ROOT.glob("tests/**/test_*.py")]
+
+    assert len(named) > 20
+    assert named <= {name for text in sources for name in re.findall(r"def (test_\w+)\(", text)}

@@ -1,0 +1,205 @@
+"""How much a caller may ask of the server, and what is told to those who ask for more."""
+
+import asyncio
+import resource
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from uuid import uuid4
+
+import httpx
+import psutil
+import pytest
+
+from openapi.access import rate_limits as limits
+from openapi.access.rate_limits import SECOND, WINDOW, CountedHere, Limiter, Quota, network
+from openapi.http.problems import Problem
+from tests.support.responses import assert_problem, left
+from tests.support.servers import Serve, started, url_of
+from tests.support.users import User
+from tests.support.wire import request, wire_to
+
+QUOTA = 5
+
+
+@pytest.fixture
+def limited(serve: Serve) -> str:
+    return serve(ERRAND_RATE_LIMIT=str(QUOTA))
+
+
+@pytest.fixture
+def carol(limited: str) -> Iterator[User]:
+    """A user of the server with limits."""
+    with User(limited) as user:
+        yield user
+
+
+def test_every_answer_tells_how_many_requests_are_left(carol: User) -> None:
+    answers = [
+        carol.post(carol.tasks, json={"title": "Buy milk"}),
+        carol.get(carol.tasks),
+        carol.get(f"{carol.tasks}/{uuid4()}"),
+        carol.post(carol.tasks, json={}),
+    ]
+
+    assert [answer.status_code for answer in answers] == [201, 200, 404, 422]
+    assert [left(answer) for answer in answers] == [4, 3, 2, 1]
+    assert {answer.headers["RateLimit-Policy"] for answer in answers} == {'"default";q=5;w=60'}
+    assert answers[0].headers["RateLimit"] == '"default";r=4;t=12'
+
+
+def test_who_asks_too_often_is_told_when_to_ask_again(carol: User) -> None:
+    allowed = [carol.get(carol.tasks).status_code for _ in range(QUOTA)]
+
+    refused = carol.get(carol.tasks)
+
+    assert set(allowed) == {200}
+    assert_problem(refused, 429, "too-many-requests")
+    assert refused.headers["Retry-After"] == "12"
+    assert refused.headers["RateLimit"] == '"default";r=0;t=60'
+    assert refused.headers["RateLimit-Policy"] == '"default";q=5;w=60'
+
+
+def test_what_is_refused_changes_nothing_and_costs_nothing(carol: User) -> None:
+    statuses = [
+        carol.post(carol.tasks, json={"title": "Buy milk"}).status_code for _ in range(QUOTA + 3)
+    ]
+
+    assert statuses == [201] * QUOTA + [429] * 3
+    assert carol.get(carol.tasks).headers["Retry-After"] == "12"
+
+
+def test_the_quota_comes_back_with_time(serve: Serve) -> None:
+    with User(serve(ERRAND_RATE_LIMIT="120")) as carol:
+        statuses = [carol.get(carol.tasks).status_code for _ in range(130)]
+        wait = int(carol.get(carol.tasks).headers["Retry-After"])
+        time.sleep(wait)
+
+        assert statuses.count(429) > 0
+        assert carol.get(carol.tasks).status_code == 200
+
+
+def test_health_and_documentation_are_not_limited(limited: str) -> None:
+    for path in ("/health/live", "/health/ready", "/docs", "/openapi.yaml", "/nowhere"):
+        answers = [httpx.get(limited + path) for _ in range(QUOTA + 1)]
+
+        assert len({answer.status_code for answer in answers}) == 1
+        assert "RateLimit" not in answers[-1].headers
+
+
+def test_without_a_limit_there_is_nothing_to_tell(alice: User) -> None:
+    assert {"ratelimit", "ratelimit-policy"}.isdisjoint(alice.get(alice.tasks).headers)
+
+
+def test_no_limit_is_a_limit_of_0(serve: Serve) -> None:
+    with User(serve(ERRAND_RATE_LIMIT="0")) as carol:
+        assert "RateLimit" not in carol.get(carol.tasks).headers
+
+
+def test_what_a_client_says_of_its_address_is_not_believed(carol: User) -> None:
+    answers = [
+        carol.get(carol.tasks, headers={"X-Forwarded-For": f"203.0.113.{last}"})
+        for last in range(3)
+    ]
+
+    assert [left(answer) for answer in answers] == [4, 3, 2]
+
+
+def test_what_a_trusted_proxy_says_of_it_is(serve: Serve) -> None:
+    server = serve(
+        ERRAND_OPEN="on",
+        ERRAND_RATE_LIMIT=str(QUOTA),
+        ERRAND_TRUSTED_PROXIES="10.0.0.0/8, 127.0.0.1",
+    )
+    with User(server) as carol:
+
+        def left_to(forwarded: str) -> int:
+            return left(carol.get(carol.tasks, headers={"X-Forwarded-For": forwarded}))
+
+        assert left_to("203.0.113.1") == 4
+        assert left_to("203.0.113.2") == 4
+        assert left_to("203.0.113.3, 203.0.113.1") == 3
+        assert left_to("203.0.113.1, 10.1.2.3") == 2
+
+
+@pytest.mark.parametrize(
+    ("address", "counted_as"),
+    [
+        ("203.0.113.1", "203.0.113.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("2001:db8:1:2::7", "2001:db8:1:2::"),
+        ("::ffff:203.0.113.1", "203.0.113.1"),
+        ("fe80::1%eth0", "fe80::"),
+        ("no:address", "?"),
+        ("0190a1b2000070008000000000000a11", "?"),
+    ],
+)
+def test_addresses_of_one_customer_are_one_caller(address: str, counted_as: str) -> None:
+    assert network(address) == counted_as
+
+
+def test_callers_do_not_use_up_each_others_quota() -> None:
+    limiter = Limiter(1)
+
+    async def spend(*callers: str) -> None:
+        for caller in callers:
+            await limiter.spend(caller)
+
+    asyncio.run(spend("alice", "bob"))
+    with pytest.raises(Problem):
+        asyncio.run(spend("alice"))
+
+
+def test_many_callers_are_forgotten_rather_than_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MOST_CALLERS", 100)
+    counted = CountedHere(Quota(1))
+
+    for number in range(10_000):
+        counted.debt(str(number))
+
+    assert len(counted._recent) + len(counted._earlier) <= 200
+
+
+@pytest.mark.parametrize("requests", [1, 7, 60, 600, 999_999, 1_000_000])
+def test_a_quota_is_exact(requests: int) -> None:
+    quota = Quota(requests)
+
+    assert quota.full / quota.cost == requests
+    assert quota.full <= WINDOW * SECOND
+
+
+def test_more_connections_than_a_worker_takes_are_refused(serve: Serve) -> None:
+    server = serve(ERRAND_CONNECTION_LIMIT="3")
+    with ExitStack() as stack:
+        kept = [stack.enter_context(wire_to(server)) for _ in range(3)]
+        for wire in kept:
+            wire.sends(request("GET", "/health/live"))
+            assert wire.answer().status_code == 200
+
+        with wire_to(server) as wire:
+            answer = wire.answer()
+            assert_problem(answer, 503, "too-many-connections")
+            assert answer.headers["Retry-After"] == "1"
+            assert wire.is_closed()
+
+        kept[0].leaves()
+        time.sleep(0.1)
+        assert httpx.get(f"{server}/health/live").status_code == 200
+
+
+def test_a_worker_may_have_as_many_files_open_as_it_takes_connections(
+    new_database: Callable[[], str],
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        process = started(DATABASE_URL=new_database(), ERRAND_CONNECTION_LIMIT="300")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    try:
+        httpx.get(url_of(process) + "/health/live")
+        allowed, _ = psutil.Process(process.pid).rlimit(psutil.RLIMIT_NOFILE)
+        assert allowed > 300
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)

@@ -1,0 +1,174 @@
+"""Requests that several processes count together, and what they do without Redis."""
+
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from openapi.access.rate_limits_in_redis import PATIENCE
+from tests.support.polling import eventually
+from tests.support.responses import left
+from tests.support.servers import Serve, started, url_of
+from tests.support.users import User
+from tests.support.wire import request, wire_to
+
+REDIS = shutil.which("redis-server")
+QUOTA = 10
+
+pytestmark = pytest.mark.skipif(
+    REDIS is None, reason="there is no redis-server here: `apt install redis-server` brings it"
+)
+
+
+class Redis:
+    """A Redis of the test's own, which keeps nothing."""
+
+    def __init__(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}"
+        self.starts()
+
+    def starts(self) -> None:
+        options = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        self._process = subprocess.Popen(
+            [str(REDIS), "--port", str(self.port), *options], stdout=subprocess.DEVNULL
+        )
+        assert eventually(self._listens)
+
+    def _listens(self) -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+            return True
+        return False
+
+    def hangs(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
+
+    def goes_on(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
+    def dies(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+@pytest.fixture
+def redis() -> Iterator[Redis]:
+    redis = Redis()
+    yield redis
+    redis.dies()
+
+
+@pytest.fixture
+def serve_with(serve: Serve, redis: Redis) -> Callable[..., str]:
+    """Start a server that counts in Redis."""
+
+    def start(**settings: str) -> str:
+        return serve(ERRAND_RATE_LIMIT=str(QUOTA), ERRAND_REDIS_URL=redis.url, **settings)
+
+    return start
+
+
+def test_two_servers_count_together(serve_with: Callable[..., str]) -> None:
+    with User(serve_with()) as here, User(serve_with()) as there:
+        answers = [user.get(user.tasks) for _ in range(QUOTA // 2) for user in (here, there)]
+
+        assert [left(answer) for answer in answers[:4]] == [9, 8, 7, 6]
+        assert {answer.status_code for answer in answers} == {200}
+        assert here.get(here.tasks).status_code == 429
+        assert there.get(there.tasks).headers["Retry-After"] == "6"
+
+
+def test_requests_at_the_same_moment_all_count(serve_with: Callable[..., str]) -> None:
+    server = serve_with(ERRAND_WORKERS="2")
+
+    with ExitStack() as stack:
+        wires = [stack.enter_context(wire_to(server)) for _ in range(3 * QUOTA)]
+        for wire in wires:
+            wire.sends(request("GET", f"/api/{uuid4()}/tasks"))
+        statuses = [wire.answer().status_code for wire in wires]
+
+    assert sorted(statuses) == [200] * QUOTA + [429] * 2 * QUOTA
+
+
+@pytest.mark.parametrize("goes", [Redis.dies, Redis.hangs])
+def test_without_redis_each_counts_for_itself_and_nobody_waits(
+    serve_with: Callable[..., str], redis: Redis, goes: Callable[[Redis], None]
+) -> None:
+    with User(serve_with()) as carol:
+        carol.get(carol.tasks)
+        goes(redis)
+
+        started = time.monotonic()
+        statuses = [carol.get(carol.tasks).status_code for _ in range(QUOTA + 5)]
+        seconds = time.monotonic() - started
+
+    assert statuses == [200] * QUOTA + [429] * 5
+    # One request waited as long as any may, and no other.
+    assert seconds < PATIENCE * len(statuses)
+
+
+@pytest.mark.parametrize(
+    ("goes", "comes_back"), [(Redis.dies, Redis.starts), (Redis.hangs, Redis.goes_on)]
+)
+def test_all_count_together_again_when_redis_is_back(
+    serve_with: Callable[..., str],
+    redis: Redis,
+    goes: Callable[[Redis], None],
+    comes_back: Callable[[Redis], None],
+) -> None:
+    with User(serve_with()) as here, User(serve_with()) as there:
+        goes(redis)
+        assert [left(user.get(user.tasks)) for user in (here, there)] == [QUOTA - 1] * 2
+
+        comes_back(redis)
+        time.sleep(3.5)
+        lefts = [left(user.get(user.tasks)) for user in (here, there, here, there)]
+
+    assert lefts == list(range(lefts[0], lefts[0] - 4, -1))
+
+
+def test_a_redis_that_stumbles_is_not_left(serve_with: Callable[..., str], redis: Redis) -> None:
+    with User(serve_with()) as carol:
+        assert [left(carol.get(carol.tasks)) for _ in range(3)] == [9, 8, 7]
+        redis.hangs()
+        assert left(carol.get(carol.tasks)) == 9
+        redis.goes_on()
+        time.sleep(0.3)
+
+        # What Redis was asked meanwhile, it has counted as well.
+        assert left(carol.get(carol.tasks)) == 5
+
+
+def test_the_log_says_once_that_redis_is_away_and_once_that_it_is_back(
+    new_database: Callable[[], str], redis: Redis, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    redis.dies()
+    server = started(
+        log=log,
+        DATABASE_URL=new_database(),
+        ERRAND_RATE_LIMIT=str(QUOTA),
+        ERRAND_REDIS_URL=redis.url.replace("redis://", "redis://:SECRET@"),
+    )
+    try:
+        with User(url_of(server)) as carol:
+            assert {carol.get(carol.tasks).status_code for _ in range(5)} == {200}
+            time.sleep(2.5)
+            redis.starts()
+            assert eventually(lambda: "Redis is back" in log.read_text())
+    finally:
+        server.terminate()
+        server.communicate(timeout=20)
+
+    assert log.read_text().count("Redis is away") == 1
+    assert log.read_text().count("Redis is back") == 1
+    assert "SECRET" not in log.read_text()
+    assert "Traceback" not in log.read_text()

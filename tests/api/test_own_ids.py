@@ -1,0 +1,59 @@
+"""Ids that clients bring: each serves its user once, so that a creation can be tried again."""
+
+from uuid import uuid4
+
+import pytest
+
+from tests.support.races import RACERS, race
+from tests.support.responses import assert_problem
+from tests.support.users import Task, User
+
+
+def test_a_client_may_bring_the_id_of_a_new_task(alice: User, bob: User) -> None:
+    own = str(uuid4())
+
+    hers = alice.post(alice.tasks, json={"title": "x", "id": own.upper()})
+    his = bob.post(bob.tasks, json={"title": "x", "id": own})
+
+    assert hers.status_code == his.status_code == 201
+    assert hers.json()["id"] == his.json()["id"] == own
+    assert hers.headers["location"] == f"{alice.tasks}/{own}"
+    assert alice.get(hers.headers["location"]).json() == hers.json()
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "name"),
+    [({}, 409, "id-taken"), ({"If-None-Match": "*"}, 412, "task-exists")],
+)
+def test_an_id_serves_a_user_once(
+    alice: User, task: Task, headers: dict[str, str], status: int, name: str
+) -> None:
+    again = {"title": "x", "id": task.document["id"].upper()}
+
+    there = alice.post(alice.tasks, json=again, headers=headers)
+    alice.delete(task.url)
+    deleted = alice.post(alice.tasks, json=again, headers=headers)
+
+    assert assert_problem(there, status, name)["current"] == task.document
+    trash = alice.get(alice.tasks, params={"deleted": True}).json()
+    assert [assert_problem(deleted, status, name)["current"]] == trash
+    assert there.headers["location"] == deleted.headers["location"] == task.url
+    assert alice.get(alice.tasks).json() == []
+
+
+@pytest.mark.parametrize("body", [{}, {"id": str(uuid4())}])
+def test_a_task_that_must_be_new_and_is_is_created(alice: User, body: dict[str, str]) -> None:
+    new = {"If-None-Match": "*"}
+
+    assert alice.post(alice.tasks, json={"title": "x", **body}, headers=new).status_code == 201
+
+
+def test_of_racing_creations_with_one_id_one_is_made(
+    alice: User, task: Task, database_url: str
+) -> None:
+    body = {"title": "x", "id": str(uuid4())}
+
+    answers = race(alice, database_url, [lambda: alice.post(alice.tasks, json=body)] * RACERS)
+
+    assert sorted(answer.status_code for answer in answers) == [201] + [409] * (RACERS - 1)
+    assert len(alice.get(alice.tasks).json()) == 2

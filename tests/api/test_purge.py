@@ -1,0 +1,205 @@
+"""The end of the trash: what has been in it for too long is purged."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import uuid4
+
+import psycopg2
+import pytest
+from psycopg2.extensions import make_dsn
+
+from db.database import connected
+from db.migrate import migrate
+from db.postgres.roles import as_application
+from db.tasks import trash
+from openapi.settings import load_settings
+from tests.support.databases import administration, as_owner, empty_database
+from tests.support.responses import assert_problem
+from tests.support.servers import Serve
+from tests.support.users import Task, User, in_trash, restored
+
+
+@pytest.fixture
+def own_database(new_database: Callable[[], str]) -> str:
+    """One whose trash nobody else's tests fill."""
+    return new_database()
+
+
+@pytest.fixture
+def carol(serve: Serve, own_database: str) -> Iterator[User]:
+    """A user of that database."""
+    with User(serve(DATABASE_URL=own_database)) as user:
+        yield user
+
+
+def rows(url: str, query: str) -> list[tuple[Any, ...]]:
+    connection = psycopg2.connect(as_owner(url))
+    with connection, connection.cursor() as cursor:
+        cursor.execute(query)
+        found = cursor.fetchall()
+    connection.close()
+    return found
+
+
+def aged(url: str, *tasks: Task, days: float) -> None:
+    """Let these have been deleted so long ago."""
+    ids = ", ".join(f"'{task.document['id']}'" for task in tasks)
+    with administration(url) as execute:
+        execute(f"UPDATE tasks SET deleted_at = now() - interval '{days} days' WHERE id IN ({ids})")
+
+
+def purge(url: str, *flags: str) -> str:
+    """What the command says."""
+    return subprocess.run(
+        [sys.executable, "-m", "openapi", "purge", *flags],
+        env={**os.environ, "DATABASE_URL": url},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
+
+
+def test_what_has_been_in_the_trash_for_thirty_days_is_purged(
+    carol: User, own_database: str
+) -> None:
+    kept, fresh, old, older = (carol.creates(str(number)) for number in range(4))
+    for each in (older, fresh, old):
+        carol.delete(each.url)
+    aged(own_database, fresh, days=29.9)
+    aged(own_database, old, older, days=30.1)
+    purgeable = {entry["id"]: entry["revision"] for entry in in_trash(carol)}
+    known = carol.get(carol.tasks, params={"deleted": True}).headers["etag"]
+
+    assert purge(own_database) == "2 tasks were purged.\n"
+    assert purge(own_database) == "0 tasks were purged.\n"
+
+    left = carol.get(carol.tasks, params={"deleted": True}, headers={"If-None-Match": known})
+    assert [entry["id"] for entry in left.json()] == [fresh.document["id"]]
+    assert carol.get(carol.tasks).json() == [kept.document]
+    for gone in (old, older):
+        assert_problem(restored(carol, gone), 404, "task-not-found")
+    assert restored(carol, fresh).status_code == 200
+    [(purged_revision,)] = rows(own_database, "SELECT purged_revision FROM users")
+    assert purged_revision == purgeable[old.document["id"]]
+
+
+def test_an_id_is_free_again_when_its_task_is_purged(carol: User, own_database: str) -> None:
+    task = carol.creates()
+    carol.delete(task.url)
+    body = {"title": "x", "id": task.document["id"]}
+    assert_problem(carol.post(carol.tasks, json=body), 409, "id-taken")
+
+    aged(own_database, task, days=31)
+    purge(own_database)
+
+    assert carol.post(carol.tasks, json=body).status_code == 201
+
+
+def test_how_long_the_trash_is_kept_can_be_set(carol: User, own_database: str) -> None:
+    task = carol.creates()
+    carol.delete(task.url)
+    aged(own_database, task, days=2)
+
+    assert purge(own_database, "--trash-days", "3") == "0 tasks were purged.\n"
+    assert purge(own_database, "--trash-days", "1") == "1 tasks were purged.\n"
+
+
+def test_several_may_purge_at_once_while_people_work(carol: User, own_database: str) -> None:
+    tombstones = 5 * trash.AT_ONCE
+    with administration(own_database) as execute:
+        execute("INSERT INTO users (id) SELECT gen_random_uuid() FROM generate_series(1, 50)")
+        execute(
+            "INSERT INTO tasks (user_id, id, title, revision, deleted_at)"
+            " SELECT users.id, gen_random_uuid(), 'x', number, now() - interval '40 days'"
+            f" FROM users, generate_series(1, {tombstones // 50}) AS number"
+        )
+    task = carol.creates()
+
+    with ThreadPoolExecutor(5) as pool:
+        purging = [pool.submit(purge, own_database) for _ in range(3)]
+        working = [pool.submit(back_and_forth, carol, task) for _ in range(2)]
+    purged = sum(int(each.result().split()[0]) for each in purging)
+
+    assert purged == tombstones
+    assert {status for each in working for status in each.result()} <= {200, 204, 404}
+    [(most, least)] = rows(
+        own_database,
+        f"SELECT max(purged_revision), min(purged_revision) FROM users WHERE id <> '{carol.id}'",
+    )
+    assert most == least == tombstones // 50
+
+
+def back_and_forth(user: User, task: Task) -> list[int]:
+    return [
+        answer.status_code
+        for _ in range(50)
+        for answer in (user.delete(task.url), restored(user, task))
+    ]
+
+
+def test_whoever_writes_just_now_is_passed_over(carol: User, own_database: str) -> None:
+    task = carol.creates()
+    carol.delete(task.url)
+    aged(own_database, task, days=31)
+    holder = psycopg2.connect(as_owner(own_database))
+    with holder, holder.cursor() as cursor:
+        cursor.execute("SELECT FROM users FOR UPDATE")
+
+        assert purge(own_database) == "0 tasks were purged.\n"
+
+    holder.close()
+    assert purge(own_database) == "1 tasks were purged.\n"
+
+
+def test_a_server_purges_by_itself(
+    carol: User, own_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trash, "SOON", (0.0, 0.0))
+    monkeypatch.setattr(trash, "A_DAY", 0.01)
+    task = carol.creates()
+
+    async def serve_for_a_while() -> None:
+        async with connected(load_settings(database_url=own_database).pool_options()):
+            purging = asyncio.create_task(trash.purge_daily(30))
+            await asyncio.sleep(0.3)
+            carol.delete(task.url)
+            aged(own_database, task, days=31)
+            async with asyncio.timeout(10):
+                while rows(own_database, "SELECT FROM tasks"):  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            purging.cancel()
+
+    asyncio.run(serve_for_a_while())
+
+
+def test_nobody_may_purge_but_who_is_granted_it(own_database: str) -> None:
+    [(anybody,)] = rows(
+        own_database,
+        "SELECT has_function_privilege('public', 'purge_trash(interval, integer)', 'execute')",
+    )
+
+    assert not anybody
+
+
+def test_the_trash_is_purged_on_behalf_of_an_owner_who_is_no_superuser(postgres_url: str) -> None:
+    owner = f"landlord_{uuid4().hex}"
+    with administration(postgres_url) as execute:
+        execute(f"CREATE ROLE {owner} LOGIN")
+    url = make_dsn(empty_database(postgres_url, owner), user=owner)
+    migrate(url)
+    with administration(url) as execute:
+        execute("INSERT INTO users (id) VALUES (gen_random_uuid())")
+        execute(
+            "INSERT INTO tasks (user_id, id, title, revision, deleted_at)"
+            " SELECT id, gen_random_uuid(), 'x', revision, now() - interval '40 days' FROM users"
+        )
+
+    assert purge(as_application(url)) == "1 tasks were purged.\n"
+
+    assert rows(url, "SELECT FROM tasks") == []

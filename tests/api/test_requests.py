@@ -1,0 +1,188 @@
+"""Paths, methods and the Accept header, for every operation of the contract."""
+
+import re
+from collections.abc import Callable
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.support.contract import DOCUMENT, METHODS, assert_refused, methods_of
+from tests.support.responses import assert_problem
+from tests.support.users import Task, User
+
+TEMPLATES = list(DOCUMENT["paths"])
+READ = [template for template in TEMPLATES if "GET" in methods_of(template)]
+PAGES = ["/docs", "/problems", "/openapi.yaml", "/openapi.json", "/docs/start.js"]
+OTHER_METHODS = ["TRACE", "PROPFIND", "PURGE", "LINK", "QUERY", "MKCOL"]
+
+At = Callable[[str], str]
+
+
+@pytest.fixture
+def at(alice: User, task: Task) -> At:
+    """Fill a path of the contract with Alice's ids."""
+
+    def fill(template: str) -> str:
+        return template.format(user_id=alice.id, task_id=task.document["id"])
+
+    return fill
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_options_lists_the_methods_of_a_path(alice: User, at: At, template: str) -> None:
+    response = alice.options(at(template))
+
+    assert (response.status_code, response.content) == (204, b"")
+    assert set(response.headers["allow"].split(", ")) == methods_of(template)
+    assert "content-type" not in response.headers
+
+
+@pytest.mark.parametrize("method", [*sorted(each.upper() for each in METHODS), *OTHER_METHODS])
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_another_method_is_refused_with_those_there_are(
+    alice: User, task: Task, at: At, template: str, method: str
+) -> None:
+    if method in methods_of(template):
+        return
+    for body in (None, b'{"title":"x"}', b"\xff"):
+        response = alice.request(method, at(template), content=body)
+
+        assert_refused(response, 405, "method-not-allowed")
+        assert set(response.headers["allow"].split(", ")) == methods_of(template)
+    assert alice.get(task.url).json() == task.document
+
+
+@pytest.mark.parametrize("method", ["FOO", "GETS", "G", "GET-POST", "X" * 5000])
+def test_a_made_up_method_is_refused(alice: User, task: Task, method: str) -> None:
+    response = alice.request(method, task.url)
+
+    assert_problem(response, 400, "malformed-request")
+
+
+@pytest.mark.parametrize("template", [*READ, *PAGES])
+def test_head_answers_as_get_but_for_the_body(alice: User, at: At, template: str) -> None:
+    got = alice.get(at(template))
+    head = alice.head(at(template))
+
+    assert (head.status_code, head.content) == (200, b"")
+    without_date = [{**each.headers, "date": None} for each in (got, head)]
+    assert without_date[0] == without_date[1]
+
+
+def test_head_of_what_is_refused_has_no_body_either(alice: User) -> None:
+    for path in ("/nowhere", alice.tasks + "?x=1", f"{alice.tasks}/{uuid4()}", "/%ff"):
+        head = alice.head(path)
+
+        assert head.status_code == alice.get(path).status_code
+        assert head.content == b""
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        *("*/*", "application/*", "application/json", "APPLICATION/JSON", ""),
+        *("text/html, application/json", "text/html, */*;q=0.1", "application/json;q=0.001"),
+        *("application/json; charset=utf-8", "application/json;q=1.0, */*;q=0"),
+        *("text/html;q=0.9,*/*;q=0.8", ",,application/json,,", "application/json;q=high"),
+    ],
+)
+@pytest.mark.parametrize("template", READ)
+def test_who_takes_json_gets_it(alice: User, at: At, template: str, accept: str) -> None:
+    response = alice.get(at(template), headers={"accept": accept})
+
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        *("text/html", "text/*", "application/xml", "application/problem+json", "image/*, text/*"),
+        *("application/json;q=0", "application/json;q=0, */*", "*/*;q=0", "application/*;q=0.000"),
+        *("application/json;q=nan", "application/json;q=-1", "garbage", ";;;", "json", "*"),
+        *("application", "/", "\xff", "a" * 10_000, "," * 10_000),
+    ],
+    ids=lambda accept: repr(accept[:30]),
+)
+@pytest.mark.parametrize("template", READ)
+def test_who_does_not_take_json_is_told(alice: User, at: At, template: str, accept: str) -> None:
+    response = alice.get(at(template), headers={b"accept": accept.encode("latin-1")})
+
+    assert_refused(response, 406, "not-acceptable")
+
+
+def test_nothing_is_done_for_whom_the_answer_is_not_acceptable(alice: User, task: Task) -> None:
+    choosy = {"accept": "text/html"}
+
+    responses = [
+        alice.post(alice.tasks, json={"title": "x"}, headers=choosy),
+        alice.put(task.url, json={"title": "x"}, headers=choosy),
+        alice.patch(f"{task.url}/complete", headers=choosy),
+    ]
+
+    for response in responses:
+        assert_refused(response, 406, "not-acceptable")
+    assert alice.get(alice.tasks).json() == [task.document]
+
+
+def test_a_deletion_has_no_body_to_accept(alice: User, task: Task) -> None:
+    response = alice.delete(task.url, headers={"accept": "text/html"})
+
+    assert response.status_code == 204
+    assert {"content-type", "content-length", "transfer-encoding"}.isdisjoint(response.headers)
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize(
+    "change", ["{}/", "/{}", "{}//", "{}/x", "{}%2F", "{}%00", "{};a=b", "{}%20"]
+)
+def test_another_path_leads_nowhere(
+    alice: User, task: Task, at: At, template: str, change: str
+) -> None:
+    path = change.format(at(template))
+
+    for method in ("GET", "DELETE"):
+        assert alice.request(method, path).status_code in (404, 405, 422)
+
+    assert alice.get(task.url).json() == task.document
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/", "//", "/api", "/api/", "/API/{user}/tasks", "/api//tasks", "/api/{user}//tasks"),
+        *("/api/{user}/tasks%2F{task}", "/api%2F{user}/tasks", "/docs/"),
+        *("/api/{user}/tasks/%2E%2E/tasks", "/api/{user}/tasks/{task}/COMPLETE", "/health"),
+        *("/api/{user}\\tasks", "/api/{user}/tasks/", "/docs/start.js/"),
+        *("/docs/..%2F..%2Fetc/passwd", "/docs/%2E%2E/%2E%2E/etc/passwd", "/openapi.json/"),
+        "/" + "a/" * 20_000,
+    ],
+)
+def test_there_is_nothing_beside_the_paths_of_the_contract(
+    alice: User, task: Task, path: str
+) -> None:
+    filled = path.replace("{user}", alice.id).replace("{task}", task.document["id"])
+    url = httpx.URL(alice.base_url, raw_path=filled.encode())
+
+    response = httpx.request("GET", url, follow_redirects=False)
+
+    allowed = {"/": [307], "/api/{user}\\tasks": [405]}
+    assert response.status_code in allowed.get(path, [404, 422])
+
+
+def test_an_encoded_letter_means_the_letter(alice: User, task: Task) -> None:
+    encoded = re.sub("t", "%74", task.url)
+
+    assert alice.get(encoded).json() == task.document
+
+
+def test_an_unknown_path_is_a_problem_of_its_own(alice: User) -> None:
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"):
+        assert_refused(alice.request(method, "/nowhere"), 404, "unknown-path")
+
+
+def test_every_problem_has_a_request_id_of_its_own(alice: User) -> None:
+    ids = {alice.get("/nowhere").json()["request_id"] for _ in range(10)}
+
+    assert len(ids) == 10

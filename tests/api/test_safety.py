@@ -1,0 +1,83 @@
+"""What every answer tells browsers and caches, so that they do no harm with it."""
+
+import httpx
+import pytest
+
+from tests.support.servers import Serve
+from tests.support.users import User
+from tests.support.wire import Wire, request, wire_to
+
+EVERYWHERE = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+INERT = {**EVERYWHERE, "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
+DATA = {**INERT, "Cache-Control": "private, no-cache"}
+ERROR = {**INERT, "Cache-Control": "no-store"}
+
+
+def assert_told(answer: httpx.Response, headers: dict[str, str]) -> None:
+    assert {name: answer.headers.get(name) for name in headers} == headers
+    names = [name.lower() for name, _ in answer.headers.raw]
+    assert len(names) == len(set(names))
+
+
+def test_what_belongs_to_a_user_is_kept_by_nobody_else(alice: User) -> None:
+    task = alice.creates()
+
+    for answer in (
+        alice.post(alice.tasks, json={"title": "Buy milk"}),
+        alice.get(alice.tasks),
+        alice.get(task.url),
+        alice.patch(f"{task.url}/complete"),
+        alice.options(task.url),
+        alice.delete(task.url),
+        alice.get("/health/live"),
+        alice.get("/", follow_redirects=False),
+    ):
+        assert_told(answer, DATA)
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/health/%ff", "/health/live?x=1"])
+def test_an_error_is_kept_by_nobody(server: str, path: str) -> None:
+    assert_told(httpx.get(server + path), ERROR)
+
+
+@pytest.mark.parametrize("sent", [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nHost: \x00\r\n\r\n"])
+def test_what_is_no_http_is_answered_no_less_carefully(wire: Wire, sent: bytes) -> None:
+    wire.sends(sent)
+
+    assert_told(wire.answer(), ERROR)
+
+
+def test_a_request_that_does_not_end_is_too(serve: Serve) -> None:
+    with wire_to(serve(ERRAND_REQUEST_TIMEOUT="0.2")) as wire:
+        wire.sends(request("GET", "/health/live")[:20])
+
+        assert_told(wire.answer(), ERROR)
+
+
+@pytest.mark.parametrize("path", ["/docs", "/problems", "/openapi.json", "/docs/start.js"])
+def test_a_page_loads_nothing_from_elsewhere_and_is_embedded_nowhere(
+    server: str, path: str
+) -> None:
+    page = httpx.get(server + path)
+    policy = dict(
+        each.strip().split(" ", 1) for each in page.headers["Content-Security-Policy"].split(";")
+    )
+
+    assert_told(page, {**EVERYWHERE, "Cache-Control": "no-cache"})
+    assert page.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert policy.pop("img-src") == "'self' data:"
+    assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+    assert set(policy.values()) == {"'none'", "'self'"}
+
+
+def test_a_page_that_the_client_has_is_told_the_same(server: str) -> None:
+    page = httpx.get(f"{server}/docs")
+
+    again = httpx.get(f"{server}/docs", headers={"If-None-Match": page.headers["ETag"]})
+
+    assert again.status_code == 304
+    assert again.headers["Content-Security-Policy"] == page.headers["Content-Security-Policy"]

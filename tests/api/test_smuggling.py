@@ -1,0 +1,136 @@
+"""What is no proper HTTP, by mistake or by malice: no second request hides in it."""
+
+import pytest
+
+from tests.support.contract import problem_validator
+from tests.support.responses import assert_problem
+from tests.support.users import Task, User
+from tests.support.wire import ALIVE, BODY, CHUNKED, JSON, LENGTH, Wire, request
+
+
+def assert_unreadable(wire: Wire) -> None:
+    """The server says that this was not HTTP, and hangs up."""
+    answer = wire.answer()
+    problem_validator().validate(assert_problem(answer, 400, "malformed-request"))
+    assert answer.headers["connection"] == "close"
+    assert "server" not in answer.headers
+    assert wire.is_closed()
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [
+        ["Content-Length: abc"],
+        ["Content-Length: -1"],
+        ["Content-Length: +20"],
+        ["Content-Length: 0x14"],
+        ["Content-Length: 2_0"],
+        ["Content-Length:"],
+        ["Content-Length: 99999999999999999999999"],
+        ["Content-Length: 20, 20"],
+        [LENGTH, LENGTH],
+        [LENGTH, "Content-Length: 5"],
+        [LENGTH, CHUNKED],
+        [CHUNKED, LENGTH],
+        [CHUNKED, CHUNKED],
+        ["Transfer-Encoding: chunked, identity"],
+        ["Transfer-Encoding: xchunked"],
+        ["Transfer-Encoding: identity"],
+        ["Transfer-Encoding : chunked"],
+        ["Transfer-Encoding:\r\n chunked"],
+    ],
+)
+def test_a_body_whose_end_is_in_doubt_smuggles_no_second_request(
+    wire: Wire, alice: User, task: Task, framing: list[str]
+) -> None:
+    wire.sends(request("PUT", task.url, JSON, *framing), BODY, request("DELETE", task.url))
+
+    assert_unreadable(wire)
+    assert alice.get(task.url).json() == task.document
+
+
+@pytest.mark.parametrize("size", [b"zz", b"-1", b"+14", b"0x14", b"", b"F" * 17])
+def test_a_chunk_of_no_size_ends_the_request(wire: Wire, alice: User, size: bytes) -> None:
+    wire.sends(request("POST", alice.tasks, JSON, CHUNKED), size, b"\r\n", BODY, b"\r\n0\r\n\r\n")
+
+    assert_unreadable(wire)
+    assert alice.get(alice.tasks).json() == []
+
+
+@pytest.mark.parametrize("protocol", ["websocket", "h2c", "foo"])
+def test_an_upgrade_is_declined_and_smuggles_no_second_request(
+    wire: Wire, alice: User, task: Task, protocol: str
+) -> None:
+    upgrade = ["Connection: Upgrade, HTTP2-Settings", f"Upgrade: {protocol}", JSON]
+    hidden = request("DELETE", task.url)
+
+    wire.sends(request("PUT", task.url, *upgrade, f"Content-Length: {len(hidden)}"))
+    wire.sends(hidden, ALIVE)
+
+    assert_problem(wire.answer(), 400, "malformed-request")
+    assert wire.answer().json() == {"status": "ok"}
+    assert alice.get(task.url).json() == task.document
+
+
+def test_the_body_of_a_request_that_asks_for_an_upgrade_is_read(wire: Wire, alice: User) -> None:
+    # Java's HttpClient asks for h2c with every first request.
+    upgrade = ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAAA"]
+
+    wire.sends(request("POST", alice.tasks, *upgrade, body=BODY), ALIVE)
+
+    assert [wire.answer().status_code, wire.answer().status_code] == [201, 200]
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"FOO / HTTP/1.1\r\n\r\n",
+        b"get /health/live HTTP/1.1\r\n\r\n",
+        b"GET /health/live HTTP/11\r\n\r\n",
+        b"CONNECT example.com:443 HTTP/1.1\r\n\r\n",
+        b"GET ?limit=1 HTTP/1.1\r\n\r\n",
+        b"GET /health/\xc3\xa9 HTTP/1.1\r\n\r\n",
+        b"GET /health/\xff HTTP/1.1\r\n\r\n",
+        b"GET /health/live?\0 HTTP/1.1\r\n\r\n",
+        b"GET /health/live HTTP/1.1\nHost: localhost\n\n",
+        b"GET /health/live HTTP/1.1\r\nX-A : b\r\n\r\n",
+        b"GET /health/live HTTP/1.1\r\nX-A: b\r\n c\r\n\r\n",
+        b"GET /health/live HTTP/1.1\r\nX-A: b\0c\r\n\r\n",
+        b"GET /health/live HTTP/1.1\r\n: b\r\n\r\n",
+    ],
+)
+def test_what_is_not_http_is_answered_400(wire: Wire, garbage: bytes) -> None:
+    wire.sends(garbage)
+
+    assert_unreadable(wire)
+
+
+@pytest.mark.parametrize("path", ["/" + "a" * 100_000, "/health/live?" + "a" * 100_000])
+def test_an_endless_url_is_refused(wire: Wire, path: str) -> None:
+    wire.sends(request("GET", path))
+
+    assert_unreadable(wire)
+
+
+def test_endless_headers_are_refused_before_they_end(wire: Wire) -> None:
+    wire.sends(b"GET /health/live HTTP/1.1\r\nX-Long: ")
+    for _ in range(80):
+        wire.sends(b"a" * 10_000)
+
+    assert_unreadable(wire)
+
+
+def test_garbage_behind_a_request_is_not_taken_for_its_answer(wire: Wire, task: Task) -> None:
+    wire.sends(request("PUT", task.url, body=BODY), b"garbage\r\n\r\n")
+
+    assert wire.is_closed()
+
+
+def test_an_upgrade_on_a_connection_that_closes_is_declined_too(wire: Wire) -> None:
+    wire.sends(request("GET", "/health/live", "Connection: close, Upgrade", "Upgrade: websocket"))
+
+    assert wire.answer().status_code == 200
+    assert wire.is_closed()

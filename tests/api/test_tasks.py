@@ -1,0 +1,312 @@
+"""What a user can do with tasks, over HTTP."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg2
+import pytest
+
+from tests.support.databases import as_owner
+from tests.support.responses import assert_faults, assert_problem
+from tests.support.users import Task, User
+
+EVERY_KIND_OF_TEXT = [
+    "emoji 👩‍👩‍👧‍👦",
+    "שלום عليكم",
+    "line\r\nbreak\ttab",
+    " spaces ",
+    "e\u0301 é",
+    "'; --",
+    "%s %(x)s $1",
+    "\\N \\x00",
+    "\x7f\u2028\ufeff",
+]
+
+
+def test_a_task_needs_no_more_than_a_title(alice: User) -> None:
+    response = alice.post(alice.tasks, json={"title": "Buy milk"})
+
+    assert response.status_code == 201
+    task = response.json()
+    assert UUID(task["id"]).version == 7
+    assert response.headers["location"] == f"{alice.tasks}/{task['id']}"
+    assert task == {
+        "id": task["id"],
+        "user_id": alice.id,
+        "title": "Buy milk",
+        "description": None,
+        "completed": False,
+        "created_at": task["created_at"],
+        "updated_at": task["created_at"],
+        "revision": task["revision"],
+    }
+
+
+def test_a_task_can_be_created_with_every_field(alice: User) -> None:
+    fields = {"title": "Buy milk", "description": "Two litres", "completed": True}
+
+    created = alice.post(alice.tasks, json=fields).json()
+
+    assert {name: created[name] for name in fields} == fields
+
+
+def test_a_created_task_can_be_got(alice: User, task: Task) -> None:
+    response = alice.get(task.url)
+
+    assert response.status_code == 200
+    assert response.json() == task.document
+
+
+@pytest.mark.parametrize("text", EVERY_KIND_OF_TEXT)
+def test_text_is_kept_to_the_letter(alice: User, text: str) -> None:
+    created = alice.creates(title=text, description=text)
+
+    stored = alice.get(created.url).json()
+
+    assert (stored["title"], stored["description"]) == (text, text)
+
+
+def test_a_title_has_up_to_255_code_points(alice: User) -> None:
+    longest = "👍" * 255
+
+    assert alice.creates(longest).document["title"] == longest
+    assert_faults(alice.post(alice.tasks, json={"title": longest + "!"}), "/title")
+    assert_faults(alice.post(alice.tasks, json={"title": ""}), "/title")
+
+
+def test_a_description_has_up_to_2000_code_points(alice: User) -> None:
+    longest = "👍" * 2000
+
+    assert alice.creates(description=longest).document["description"] == longest
+    response = alice.post(alice.tasks, json={"title": "x", "description": longest + "!"})
+    assert_faults(response, "/description")
+
+
+@pytest.mark.parametrize("body", [{"title": "a\0b"}, {"title": "x", "description": "\0"}])
+def test_nul_is_refused(alice: User, body: dict[str, str]) -> None:
+    response = alice.post(alice.tasks, json=body)
+
+    assert_problem(response, 422, "invalid-request")
+
+
+def test_every_fault_is_told_at_once_with_its_place(alice: User) -> None:
+    body = {"title": "", "description": 5, "completed": "yes", "a/b~": 1, "id": "mine"}
+
+    response = alice.post(f"{alice.tasks}", json=body)
+
+    assert_faults(response, "/title", "/description", "/completed", "/a~1b~0", "/id")
+
+
+def test_faults_of_parameters_and_body_are_told_together(alice: User) -> None:
+    response = alice.put("/api/me/tasks/that?x=1", json={})
+
+    assert_faults(response, "user_id", "task_id", "x", "")
+
+
+def test_an_unknown_user_has_an_empty_list(alice: User) -> None:
+    response = alice.get(alice.tasks)
+
+    assert response.status_code == 200
+    assert response.json() == []
+
+
+def test_a_list_is_newest_first(alice: User) -> None:
+    created = [alice.creates(str(number)).document for number in range(5)]
+
+    assert alice.get(alice.tasks).json() == created[::-1]
+
+
+@pytest.mark.parametrize("completed", [True, False])
+def test_a_list_can_be_of_completed_or_of_open_tasks(alice: User, completed: bool) -> None:
+    alice.creates("open")
+    alice.creates("done", completed=True)
+
+    tasks = alice.get(alice.tasks, params={"completed": completed}).json()
+
+    assert [task["completed"] for task in tasks] == [completed]
+
+
+def test_a_page_links_to_its_neighbours(alice: User) -> None:
+    for number in range(5):
+        alice.creates(str(number), completed=True)
+
+    middle = alice.get(alice.tasks, params={"offset": 2, "limit": 2, "completed": True})
+
+    assert {name: link["url"] for name, link in middle.links.items()} == {
+        "first": f"{alice.tasks}?offset=0&limit=2&completed=true",
+        "prev": f"{alice.tasks}?offset=0&limit=2&completed=true",
+        "next": f"{alice.tasks}?offset=4&limit=2&completed=true",
+    }
+
+
+def test_the_last_page_has_no_next_and_the_first_no_prev(alice: User) -> None:
+    for number in range(4):
+        alice.creates(str(number))
+
+    first = alice.get(alice.tasks, params={"limit": 2})
+    last = alice.get(first.links["next"]["url"])
+
+    assert first.links.keys() == {"first", "next"}
+    assert last.links.keys() == {"first", "prev"}
+
+
+def test_ten_thousand_tasks_page_through_without_a_gap_or_a_repeat(alice: User) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        created = set(
+            pool.map(lambda number: alice.creates(str(number)).document["id"], range(10_000))
+        )
+
+    seen: list[str] = []
+    page = alice.get(alice.tasks, params={"limit": 100})
+    while True:
+        seen += [task["id"] for task in page.json()]
+        if "next" not in page.links:
+            break
+        page = alice.get(page.links["next"]["url"])
+
+    assert len(seen) == 10_000
+    assert set(seen) == created
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"title": "Buy oat milk"},
+        {"description": "One litre"},
+        {"description": None},
+        {"completed": True},
+        {"title": "x", "description": "y", "completed": True},
+    ],
+)
+def test_an_update_changes_the_fields_it_names_and_leaves_the_rest(
+    alice: User, task: Task, changes: dict[str, Any]
+) -> None:
+    response = alice.put(task.url, json=changes)
+
+    assert response.status_code == 200
+    updated = response.json()
+    stamped = {name: updated[name] for name in ("updated_at", "revision")}
+    assert updated == {**task.document, **changes, **stamped}
+    assert alice.get(task.url).json() == updated
+
+
+@pytest.mark.parametrize("field", ["id", "user_id", "created_at", "updated_at", "revision"])
+def test_what_the_server_sets_a_client_may_not(alice: User, task: Task, field: str) -> None:
+    response = alice.put(task.url, json={"title": "x", field: task.document.get(field, 1)})
+
+    assert_faults(response, f"/{field}")
+
+
+def test_an_update_names_at_least_one_field(alice: User, task: Task) -> None:
+    assert_faults(alice.put(task.url, json={}), "")
+
+
+def test_null_is_no_title(alice: User, task: Task) -> None:
+    assert_faults(
+        alice.put(task.url, json={"title": None, "completed": None}), "/title", "/completed"
+    )
+
+
+def test_every_change_moves_updated_at_and_none_created_at(alice: User, task: Task) -> None:
+    versions = [task.document]
+
+    versions.append(alice.put(task.url, json={"title": task.document["title"]}).json())
+    versions.append(alice.patch(f"{task.url}/complete").json())
+    versions.append(alice.patch(f"{task.url}/complete").json())
+
+    moments = [version["updated_at"] for version in versions]
+    assert moments == sorted(set(moments))
+    assert {version["created_at"] for version in versions} == {task.document["created_at"]}
+
+
+def test_a_deleted_task_is_gone(alice: User, task: Task) -> None:
+    response = alice.delete(task.url)
+
+    assert response.status_code == 204
+    assert response.content == b""
+    assert "content-type" not in response.headers
+    assert alice.get(alice.tasks).json() == []
+    for again in (
+        alice.get(task.url),
+        alice.delete(task.url),
+        alice.put(task.url, json={"title": "x"}),
+        alice.patch(f"{task.url}/complete"),
+    ):
+        assert_problem(again, 404, "task-not-found")
+
+
+def test_a_toggle_completes_and_opens_again(alice: User, task: Task) -> None:
+    once = alice.patch(f"{task.url}/complete").json()
+    twice = alice.patch(f"{task.url}/complete").json()
+
+    assert (once["completed"], twice["completed"]) == (True, False)
+
+
+def test_somebody_elses_task_is_as_one_that_does_not_exist(
+    alice: User, bob: User, task: Task
+) -> None:
+    theirs = task.url.replace(alice.id, bob.id)
+
+    for response in (
+        bob.get(theirs),
+        bob.put(theirs, json={"title": "mine"}),
+        bob.patch(f"{theirs}/complete"),
+        bob.delete(theirs),
+    ):
+        assert_problem(response, 404, "task-not-found")
+    assert bob.get(bob.tasks).json() == []
+    assert alice.get(task.url).json() == task.document
+
+
+def test_an_id_means_the_same_in_capital_letters(alice: User, task: Task) -> None:
+    loud = f"/api/{alice.id.upper()}/tasks/{task.document['id'].upper()}"
+
+    assert alice.get(loud).json() == task.document
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_a_task_that_never_was_is_not_found(alice: User, method: str) -> None:
+    body = {"title": "x"} if method == "PUT" else None
+
+    response = alice.request(method, f"{alice.tasks}/{uuid4()}", json=body)
+
+    assert_problem(response, 404, "task-not-found")
+
+
+def test_two_users_racing_a_toggle_end_where_arithmetic_says(alice: User, task: Task) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda _: alice.patch(f"{task.url}/complete"), range(201)))
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert sum(answer.json()["completed"] for answer in answers) == 101
+    assert alice.get(task.url).json()["completed"] is True
+
+
+def test_a_hundred_concurrent_creations_all_succeed(alice: User) -> None:
+    with ThreadPoolExecutor(100) as pool:
+        created = list(pool.map(lambda number: alice.creates(str(number)), range(100)))
+
+    listed = alice.get(alice.tasks, params={"limit": 100}).json()
+    assert {task["id"] for task in listed} == {task.document["id"] for task in created}
+
+
+def test_every_write_takes_the_next_revision_of_its_owner(
+    alice: User, task: Task, database_url: str
+) -> None:
+    first = task.document["revision"]
+    alice.patch(f"{task.url}/complete")
+    alice.put(task.url, json={"title": "x"})
+    alice.creates("second")
+    alice.delete(task.url)
+
+    with psycopg2.connect(as_owner(database_url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT revision FROM users WHERE id = %s", [alice.id])
+        assert cursor.fetchall() == [(first + 4,)]
+        cursor.execute(
+            "SELECT title, deleted_at IS NOT NULL, revision FROM tasks"
+            " WHERE user_id = %s ORDER BY revision",
+            [alice.id],
+        )
+        assert cursor.fetchall() == [("second", False, first + 3), ("x", True, first + 4)]
+    connection.close()

@@ -1,0 +1,126 @@
+"""What a client is told while the database is away, slow, or wrong."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import psycopg2
+import pytest
+from psycopg2.extensions import connection
+
+from tests.support.databases import (
+    administration,
+    as_owner,
+    away,
+    lock_users,
+    statements_that_wait,
+    store_task,
+    terminate_waiting,
+)
+from tests.support.polling import eventually
+from tests.support.responses import assert_problem
+from tests.support.servers import Serve, started, url_of
+from tests.support.users import User
+
+
+@pytest.fixture
+def own_database(new_database: Callable[[], str]) -> str:
+    return new_database()
+
+
+@pytest.fixture
+def locked(own_database: str) -> Iterator[connection]:
+    """A connection that holds the row of every user."""
+    holder = psycopg2.connect(as_owner(own_database))
+    yield holder
+    holder.close()
+
+
+def test_while_the_database_is_away_requests_are_answered_503(
+    serve: Serve, own_database: str, postgres_url: str
+) -> None:
+    url = serve(DATABASE_URL=own_database, ERRAND_WAIT_TIMEOUT="0.3")
+    with User(url) as alice:
+        task = alice.creates()
+
+        with away(own_database, postgres_url):
+            refused = [
+                alice.get(alice.tasks),
+                alice.get(task.url),
+                alice.post(alice.tasks, json={"title": "x"}),
+                alice.get("/health/ready"),
+            ]
+            alive = alice.get("/health/live")
+
+        for response in refused:
+            assert_problem(response, 503, "database-away")
+            assert response.headers["retry-after"] == "1"
+        assert alive.status_code == 200
+        assert eventually(lambda: alice.get("/health/ready").status_code == 200)
+        assert alice.get(task.url).json() == task.document
+
+
+def test_a_write_whose_connection_breaks_has_an_unknown_outcome(
+    serve: Serve, own_database: str, locked: connection, postgres_url: str
+) -> None:
+    with User(serve(DATABASE_URL=own_database)) as alice, ThreadPoolExecutor(1) as pool:
+        task = alice.creates()
+        lock_users(locked)
+
+        waiting = pool.submit(alice.put, task.url, json={"title": "x"})
+        terminate_waiting(own_database, postgres_url)
+
+        assert_problem(waiting.result(), 503, "outcome-unknown")
+
+
+def test_a_statement_that_takes_too_long_is_given_up(
+    serve: Serve, own_database: str, locked: connection
+) -> None:
+    url = serve(DATABASE_URL=own_database, ERRAND_STATEMENT_TIMEOUT="0.3")
+    with User(url) as alice:
+        task = alice.creates()
+        lock_users(locked)
+
+        response = alice.put(task.url, json={"title": "x"})
+
+        assert_problem(response, 503, "database-too-slow")
+        assert "0.3 s" in response.json()["detail"]
+        assert eventually(lambda: not statements_that_wait(locked))
+        locked.rollback()
+        assert alice.get(task.url).json() == task.document
+
+
+def test_more_requests_than_connections_wait_only_so_long(
+    serve: Serve, own_database: str, locked: connection
+) -> None:
+    url = serve(DATABASE_URL=own_database, ERRAND_POOL_SIZE="1", ERRAND_WAIT_TIMEOUT="0.3")
+    with User(url) as alice, ThreadPoolExecutor(2) as pool:
+        task = alice.creates()
+        lock_users(locked)
+
+        holding = pool.submit(alice.put, task.url, json={"title": "x"})
+        assert eventually(lambda: alice.get(task.url).status_code == 503)
+        locked.rollback()
+
+        assert holding.result().status_code == 200
+
+
+def test_a_response_that_breaks_the_contract_is_a_logged_500_that_names_the_operation(
+    new_database: Callable[[], str], tmp_path: Path
+) -> None:
+    database_url, log = new_database(), tmp_path / "log"
+    user_id, task_id = uuid4(), uuid4()
+    with administration(database_url) as execute:
+        store_task(execute, user_id, task_id, title="")
+    process = started(log=log, DATABASE_URL=database_url)
+
+    response = httpx.get(f"{url_of(process)}/api/{user_id}/tasks/{task_id}")
+
+    process.terminate()
+    process.communicate(timeout=20)
+    problem = assert_problem(response, 500, "internal-error")
+    assert problem["detail"] == "Something went wrong that should not have."
+    assert problem["request_id"] in log.read_text()
+    assert "get_task" in log.read_text()

@@ -1,0 +1,333 @@
+"""Versions: what a client has is not sent again, and what it has not seen is not changed."""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from uuid import uuid4
+
+import httpx
+import psycopg2
+import pytest
+
+from tests.support.operations import OPERATIONS, Operation, ask
+from tests.support.races import RACERS, race
+from tests.support.responses import assert_faults, assert_problem
+from tests.support.servers import Serve
+from tests.support.users import Task, User
+
+RESTORE = OPERATIONS["restore_task"]
+# What is restored is another's matter, in test_trash.py.
+CHANGES = [each for each in OPERATIONS.values() if each.takes("If-Match") and each != RESTORE]
+READS = [each for each in OPERATIONS.values() if each.method == "GET"]
+
+every_change = pytest.mark.parametrize("change", CHANGES, ids=lambda each: each.id)
+
+
+def about(task: Task) -> dict[str, str]:
+    return {"user_id": task.document["user_id"], "task_id": task.document["id"]}
+
+
+def change_if(
+    tag: str, change: Operation, user: User, task: Task, **headers: str
+) -> httpx.Response:
+    """Ask for a change of the task of that version."""
+    written = httpx.Headers({"If-Match": tag, **headers}, encoding="latin-1")
+    return ask(user, change, ids=about(task), headers=written)
+
+
+def test_whatever_answers_with_one_task_tells_its_version(alice: User) -> None:
+    created = alice.post(alice.tasks, json={"title": "Buy milk"})
+    url = created.headers["location"]
+
+    answers = [
+        created,
+        alice.get(url),
+        alice.put(url, json={"completed": True}),
+        alice.patch(f"{url}/complete"),
+    ]
+
+    tags = [response.headers["etag"] for response in answers]
+    assert tags == [f'"{response.json()["revision"]}"' for response in answers]
+    assert tags[0] == tags[1]
+    assert len(set(tags)) == 3
+
+
+def test_a_head_tells_the_version_too(alice: User, task: Task) -> None:
+    assert alice.head(task.url).headers["etag"] == task.etag
+
+
+@pytest.mark.parametrize(
+    "written", ["{}", "W/{}", '"x", {}', '"x" ,\t W/{}', ",,{},", '"x,y",{},""', "*"]
+)
+def test_a_task_that_the_client_has_is_not_sent_again(
+    alice: User, task: Task, written: str
+) -> None:
+    known = {"If-None-Match": written.format(task.etag)}
+
+    response = alice.get(task.url, headers=known)
+
+    assert (response.status_code, response.content) == (304, b"")
+    assert response.headers["etag"] == task.etag
+    assert "content-type" not in response.headers
+    assert alice.put(task.url, json={"completed": True}).status_code == 200
+    changed = alice.get(task.url, headers=known)
+    assert changed.status_code == (304 if written == "*" else 200)
+
+
+@pytest.mark.parametrize("written", ['"{}"', '"0{}"', '"{}0"', '"W/{}"', '"x", "y"', '""', '"é"'])
+def test_another_version_than_the_clients_is_sent(alice: User, task: Task, written: str) -> None:
+    tag = written.format(task.document["revision"] - 1).encode("latin-1")
+
+    assert alice.get(task.url, headers={b"If-None-Match": tag}).status_code == 200
+
+
+def test_what_is_not_there_is_not_found_whatever_the_client_has(alice: User) -> None:
+    response = alice.get(f"{alice.tasks}/{uuid4()}", headers={"If-None-Match": "*"})
+
+    assert_problem(response, 404, "task-not-found")
+
+
+def test_a_list_that_the_client_has_is_not_sent_again(alice: User, task: Task) -> None:
+    first = alice.get(alice.tasks, params={"limit": 10})
+
+    again = alice.get(alice.tasks, headers={"If-None-Match": first.headers["etag"]})
+
+    assert first.headers["etag"] == f"W/{task.etag}"
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["etag"] == first.headers["etag"]
+
+
+@pytest.mark.parametrize("change", [*CHANGES, OPERATIONS["create_task"]], ids=lambda each: each.id)
+def test_every_change_of_a_users_data_makes_their_lists_new(
+    alice: User, task: Task, change: Operation
+) -> None:
+    known = {"If-None-Match": alice.get(alice.tasks).headers["etag"]}
+
+    assert ask(alice, change, ids=about(task)).is_success
+
+    response = alice.get(alice.tasks, headers=known)
+    assert response.status_code == 200
+    assert response.headers["etag"] != known["If-None-Match"]
+
+
+def test_what_is_refused_leaves_the_lists_as_they_are(alice: User, task: Task) -> None:
+    known = {"If-None-Match": alice.get(alice.tasks).headers["etag"]}
+
+    for refused in (
+        alice.post(alice.tasks, json={"title": "x", "id": task.document["id"]}),
+        alice.put(task.url, json={"title": "x"}, headers={"If-Match": '"1"'}),
+        alice.delete(task.url, headers={"If-Match": '"1"'}),
+        alice.delete(f"{alice.tasks}/{uuid4()}"),
+    ):
+        assert refused.is_client_error
+
+    assert alice.get(alice.tasks, headers=known).status_code == 304
+
+
+def test_an_empty_list_has_a_version_too(alice: User, task: Task) -> None:
+    alice.delete(task.url)
+
+    emptied = alice.get(alice.tasks)
+    beyond = alice.get(alice.tasks, params={"offset": 1000})
+
+    assert emptied.json() == beyond.json() == []
+    assert emptied.headers["etag"] == beyond.headers["etag"] > f"W/{task.etag}"
+    known = {"If-None-Match": emptied.headers["etag"]}
+    assert alice.get(alice.tasks, headers=known).status_code == 304
+
+
+def test_an_empty_list_never_has_the_version_of_one_with_a_task(server: str) -> None:
+    for _ in range(30):
+        with User(server) as newcomer, ThreadPoolExecutor(RACERS) as pool:
+            lists = [pool.submit(newcomer.get, newcomer.tasks) for _ in range(RACERS - 1)]
+            pool.submit(newcomer.post, newcomer.tasks, json={"title": "Buy milk"}).result()
+            empty = [each.result() for each in lists if each.result().json() == []]
+
+            for each in empty:
+                known = {"If-None-Match": each.headers["etag"]}
+                assert newcomer.get(newcomer.tasks, headers=known).status_code == 200
+
+
+def test_an_unknown_user_is_of_revision_nought(bob: User) -> None:
+    first = bob.get(bob.tasks)
+
+    assert first.headers["etag"] == 'W/"0"'
+    assert bob.get(bob.tasks, headers={"If-None-Match": 'W/"0"'}).status_code == 304
+    bob.creates()
+    assert bob.get(bob.tasks, headers={"If-None-Match": 'W/"0"'}).status_code == 200
+
+
+def test_a_user_who_is_erased_and_comes_back_counts_on(
+    alice: User, task: Task, database_url: str
+) -> None:
+    last = [alice.patch(f"{task.url}/complete").json()["revision"] for _ in range(100)][-1]
+
+    with psycopg2.connect(database_url) as connection, connection.cursor() as cursor:
+        cursor.execute("DELETE FROM users WHERE id = %s", [alice.id])
+    connection.close()
+
+    assert last < alice.creates().document["revision"] < 2**53
+
+
+@every_change
+@pytest.mark.parametrize("written", ["{}", '"x", {}', 'W/"1" ,{}', ",{} , ,", "*"])
+def test_a_change_of_the_version_that_the_client_has_seen_is_made(
+    alice: User, task: Task, change: Operation, written: str
+) -> None:
+    response = change_if(written.format(task.etag), change, alice, task)
+
+    assert response.status_code == change.success
+
+
+@every_change
+@pytest.mark.parametrize("written", ['"1"', "W/{}", '"W/{}"', '"0{}"', '"", "x"', '"é"'])
+def test_a_change_of_another_version_is_refused_and_the_task_shown(
+    alice: User, task: Task, change: Operation, written: str
+) -> None:
+    tag = written.format(task.etag if written == "W/{}" else task.document["revision"])
+
+    response = change_if(tag, change, alice, task)
+
+    problem = assert_problem(response, 412, "task-changed")
+    assert problem["title"] == "The task has changed meanwhile"
+    assert problem["current"] == alice.get(task.url).json() == task.document
+
+
+def test_an_update_with_a_stale_etag_is_refused(alice: User, task: Task) -> None:
+    current = alice.put(task.url, json={"title": "new"}, headers={"If-Match": task.etag})
+
+    response = alice.put(task.url, json={"title": "newer"}, headers={"If-Match": task.etag})
+
+    assert assert_problem(response, 412, "task-changed")["current"] == current.json()
+
+
+@every_change
+@pytest.mark.parametrize("tag", ["*", '"1"', "{}"])
+def test_what_is_deleted_is_not_found_whatever_version_is_expected(
+    alice: User, task: Task, change: Operation, tag: str
+) -> None:
+    alice.delete(task.url)
+
+    response = change_if(tag.format(task.etag), change, alice, task)
+
+    assert_problem(response, 404, "task-not-found")
+
+
+@pytest.mark.parametrize(
+    "written", ["", "1", '"1', '1"', "w/*", '*, "1"', '"1" "2"', 'w/"1"', '"a b"', "'1'", ","]
+)
+def test_a_tag_that_is_written_wrong_is_a_fault_of_its_header(
+    alice: User, task: Task, written: str
+) -> None:
+    changed = alice.put(task.url, json={"title": "x"}, headers={"If-Match": written})
+    read = alice.get(task.url, headers={"If-None-Match": written})
+
+    assert_faults(changed, "If-Match")
+    assert_faults(read, "If-None-Match")
+    assert alice.get(task.url).json() == task.document
+
+
+def test_tags_in_two_headers_are_one_list(alice: User, task: Task) -> None:
+    twice = [("If-Match", '"1"'), ("If-Match", task.etag)]
+
+    assert alice.put(task.url, json={"title": "x"}, headers=twice).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("operation", "condition"),
+    [
+        pytest.param(operation, condition, id=f"{operation.id}-{condition}")
+        for operation in OPERATIONS.values()
+        for condition in ("If-Match", "If-None-Match", "If-Unmodified-Since")
+        if not operation.takes(condition)
+    ],
+)
+def test_a_condition_that_nobody_would_check_is_refused(
+    alice: User, task: Task, operation: Operation, condition: str
+) -> None:
+    response = ask(alice, operation, ids=about(task), headers={condition: "*"})
+
+    assert_faults(response, condition)
+    assert alice.get(task.url).json() == task.document
+
+
+@every_change
+def test_a_date_beside_a_version_is_ignored(alice: User, task: Task, change: Operation) -> None:
+    long_ago = {"If-Unmodified-Since": "Sat, 29 Oct 1994 19:43:31 GMT"}
+
+    response = change_if(task.etag, change, alice, task, **long_ago)
+
+    assert response.status_code == change.success
+
+
+@pytest.mark.parametrize("operation", READS, ids=lambda each: each.id)
+def test_conditions_upon_what_the_server_does_not_have_are_ignored(
+    alice: User, task: Task, operation: Operation
+) -> None:
+    headers = {
+        "If-Modified-Since": "Sat, 29 Oct 2094 19:43:31 GMT",
+        "If-Range": '"x"',
+        "Range": "bytes=0-1",
+    }
+
+    assert ask(alice, operation, ids=about(task), headers=headers).status_code == 200
+
+
+@every_change
+def test_of_racing_changes_of_one_version_one_is_made(
+    alice: User, task: Task, change: Operation, database_url: str
+) -> None:
+    answers = race(
+        alice, database_url, [lambda: change_if(task.etag, change, alice, task)] * RACERS
+    )
+
+    statuses = [answer.status_code for answer in answers]
+    lost = 404 if change.id == "delete_task" else 412
+    assert sorted(statuses) == sorted([change.success] + [lost] * (RACERS - 1))
+
+
+def test_racing_changes_that_try_again_all_count(alice: User, task: Task) -> None:
+    def append(letter: str) -> None:
+        current = alice.get(task.url).json()
+        while True:
+            tag = {"If-Match": f'"{current["revision"]}"'}
+            response = alice.put(task.url, json={"title": current["title"] + letter}, headers=tag)
+            if response.status_code == 200:
+                return
+            current = assert_problem(response, 412, "task-changed")["current"]
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(append, "abcdefghijklmnop"))
+
+    title = alice.get(task.url).json()["title"].removeprefix(task.document["title"])
+    assert sorted(title) == list("abcdefghijklmnop")
+
+
+def test_a_deletion_and_a_toggle_that_race_for_a_version_never_both_win(
+    alice: User, database_url: str
+) -> None:
+    delete, toggle = OPERATIONS["delete_task"], OPERATIONS["toggle_task"]
+    for _ in range(5):
+        task = alice.creates()
+        one_each = [partial(change_if, task.etag, each, alice, task) for each in (delete, toggle)]
+
+        answers = race(alice, database_url, one_each * (RACERS // 2))
+
+        [won] = [answer for answer in answers if answer.is_success]
+        assert alice.get(task.url).status_code == (404 if won.status_code == 204 else 200)
+
+
+def test_a_server_can_require_the_version_of_whatever_is_changed(serve: Serve) -> None:
+    with User(serve(ERRAND_REQUIRE_IF_MATCH="on")) as alice:
+        task = alice.creates()
+        for change in (*CHANGES, RESTORE):
+            assert_problem(ask(alice, change, ids=about(task)), 428, "if-match-required")
+        assert alice.get(task.url).json() == task.document
+
+        for change in CHANGES:
+            current = alice.creates()
+            assert change_if(current.etag, change, alice, current).status_code == change.success
+
+
+def test_faults_are_told_before_a_missing_version(serve: Serve) -> None:
+    with User(serve(ERRAND_REQUIRE_IF_MATCH="on")) as alice:
+        assert_faults(alice.put(f"{alice.tasks}/{uuid4()}", json={"title": ""}), "/title")

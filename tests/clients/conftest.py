@@ -1,0 +1,46 @@
+"""Clients that others' generators make of the contract."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.programs import Client, attempted, programs
+
+
+@pytest.fixture(scope="session")
+def typescript(server: str) -> Iterator[Client]:
+    """A client made by openapi-typescript, of the contract as the server serves it."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        pytest.skip("there is no Node here")
+    with programs(server) as client:
+        # A cache could answer for a registry.
+        asked = ("view", "openapi-fetch", "name", "--cache=asked", "--fetch-retries=1")
+        if attempted(client.folder, "npm", *asked).returncode:
+            pytest.skip("no npm registry can be reached")
+        client.runs("npm", "install", "--ignore-scripts", "--no-audit", "--no-fund")
+        client.runs(
+            "openapi-typescript",
+            f"{server}/openapi.json",
+            *("--output", "contract.ts", "--root-types", "--root-types-no-schema-prefix"),
+            # What has a default may be left out of a body.
+            "--default-non-nullable=false",
+        )
+        yield client
+
+
+@pytest.fixture(scope="session")
+def python(server: str) -> Iterator[Client]:
+    """A client made by openapi-python-client, of the contract as the server serves it."""
+    with programs(server) as client:
+        client.runs(sys.executable, "-m", "venv", ".")
+        asked = ("--no-deps", "--no-cache-dir", "--retries=1", "--dest=asked", "attrs")
+        if attempted(client.folder, "pip", "download", *asked).returncode:
+            pytest.skip("no registry of Python packages can be reached")
+        client.runs("pip", "install", "--requirement", "requirements.txt")
+        client.runs(
+            *("openapi-python-client", "generate", "--fail-on-warning", "--meta=none"),
+            f"--url={server}/openapi.json",
+        )
+        yield client

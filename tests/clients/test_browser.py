@@ -1,0 +1,132 @@
+"""Swagger UI in a real browser that reaches nothing but this server, and pages that call it."""
+
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from openapi.contract.document import Contract
+from tests.support.browser import CHROMIUM, Browser, browser
+from tests.support.servers import Serve
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+
+OPERATIONS = [
+    f"operations-{operation['tags'][0]}-{operation['operationId']}"
+    for item in Contract.load().document["paths"].values()
+    for operation in item.values()
+    if "operationId" in operation
+]
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Browser]:
+    """A page of the browser."""
+    with browser(tmp_path) as page:
+        yield page
+
+
+def test_swagger_ui_shows_every_operation_without_another_server(
+    server: str, page: Browser
+) -> None:
+    page.opens(f"{server}/docs")
+
+    for operation in OPERATIONS:
+        assert page.sees(f"document.getElementById({operation!r})"), operation
+    assert page.complaints == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "status"),
+    [
+        ("operations-Tasks-create_task", 201),
+        ("operations-Tasks-list_tasks", 200),
+        ("operations-Health-get_readiness", 200),
+    ],
+)
+def test_swagger_ui_tries_an_operation_out(
+    server: str, page: Browser, operation: str, status: int
+) -> None:
+    assert any(tried_out(page, server, operation, status) for _ in range(5))
+    assert page.complaints == []
+
+
+def tried_out(page: Browser, server: str, operation: str, status: int) -> bool:
+    """Whether it was answered; Swagger UI hangs where it is told to while it still prepares."""
+    page.opens(f"{server}/docs")
+    page.clicks(f"#{operation} .opblock-summary-control")
+    time.sleep(1)
+    page.clicks(f"#{operation} .btn.execute")
+    shown = f"#{operation} .live-responses-table tbody .response-col_status"
+    return page.sees(
+        f"document.querySelector({shown!r})?.innerText.startsWith('{status}')", seconds=5
+    )
+
+
+@pytest.mark.parametrize("path", ["/docs", "/problems"])
+def test_a_page_of_the_server_breaks_none_of_its_own_rules(
+    server: str, page: Browser, path: str
+) -> None:
+    page.opens(server + path)
+
+    assert page.sees("document.readyState === 'complete'")
+    assert page.complaints == []
+
+
+def test_what_the_rules_forbid_does_not_happen(server: str, page: Browser) -> None:
+    page.opens(f"{server}/docs")
+    assert page.sees("document.querySelector('.swagger-ui')")
+
+    page.evaluates(
+        "document.body.append(Object.assign(document.createElement('script'),"
+        " {textContent: 'window.intruded = true'}))"
+    )
+
+    assert page.evaluates("window.intruded") is None
+    assert page.complaints
+
+
+CALL = """
+fetch('{server}/api/0190a1b2-0000-7000-8000-00000000a11c/tasks', {{
+    method: 'POST',
+    headers: {{'Content-Type': 'application/json', 'Authorization': 'Bearer x'}},
+    body: '{{"title": "Buy milk"}}',
+}}).then(answer => answer.headers.get('Location'), error => 'refused')
+"""
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[str]:
+    """The origin of an empty page on another server."""
+    other = ThreadingHTTPServer(("127.0.0.1", 0), EmptyPage)
+    Thread(target=other.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{other.server_port}"
+    other.shutdown()
+    other.server_close()
+
+
+class EmptyPage(BaseHTTPRequestHandler):
+    """Answers everything with a page that is allowed everything."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing of it."""
+
+
+def test_only_a_page_of_a_named_origin_may_call_the_api(
+    server: str, serve: Serve, elsewhere: str, page: Browser
+) -> None:
+    open_to_it = serve(ERRAND_CORS_ORIGINS=elsewhere)
+    page.opens(elsewhere)
+    assert page.sees(f"location.origin === '{elsewhere}' && document.readyState === 'complete'")
+
+    assert page.evaluates(CALL.format(server=open_to_it)).startswith("/api/")
+    assert page.evaluates(CALL.format(server=server)) == "refused"

@@ -1,0 +1,131 @@
+"""The contract passes others' linters at their strictest, but for exceptions with a reason."""
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from openapi.contract.document import CONTRACT
+from tests.support.programs import attempted
+from tests.support.project import ROOT
+
+LINTERS = {
+    ".spectral.yaml": ("spectral", "lint", "--quiet", "--fail-severity=hint", "--ruleset"),
+    ".redocly.yaml": ("redocly", "lint", "--config"),
+}
+
+every_linter = pytest.mark.parametrize("config", LINTERS)
+
+
+@dataclass
+class Linters:
+    """A folder with the linters, their configuration and the contract."""
+
+    folder: Path
+
+    def findings(self, config: str) -> set[str]:
+        """The rules that the contract breaks."""
+        done = attempted(self.folder, *LINTERS[config], config, "--format=json", CONTRACT.name)
+        found = json.loads(done.stdout)
+        rules = (
+            {each["code"] for each in found}
+            if isinstance(found, list)
+            else {each["ruleId"] for each in found["problems"]}
+        )
+        assert (done.returncode == 0) is (not rules), done.stderr
+        return rules
+
+    def write(self, name: str, content: str) -> None:
+        """Put something else in the place of a file."""
+        (self.folder / name).write_text(content)
+
+
+@pytest.fixture(scope="session")
+def installed() -> Iterator[Path]:
+    """A folder with the linters, which is gone afterwards."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        pytest.skip("there is no Node here")
+    with tempfile.TemporaryDirectory(prefix="errand-") as name:
+        folder = Path(name)
+        shutil.copy(ROOT / "tests" / "clients" / "lint" / "package.json", folder)
+        # A cache could answer for a registry.
+        asked = ("view", "@redocly/cli", "name", "--cache=asked", "--fetch-retries=1")
+        if attempted(folder, "npm", *asked).returncode:
+            pytest.skip("no npm registry can be reached")
+        done = attempted(folder, "npm", "install", "--ignore-scripts", "--no-audit", "--no-fund")
+        assert done.returncode == 0, done.stderr
+        yield folder
+
+
+@pytest.fixture
+def linters(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Linters:
+    """The linters, which tell nobody, with the contract and their configuration as they are."""
+    monkeypatch.setenv("REDOCLY_TELEMETRY", "off")
+    monkeypatch.setenv("REDOCLY_SUPPRESS_UPDATE_NOTICE", "true")
+    for file in (CONTRACT, *(ROOT / config for config in LINTERS)):
+        shutil.copy(file, installed)
+    return Linters(installed)
+
+
+@pytest.mark.slow
+@every_linter
+def test_the_contract_passes(linters: Linters, config: str) -> None:
+    assert linters.findings(config) == set()
+
+
+@pytest.mark.slow
+@every_linter
+def test_no_rule_is_switched_off_that_the_contract_keeps(linters: Linters, config: str) -> None:
+    written = configured(config)
+
+    linters.write(config, yaml.safe_dump({"extends": written["extends"]}))
+
+    assert linters.findings(config) == set(switched_off(config))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("config", "right", "wrong", "rule"),
+    [
+        (".spectral.yaml", "maxLength: 255", "", "owasp:api4:2023-string-limit"),
+        (".spectral.yaml", "operationId: get_task", "", "operation-operationId"),
+        (".redocly.yaml", "summary: Get a task", "", "operation-summary"),
+        (".redocly.yaml", "{task_id}/complete", "{id}/complete", "path-parameters-defined"),
+    ],
+)
+def test_a_planted_fault_is_found(
+    linters: Linters, config: str, right: str, wrong: str, rule: str
+) -> None:
+    linters.write(CONTRACT.name, CONTRACT.read_text().replace(right, wrong))
+
+    assert rule in linters.findings(config)
+
+
+@every_linter
+def test_every_rule_that_is_switched_off_has_its_reason(config: str) -> None:
+    rules = switched_off(config)
+
+    assert set(rules.values()) <= {False}
+    lines = [line for line in (ROOT / config).read_text().splitlines() if ": off" in line]
+    assert len(lines) == len(rules)
+    assert all(re.fullmatch(r" +\S+: off  # \S.+", line) for line in lines)
+
+
+def switched_off(config: str) -> dict[str, bool]:
+    """The rules that are set, everywhere or in some places, off being false in YAML 1.1."""
+    written = configured(config)
+    places = [written, *written.get("overrides", [])]
+    return {rule: value for place in places for rule, value in place.get("rules", {}).items()}
+
+
+def configured(config: str) -> dict[str, Any]:
+    """What a linter's configuration says."""
+    content: dict[str, Any] = yaml.safe_load((ROOT / config).read_text())
+    return content

@@ -1,0 +1,325 @@
+"""The command `errand`: what it says, what it starts, and that it stops it again."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from psycopg2.extensions import make_dsn
+
+from db.migrate import NEWEST
+from openapi.settings import Settings, load_settings, variable
+from tests.support.databases import administration, database_named
+from tests.support.project import README
+from tests.support.responses import assert_problem
+from tests.support.servers import Server, errand, started, url_of
+from tests.support.users import User
+
+# uvloop asks which thread it is in at the very moment that an exception would break it; it has the
+# function from the time when it was imported, so that only the function's code can be another.
+SIGNALLED_AS_THE_LOOP_BEGINS = """
+import os, signal, sys, threading, uvloop
+from openapi.command_line import main
+
+def main_thread():
+    main_thread.__code__ = as_it_was
+    os.kill(os.getpid(), signal.SIGTERM)
+    return main_thread()
+
+class Loop(uvloop.Loop):
+    def run_until_complete(self, future):
+        threading.main_thread.__code__ = main_thread.__code__
+        return super().run_until_complete(future)
+
+vars(threading).update(os=os, signal=signal, as_it_was=threading.main_thread.__code__)
+uvloop.new_event_loop = Loop
+sys.argv = ["errand", "serve", "--port", "0"]
+main()
+"""
+
+
+@pytest.fixture
+def data_dir() -> Iterator[str]:
+    """A folder that the embedded PostgreSQL's account can reach."""
+    with tempfile.TemporaryDirectory(prefix="errand-") as folder:
+        Path(folder).chmod(0o755)
+        yield str(Path(folder) / "data")
+
+
+@pytest.fixture
+def serve_on() -> Iterator[Callable[[str], Server]]:
+    """Start servers on a data folder; what is left of them ends with the test."""
+    processes: list[Server] = []
+
+    def start(data_dir: str) -> Server:
+        processes.append(started("--data-dir", data_dir))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+def test_help_names_every_command() -> None:
+    shown = errand("--help").stdout
+
+    assert all(command in shown for command in ("serve", "migrate", "purge", "--version"))
+
+
+def test_the_version_is_told() -> None:
+    assert errand("--version").stdout == "errand, version 0.1.0\n"
+
+
+@pytest.mark.parametrize("flag", ["--host", "--port", "--workers", "--log-level", "--data-dir"])
+def test_help_explains_every_flag_of_serve(flag: str) -> None:
+    assert flag in errand("serve", "--help").stdout
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_the_readme_explains_every_setting(name: str) -> None:
+    assert f"`{variable(name)}`" in README.read_text()
+
+
+def test_every_wrong_setting_is_named_in_one_message() -> None:
+    ended = errand(
+        "serve",
+        "--port",
+        "99999",
+        ERRAND_POOL_SIZE="many",
+        ERRAND_BODY_LIMIT="-1",
+        DATABASE_URL="postgres+psycopg2://alice:SECRET@/db",
+        ERRAND_POOLSIZE="8",
+    )
+
+    assert ended.returncode == 1
+    for name in (
+        "ERRAND_PORT=99999",
+        "ERRAND_POOL_SIZE=many",
+        "ERRAND_BODY_LIMIT=-1",
+        "DATABASE_URL: ",
+        "ERRAND_POOLSIZE: there is no such setting",
+    ):
+        assert name in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "SECRET" not in ended.stderr
+
+
+def test_flags_come_before_the_environment_and_that_before_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("ERRAND_PORT=1\nERRAND_POOL_SIZE=1\nERRAND_WORKERS=1\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ERRAND_PORT", "2")
+    monkeypatch.setenv("ERRAND_POOL_SIZE", "2")
+
+    settings = load_settings(port="3")
+
+    assert (settings.port, settings.pool_size, settings.workers) == (3, 2, 1)
+
+
+def test_a_port_that_is_taken_is_told(database_url: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = errand("serve", "--port", port, "--database-url", database_url)
+
+    assert ended.returncode != 0
+    assert "ddress already in use" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_database_without_the_schema_is_refused_until_it_is_migrated(
+    postgres_url: str, serve_on: Callable[[str], Server]
+) -> None:
+    with administration(postgres_url) as execute:
+        execute(f"CREATE DATABASE empty_{os.getpid()}")
+    url = database_named(f"empty_{os.getpid()}", postgres_url)
+
+    refused = errand("serve", "--database-url", url)
+    migrated = errand("migrate", "--database-url", url)
+
+    assert refused.returncode == 1
+    assert "Run `errand migrate`" in refused.stderr
+    assert migrated.stdout == f"The database's schema is {NEWEST}.\n"
+    assert errand("migrate", "--database-url", url).returncode == 0
+
+
+def test_a_database_that_is_away_is_no_reason_not_to_start() -> None:
+    away = started("--database-url", "postgresql://127.0.0.1:1/x", ERRAND_WAIT_TIMEOUT="0.2")
+    assert away.stdout
+    warning = [away.stdout.readline() for _ in range(3)]
+
+    with User(url_of(away)) as alice:
+        response = alice.get(alice.tasks)
+
+    away.terminate()
+    away.communicate(timeout=20)
+    assert "cannot be reached" in warning[0]
+    assert_problem(response, 503, "database-away")
+
+
+def test_the_embedded_database_needs_nothing_and_keeps_its_data(
+    data_dir: str, serve_on: Callable[[str], Server]
+) -> None:
+    first = serve_on(data_dir)
+    with User(url_of(first)) as alice:
+        task = alice.creates("Remember me")
+    first.terminate()
+    first.communicate(timeout=20)
+
+    again = url_of(serve_on(data_dir))
+
+    assert httpx.get(again + task.url).json() == task.document
+
+
+@pytest.mark.parametrize("signalled", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_everything_that_was_started(
+    data_dir: str, serve_on: Callable[[str], Server], signalled: signal.Signals
+) -> None:
+    process = serve_on(data_dir)
+    url_of(process)
+    (pid_file,) = Path(data_dir).rglob("postmaster.pid")
+    postmaster = int(pid_file.read_text().split()[0])
+
+    process.send_signal(signalled)
+    process.communicate(timeout=20)
+
+    assert process.returncode == 0
+    assert not Path(f"/proc/{postmaster}").exists()
+
+
+def test_a_signal_that_comes_while_the_event_loop_begins_stops_it_too(database_url: str) -> None:
+    begun = subprocess.run(
+        [sys.executable, "-c", SIGNALLED_AS_THE_LOOP_BEGINS],
+        env={**os.environ, "DATABASE_URL": database_url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (begun.returncode, begun.stderr) == (0, "")
+
+
+def test_two_servers_share_a_data_folder_and_the_last_one_stops_the_database(
+    data_dir: str, serve_on: Callable[[str], Server]
+) -> None:
+    first, second = serve_on(data_dir), serve_on(data_dir)
+    with User(url_of(first)) as alice:
+        task = alice.creates("Shared")
+    remaining = url_of(second)
+
+    first.terminate()
+    first.communicate(timeout=20)
+
+    assert httpx.get(remaining + task.url).json() == task.document
+    second.terminate()
+    second.communicate(timeout=20)
+    assert not list(Path(data_dir).rglob("postmaster.pid"))
+
+
+def test_nothing_acknowledged_is_lost_when_the_server_is_killed(
+    data_dir: str, serve_on: Callable[[str], Server]
+) -> None:
+    killed = serve_on(data_dir)
+    with User(url_of(killed)) as alice, ThreadPoolExecutor(8) as pool:
+
+        def create(number: int) -> str | None:
+            try:
+                return alice.creates(str(number)).url
+            except httpx.TransportError:
+                return None
+
+        answers = pool.map(create, range(300))
+        acknowledged = [next(answers) for _ in range(50)]
+        killed.kill()
+        acknowledged += list(answers)
+
+    again = url_of(serve_on(data_dir))
+
+    kept = [url for url in acknowledged if url]
+    assert 50 <= len(kept) < 300
+    assert all(httpx.get(again + url).status_code == 200 for url in kept)
+
+
+def test_several_workers_serve_and_stop_together(database_url: str) -> None:
+    process = started("--workers", "2", "--database-url", database_url)
+    with User(url_of(process)) as alice, ThreadPoolExecutor(8) as pool:
+        created = list(pool.map(lambda number: alice.creates(str(number)).url, range(50)))
+        assert len(alice.get(alice.tasks).json()) == len(created)
+
+    process.terminate()
+    process.communicate(timeout=20)
+
+    assert process.returncode == 0
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="the example that is printed needs curl")
+def test_what_is_printed_at_start_works(data_dir: str, serve_on: Callable[[str], Server]) -> None:
+    process = serve_on(data_dir)
+    url = url_of(process)
+    assert process.stdout
+    swagger_ui = process.stdout.readline().split()[-1]
+    curl = process.stdout.readline().split(maxsplit=1)[1].strip()
+
+    created = subprocess.run(
+        f"{curl} --silent --write-out ' %{{http_code}}'",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert created.stdout.endswith(" 201")
+    assert swagger_ui == f"{url}/docs"
+    assert httpx.get(swagger_ui).status_code == 200
+
+
+def test_workers_end_when_their_parent_is_killed(database_url: str) -> None:
+    parent = started("--workers", "2", "--database-url", database_url)
+    port = httpx.URL(url_of(parent)).port
+    assert port
+    workers = psutil.Process(parent.pid).children(recursive=True)
+    assert httpx.get(f"http://127.0.0.1:{port}/health/ready", timeout=30).status_code == 200
+
+    parent.kill()
+    parent.communicate(timeout=20)
+
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert not alive
+    with socket.create_server(("127.0.0.1", port)):
+        pass
+
+
+def test_a_schema_of_a_later_version_is_refused(new_database: Callable[[], str]) -> None:
+    url = new_database()
+    with administration(url) as execute:
+        execute("UPDATE alembic_version SET version_num = '9999'")
+
+    for command in ("serve", "migrate"):
+        ended = errand(command, "--database-url", url)
+        assert ended.returncode == 1
+        assert "this version knows none after" in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+
+def test_a_role_that_may_not_migrate_is_told_so(new_database: Callable[[], str]) -> None:
+    url = new_database()
+    with administration(url) as execute:
+        execute("CREATE ROLE reader LOGIN")
+        execute("DROP TABLE alembic_version, tasks, users CASCADE")
+
+    ended = errand("migrate", "--database-url", make_dsn(url, user="reader"))
+
+    assert ended.returncode == 1
+    assert "The database cannot be migrated: permission denied" in ended.stderr
+    assert "Traceback" not in ended.stderr

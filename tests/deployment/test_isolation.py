@@ -1,0 +1,440 @@
+"""The second wall: a statement that forgets its owner finds nobody else's rows.
+
+Each statement of the program that is about one user is spoiled, and asked by Alice. A new one is
+found by itself; where it would have to be asked with other values than `value_of` gives to hit
+Bob's rows, the tests say so, and `VALUES` is the place for them.
+"""
+
+import asyncio
+import copy
+import json
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg2
+import pytest
+from psycopg2 import errors
+from psycopg2.extensions import make_dsn
+
+from db.errors import DatabaseAway, UnfitRole
+from db.migrate import check_role
+from db.postgres.connection import Row
+from db.postgres.group_commit import Groups
+from db.postgres.pool import Pool
+from db.postgres.roles import APPLICATION, OWNED
+from db.postgres.statement import OWNER, Statement
+from db.tasks import statements
+from openapi.settings import load_settings
+from tests.support.databases import administration, as_owner
+from tests.support.servers import Serve, errand
+from tests.support.users import User
+
+ALICE, BOB = UUID(int=0xA11CE), UUID(int=0xB0B)
+BOBS_TASK = UUID(int=0xB0B_7A5C)
+BOBS_TITLE = "Bob's own affair"
+BOBS_TOMBSTONE = UUID(int=0xB0B_DEAD)
+
+BOBS_REVISION = 7_770_001
+
+VALUES = {
+    "id": UUID(int=0x2E3),
+    "limit": 100,
+    "place_time": datetime(2000, 1, 1, tzinfo=UTC),
+    "place_id": UUID(int=0),
+    "new_key": "new",
+    "tasks": json.dumps(
+        [
+            {
+                "id": str(UUID(int=0x2E3)),
+                "title": "x",
+                "completed": False,
+                "revision": 9,
+                **dict.fromkeys(("created_at", "updated_at"), "2000-01-01T00:00:00Z"),
+            }
+        ]
+    ),
+}
+FUTURE = {"place_time": datetime(9999, 1, 1, tzinfo=UTC)}
+VALUES_OF: dict[str, dict[str, Any]] = {
+    "list_tasks_after": FUTURE,
+    "list_trash_after": FUTURE,
+    "create_task": {"id": BOBS_TOMBSTONE},
+    **{
+        name: {"task_id": BOBS_TOMBSTONE}
+        for name in ("restore_task", "list_trash", "list_trash_before")
+    },
+}
+TYPICAL = {
+    "UUID": BOBS_TASK,
+    "BOOLEAN": False,
+    "INTEGER": 0,
+    "BIGINT": 0,
+    "BIGINT[]": None,
+    "UUID[]": [BOBS_TASK],
+    "SMALLINT": 0,
+    "BYTEA": b"x",
+    "INTERVAL": timedelta(days=1),
+}
+
+OF_ONE_USER = [
+    each for each in vars(statements).values() if isinstance(each, Statement) and each.has_owner
+]
+
+in_both_modes = pytest.mark.parametrize("prepare", [True, False], ids=["prepared", "plain"])
+
+
+def forgetful(statement: Statement) -> Statement | None:
+    """The statement as it would be without its owner's conditions, if it has any."""
+    compiled = copy.copy(statement._compiled)
+    place = rf"\${compiled.positiontup.index(OWNER) + 1}\b(?:::\w+)?"  # type: ignore[union-attr]
+    condition = rf"[\w.]+ = {place}|{place} = [\w.]+"
+    compiled.string, conditions = re.subn(condition, "true", compiled.string)
+    if not conditions:
+        return None
+    spoiled = copy.copy(statement)
+    vars(spoiled).update(_compiled=compiled)
+    return spoiled
+
+
+class Impostor(Statement):
+    """A statement about whom it names, asked for Alice."""
+
+    def __init__(self, statement: Statement) -> None:
+        super().__init__(statement.name, statement._clause)
+
+    def sql(self, values: dict[str, Any], *, prepared: bool) -> str:
+        return super().sql({**values, OWNER: ALICE}, prepared=prepared)
+
+
+FORGETFUL = [spoiled for each in OF_ONE_USER if (spoiled := forgetful(each))]
+IMPOSTORS = [Impostor(each) for each in OF_ONE_USER]
+
+
+def name_of(statement: Statement) -> str:
+    return statement.name
+
+
+@pytest.fixture
+def database(new_database: Callable[[], str]) -> str:
+    """One where Alice has a task, and Bob has one."""
+    url = new_database()
+    with administration(url) as execute:
+        for user, revision, task, title in (
+            (ALICE, 1, UUID(int=1), "Buy milk"),
+            (BOB, BOBS_REVISION, BOBS_TASK, BOBS_TITLE),
+        ):
+            execute(f"INSERT INTO users (id, revision) VALUES ('{user}', {revision})")
+            execute(
+                "INSERT INTO tasks (user_id, id, title, revision)"
+                f" VALUES ('{user}', '{task}', $${title}$$, 1)"
+            )
+            for key, day in (("x", "tomorrow"), ("expired", "yesterday")):
+                execute(
+                    "INSERT INTO replays (user_id, key, fingerprint, status, headers, body,"
+                    " expires_at)"
+                    f" VALUES ('{user}', '{key}', 'x', 200, $${title}$$, 'x', '{day}')"
+                )
+        execute(
+            "INSERT INTO tasks (user_id, id, title, revision, deleted_at)"
+            f" VALUES ('{BOB}', '{BOBS_TOMBSTONE}', $${BOBS_TITLE}$$, 5000000, now())"
+        )
+    return url
+
+
+@pytest.fixture
+def owners(database: str) -> Iterator[Any]:
+    """A cursor of the tables' owner, whose transaction is rolled back."""
+    with closing(psycopg2.connect(as_owner(database))) as connection:
+        yield connection.cursor()
+
+
+def everything_of_bobs(cursor: Any) -> list[list[Row]]:
+    found = []
+    for table in OWNED:
+        cursor.execute(f"SELECT * FROM {table} AS row WHERE row::text LIKE '%{BOB}%' ORDER BY row")
+        found.append(cursor.fetchall())
+    return found
+
+
+def value_of(name: str, kind: str, user: UUID) -> Any:
+    return user if name == OWNER else VALUES.get(name, TYPICAL.get(kind, "x"))
+
+
+def values_for(statement: Statement, user: UUID) -> dict[str, Any]:
+    values = {name: value_of(name, kind, user) for name, kind in statement._parameters}
+    return {**values, **VALUES_OF.get(statement.name, {})}
+
+
+@asynccontextmanager
+async def pool_of_one(url: str, catalogue: list[Statement], prepare: bool) -> AsyncIterator[Pool]:
+    settings = load_settings(database_url=url, pool_size=1, prepare=prepare)
+    pool = Pool(settings.pool_options(), catalogue)
+    pool.open()
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+def asked(url: str, statement: Statement, *, prepare: bool = True, **values: Any) -> list[Row]:
+    """What the server would be answered."""
+
+    async def ask() -> list[Row]:
+        async with pool_of_one(url, [statement], prepare) as pool:
+            return await pool.fetch(statement, **values)
+
+    return asyncio.run(ask())
+
+
+def of_the_server(relation: str) -> str:
+    """The policies that hold the server's role, as a table."""
+    return (
+        f"SELECT * FROM pg_policy WHERE polrelid = {relation}"
+        f" AND (polroles = '{{0}}' OR '{APPLICATION}'::regrole = ANY (polroles))"
+    )
+
+
+def timeless(statement: Statement, rows: list[Row]) -> list[list[Any]]:
+    """The rows without what the clock has said."""
+    return [
+        [value for name, value in zip(statement.columns, row, strict=True) if name != "moment"]
+        for row in rows
+    ]
+
+
+def tell_of_bob(rows: list[Row]) -> bool:
+    return any(str(known) in str(rows) for known in (BOB, BOBS_TASK, BOBS_TITLE, BOBS_REVISION))
+
+
+def assert_it_would_reach_bob(cursor: Any, statement: Statement, user: UUID) -> None:
+    """Whom row-level security does not hold, it shows or changes something of Bob's."""
+    before = everything_of_bobs(cursor)
+    cursor.execute(statement.bare, values_for(statement, user))
+    rows = cursor.fetchall() if cursor.description else []
+    is_kept_from_writing = not rows and not statement.only_reads
+    reaches = tell_of_bob(rows) or is_kept_from_writing or everything_of_bobs(cursor) != before
+    assert reaches, "see VALUES"
+    cursor.connection.rollback()
+
+
+def test_every_condition_has_been_forgotten() -> None:
+    """What is left of the owner is what an insertion brings along."""
+    forgotten = {each.name: each for each in FORGETFUL}
+    left = [forgotten.get(each.name, each).bare for each in OF_ONE_USER]
+
+    assert all("INSERT INTO" in sql for sql in left if f"%({OWNER})s" in sql)
+    assert FORGETFUL
+
+
+@in_both_modes
+@pytest.mark.parametrize("statement", FORGETFUL, ids=name_of)
+def test_a_statement_that_forgets_its_owner_finds_nobody_elses_rows(
+    database: str, owners: Any, statement: Statement, prepare: bool
+) -> None:
+    [honest] = [each for each in OF_ONE_USER if each.name == statement.name]
+    values = values_for(statement, ALICE)
+    before = everything_of_bobs(owners)
+    assert_it_would_reach_bob(owners, statement, ALICE)
+
+    rows = asked(database, statement, prepare=prepare, **values)
+
+    assert not tell_of_bob(rows)
+    assert everything_of_bobs(owners) == before
+    if statement.only_reads:  # a number, too, tells of whom it counts
+        honest_rows = asked(database, honest, prepare=prepare, **values)
+        assert timeless(statement, rows) == timeless(statement, honest_rows)
+
+
+@pytest.mark.parametrize(
+    "statement", [each for each in FORGETFUL if each.returns_document], ids=name_of
+)
+def test_a_statement_that_forgets_its_owner_finds_nothing_of_somebodys_who_is_served_with_it(
+    database: str, owners: Any, statement: Statement
+) -> None:
+    alices = values_for(statement, ALICE)
+    bobs = {**values_for(statement, BOB), "task_id": UUID(int=0)}
+    before = everything_of_bobs(owners)
+
+    async def together() -> Any:
+        async with pool_of_one(database, [statement], prepare=True) as pool:
+            groups = Groups(pool)
+            asked = [groups.fetch(statement, values) for values in (bobs, alices)]
+            return (await asyncio.gather(*asked))[1]
+
+    found = asyncio.run(together())
+
+    assert not tell_of_bob(found)
+    assert everything_of_bobs(owners) == before
+
+
+@in_both_modes
+@pytest.mark.parametrize("statement", IMPOSTORS, ids=name_of)
+def test_a_statement_about_another_user_than_it_is_asked_for_finds_nothing(
+    database: str, owners: Any, statement: Statement, prepare: bool
+) -> None:
+    before = everything_of_bobs(owners)
+    assert_it_would_reach_bob(owners, statement, BOB)
+
+    rows: list[Row] = []
+    with suppress(errors.InsufficientPrivilege):  # one that would write a row of Bob's
+        rows = asked(database, statement, prepare=prepare, **values_for(statement, BOB))
+
+    assert not tell_of_bob(rows)
+    assert everything_of_bobs(owners) == before
+
+
+@in_both_modes
+def test_each_statement_of_a_transaction_has_the_owner_it_names(
+    database: str, prepare: bool
+) -> None:
+    async def transaction() -> list[list[Row]]:
+        async with pool_of_one(database, OF_ONE_USER, prepare) as pool, pool.transaction() as both:
+            return [
+                await both.fetch(statements.GET, user_id=user, task_id=BOBS_TASK)
+                for user in (BOB, ALICE, BOB)
+            ]
+
+    assert [len(rows) for rows in asyncio.run(transaction())] == [1, 0, 1]
+
+
+@pytest.mark.parametrize("table", OWNED)
+def test_without_an_owner_there_are_no_rows_and_no_error(database: str, table: str) -> None:
+    rows_of_bob = {"users": 1, "tasks": 2, "replays": 2}[table]
+    with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
+        counts = []
+        for preamble in ("", f"SET LOCAL errand.user_id = '{BOB}'; ", ""):
+            cursor.execute(f"{preamble}SELECT count(*) FROM {table}")
+            counts += cursor.fetchall()
+            connection.commit()
+
+    assert counts == [(0,), (rows_of_bob,), (0,)]
+
+
+def test_every_table_of_users_data_is_guarded(database: str) -> None:
+    with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT relname, relrowsecurity, relforcerowsecurity, array_agg(polcmd::text),"
+            " bool_and(polpermissive), bool_and(polwithcheck IS NULL), bool_and(polroles = '{0}')"
+            f" FROM pg_class LEFT JOIN LATERAL ({of_the_server('pg_class.oid')}) AS policy ON true"
+            " WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace"
+            " AND (relname = 'users' OR EXISTS (SELECT FROM pg_attribute"
+            " WHERE attrelid = pg_class.oid AND attname = 'user_id' AND NOT attisdropped))"
+            " GROUP BY pg_class.oid"
+        )
+        guards = {name: guard for name, *guard in cursor}
+
+    # One policy for all commands: whom one cannot see, one cannot write.
+    assert guards == {table: [True, True, ["*"], True, True, True] for table in OWNED}
+
+
+# The role of the server
+
+
+def test_the_server_is_a_role_that_owns_nothing_that_outlasts_its_session(database: str) -> None:
+    with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT session_user, current_setting('is_superuser')")
+        assert cursor.fetchall() == [(APPLICATION, "off")]
+        cursor.execute(
+            "SELECT rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication,"
+            " ARRAY(SELECT roleid FROM pg_auth_members WHERE member = pg_roles.oid),"
+            " ARRAY(SELECT objid FROM pg_shdepend JOIN pg_database ON pg_database.oid = dbid"
+            " WHERE refobjid = pg_roles.oid AND deptype = 'o' AND datname = current_database()"
+            " EXCEPT SELECT oid FROM pg_proc WHERE pronamespace::regnamespace::text ~ '^pg_temp_')"
+            " FROM pg_roles WHERE rolname = session_user"
+        )
+        assert cursor.fetchall() == [(False, [], [])]
+        for forbidden in (
+            "ALTER TABLE tasks DISABLE ROW LEVEL SECURITY",
+            "CREATE TABLE mine ()",
+            "UPDATE alembic_version SET version_num = '0001'",
+            "TRUNCATE tasks",
+            "SET ROLE errand",
+        ):
+            with pytest.raises(errors.InsufficientPrivilege):
+                cursor.execute(forbidden)
+            connection.rollback()
+
+
+UNFIT = {
+    "a superuser": (["CREATE ROLE {role} LOGIN SUPERUSER"], "superuser"),
+    "one that bypasses it": (
+        ["CREATE ROLE {role} LOGIN BYPASSRLS IN ROLE errand_app"],
+        "bypasses row-level security",
+    ),
+    "one that can become one that does": (
+        [
+            "CREATE ROLE {role}_too BYPASSRLS",
+            "CREATE ROLE {role} LOGIN NOINHERIT IN ROLE errand_app, {role}_too",
+        ],
+        "may become a role that does",
+    ),
+    "the owner of a table": (
+        ["CREATE ROLE {role} LOGIN IN ROLE errand_app", "ALTER TABLE users OWNER TO {role}"],
+        "owns the tables",
+    ),
+    "a member of the owner": (
+        [
+            "CREATE ROLE {role}_too",
+            "CREATE ROLE {role} LOGIN IN ROLE errand_app, {role}_too",
+            "ALTER TABLE tasks OWNER TO {role}_too",
+        ],
+        "member of the role that does",
+    ),
+    "one to whom a table is open": (
+        [
+            "CREATE ROLE {role} LOGIN IN ROLE errand_app",
+            "ALTER TABLE tasks DISABLE ROW LEVEL SECURITY",
+        ],
+        "finds no row-level security on tasks",
+    ),
+}
+
+
+@pytest.fixture(params=UNFIT)
+def unfit(request: pytest.FixtureRequest, database: str) -> tuple[str, str]:
+    """The URL of a role that should not serve, and why."""
+    commands, reason = UNFIT[request.param]
+    role = f"unfit_{uuid4().hex}"
+    with administration(database) as execute:
+        for command in commands:
+            execute(command.format(role=role))
+    return make_dsn(database, user=role), reason
+
+
+def test_a_role_is_refused_that_is(unfit: tuple[str, str]) -> None:
+    url, reason = unfit
+
+    with pytest.raises(UnfitRole, match=f"{reason}.* Connect as errand_app"):
+        check_role(url)
+
+
+def test_a_server_says_what_to_do_and_does_not_start(database: str) -> None:
+    ended = errand("serve", "--database-url", as_owner(database))
+
+    assert ended.returncode == 1
+    assert "Connect as errand_app" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_role_that_could_not_be_looked_at_before_is_never_used(
+    database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(DatabaseAway):
+        asked(as_owner(database), statements.GET, user_id=BOB, task_id=BOBS_TASK)
+
+    assert "Connect as errand_app" in caplog.text
+
+
+def test_a_member_of_the_role_may_serve(serve: Serve, database: str) -> None:
+    with administration(database) as execute:
+        execute("CREATE ROLE web LOGIN IN ROLE errand_app")
+    server = serve(DATABASE_URL=make_dsn(database, user="web"))
+
+    with User(server) as alice, User(server) as carol:
+        task = alice.creates()
+        assert [each["id"] for each in alice.get(alice.tasks).json()] == [task.document["id"]]
+        assert carol.get(carol.tasks).json() == []

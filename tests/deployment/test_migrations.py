@@ -1,0 +1,132 @@
+"""The schema: what the models say is what the migrations make."""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import psycopg2
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from psycopg2.extensions import make_dsn
+from sqlalchemy import create_engine
+
+from db.errors import SchemaOutdated
+from db.migrate import NEWEST, check_role, migrate, schema_version
+from db.postgres.embedded import running_postgres
+from db.postgres.roles import APPLICATION, as_application
+from db.schema.models import Task
+from tests.support.databases import administration, as_owner, empty_database, store_task
+from tests.support.servers import serving
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A data folder that nobody has used."""
+    with tempfile.TemporaryDirectory(prefix="errand-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name) / "data"
+
+
+@pytest.fixture
+def fresh_url(folder: Path) -> Iterator[str]:
+    """A cluster that knows nothing of Errand."""
+    with running_postgres(folder, durable=False) as url:
+        yield url
+
+
+def migrated_together(*urls: str) -> list[int]:
+    """Run `errand migrate` on each at once; their exit codes."""
+    errand = [sys.executable, "-m", "openapi", "migrate", "--database-url"]
+    processes = [subprocess.Popen([*errand, url], stdout=subprocess.DEVNULL) for url in urls]
+    return [process.wait(60) for process in processes]
+
+
+def migrate_to(revision: str, url: str) -> None:
+    """Make the schema that an older version made."""
+    config = Config()
+    config.set_main_option("script_location", "db:migrations")
+    with closing(psycopg2.connect(url)) as opened:
+        config.attributes["connect"] = lambda: opened
+        command.upgrade(config, revision)
+
+
+def test_models_and_migrations_agree(new_database: Callable[[], str]) -> None:
+    url = as_owner(new_database())
+    engine = create_engine("postgresql+psycopg2://", creator=lambda: psycopg2.connect(url))
+
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": True}
+        )
+        differences = compare_metadata(context, Task.metadata)
+    engine.dispose()
+
+    assert differences == []
+
+
+def test_the_newest_migration_is_the_head() -> None:
+    assert ScriptDirectory("db/migrations").get_heads() == [NEWEST]
+
+
+def test_a_database_can_be_migrated_by_several_at_once(postgres_url: str) -> None:
+    url = empty_database(postgres_url)
+    before = schema_version(url)
+
+    assert migrated_together(*[url] * 4) == [0] * 4
+    assert (before, schema_version(url)) == (None, NEWEST)
+
+
+def test_several_databases_of_a_cluster_can_be_migrated_at_once(fresh_url: str) -> None:
+    urls = [empty_database(fresh_url) for _ in range(4)]
+
+    assert migrated_together(*urls) == [0] * 4
+    for url in urls:
+        check_role(as_application(url))
+
+
+def test_an_owner_who_may_create_no_role_is_told_which_to_ask_for(fresh_url: str) -> None:
+    with administration(fresh_url) as execute:
+        execute("CREATE ROLE landlord LOGIN")
+    url = make_dsn(empty_database(fresh_url, owner="landlord"), user="landlord")
+
+    with pytest.raises(SchemaOutdated, match="CREATE ROLE errand_app LOGIN"):
+        migrate(url)
+    with administration(fresh_url) as execute:
+        execute("CREATE ROLE errand_app LOGIN")
+    migrate(url)
+
+    check_role(as_application(url))
+    assert schema_version(as_application(url)) == NEWEST
+
+
+def test_a_data_folder_from_before_row_level_security_is_served(
+    folder: Path, fresh_url: str
+) -> None:
+    migrate_to("0001", fresh_url)
+    user, task = uuid4(), uuid4()
+    with administration(fresh_url) as execute:
+        store_task(execute, user, task, title="Buy milk")
+
+    with serving(ERRAND_DATA_DIR=str(folder)) as server:
+        found = httpx.get(f"{server}/api/{user}/tasks/{task}")
+        roles = roles_that_serve(fresh_url)
+
+    assert found.json()["title"] == "Buy milk"
+    assert roles == [(APPLICATION,)]
+
+
+def roles_that_serve(url: str) -> list[tuple[str]]:
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name = 'errand'"
+        )
+        return cursor.fetchall()

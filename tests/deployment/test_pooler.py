@@ -1,0 +1,120 @@
+"""Behind a pooler that gives each transaction another connection."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import psycopg2
+import pytest
+from psycopg2.extensions import connection, make_dsn, parse_dsn
+
+from tests.support.servers import Serve
+from tests.support.users import User
+
+PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+PORT = 6432
+
+pytestmark = pytest.mark.skipif(PGBOUNCER is None, reason="there is no PgBouncer here")
+
+
+@pytest.fixture
+def pooler_url(new_database: Callable[[], str]) -> Iterator[str]:
+    """PgBouncer in transaction mode, with fewer connections than Errand asks it for."""
+    database = parse_dsn(new_database())
+    with tempfile.TemporaryDirectory(prefix="errand-") as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        configuration = folder / "pgbouncer.ini"
+        configuration.write_text(
+            "[databases]\n"
+            f"* = host={database['host']} port={database['port']} user={database['user']}\n"
+            "[pgbouncer]\n"
+            f"pool_mode = transaction\ndefault_pool_size = 2\nauth_type = any\n"
+            f"listen_port = {PORT}\nunix_socket_dir = {folder}\n"
+        )
+        # Like PostgreSQL, it refuses to run as root.
+        account = {"user": "nobody"} if os.geteuid() == 0 else {}
+        pgbouncer = subprocess.Popen(
+            [str(PGBOUNCER), "--quiet", str(configuration)],
+            **account,  # type: ignore[call-overload]
+        )
+        url = make_dsn(host=name, port=PORT, dbname=database["dbname"], user=database["user"])
+        wait_for(url)
+        yield url
+        pgbouncer.terminate()
+        pgbouncer.wait(20)
+
+
+def wait_for(url: str) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return psycopg2.connect(url).close()
+        except psycopg2.OperationalError:
+            assert time.monotonic() < deadline, "PgBouncer does not start"
+            time.sleep(0.05)
+
+
+def test_a_pooler_brings_nobody_the_owner_of_anothers_statement(
+    serve: Serve, pooler_url: str
+) -> None:
+    server = serve(DATABASE_URL=pooler_url, ERRAND_PREPARE="off")
+    with ExitStack() as stack:
+        people = [stack.enter_context(User(server)) for _ in range(8)]
+        pool = stack.enter_context(ThreadPoolExecutor(8))
+
+        def lives(person: User) -> bool:
+            own = {person.creates(str(number)).document["id"] for number in range(20)}
+            return own == {each["id"] for each in person.get(person.tasks).json()}
+
+        assert all(pool.map(lives, people))
+        strangers = [stack.enter_context(closing(psycopg2.connect(pooler_url))) for _ in range(2)]
+        seen = [rows_seen_by(stranger) for stranger in strangers]
+
+    # Their transactions are open at once, so that each has one of the pooler's two connections.
+    assert seen == [("", 0)] * 2
+
+
+def rows_seen_by(stranger: connection) -> tuple[str, int]:
+    with stranger.cursor() as cursor:
+        cursor.execute("SELECT current_setting('errand.user_id', true), count(*) FROM tasks")
+        owner, count = cursor.fetchall()[0]
+    return owner, count
+
+
+def test_keys_of_requests_need_no_connection_of_their_own(serve: Serve, pooler_url: str) -> None:
+    server = serve(DATABASE_URL=pooler_url, ERRAND_PREPARE="off")
+    with User(server) as alice, ThreadPoolExecutor(16) as pool:
+
+        def create(number: int) -> int:
+            key = {"Idempotency-Key": str(number % 20)}
+            body = {"title": str(number % 20)}
+            return alice.post(alice.tasks, json=body, headers=key).status_code
+
+        answers = list(pool.map(create, range(200)))
+        titles = [task["title"] for task in alice.get(alice.tasks).json()]
+
+    assert set(answers) <= {201, 409}
+    assert sorted(titles) == sorted(map(str, range(20)))
+
+
+def test_without_prepared_statements_a_transaction_pooler_serves(
+    serve: Serve, pooler_url: str
+) -> None:
+    server = serve(DATABASE_URL=pooler_url, ERRAND_PREPARE="off")
+    with User(server) as alice, ThreadPoolExecutor(16) as pool:
+        created = list(pool.map(lambda number: alice.creates(str(number)), range(200)))
+        toggled = list(pool.map(lambda task: alice.patch(f"{task.url}/complete"), created))
+        deleted = list(pool.map(lambda task: alice.delete(task.url), created[:100]))
+        left = alice.get(alice.tasks, params={"limit": 100}).json()
+
+    assert {response.status_code for response in toggled} == {200}
+    assert {response.status_code for response in deleted} == {204}
+    assert {task["id"] for task in left} == {task.document["id"] for task in created[100:]}
+    assert all(task["completed"] for task in left)

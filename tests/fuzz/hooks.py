@@ -1,0 +1,188 @@
+"""What Schemathesis must be told of requests that the contract alone does not make sense of.
+
+Both ways of running it load this file, as schemathesis.toml says.
+"""
+
+import json
+import os
+import re
+from contextlib import suppress
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+from uuid import UUID, uuid4
+
+import schemathesis
+from requests.utils import parse_header_links
+from schemathesis import Case, CheckContext, GenerationMode, HookContext, Response
+from schemathesis.core.parameters import ParameterLocation
+from schemathesis.specs.openapi.checks import use_after_free
+
+from tests.support.contract import DOCUMENT
+
+LONGEST_WAIT = 30
+TOKENS = {"list_changes": "since", "list_tasks": "cursor"}
+FREE = {"limit", "wait"}
+
+KEY = "Idempotency-Key"
+VALID_KEY = re.compile(DOCUMENT["components"]["parameters"]["IdempotencyKey"]["schema"]["pattern"])
+
+# By user, the queries that the server itself has made, the latest last.
+given: dict[str, list[tuple[str, dict[str, str]]]] = {name: [] for name in TOKENS.values()}
+
+# Those who have tokens, by their names: their ids. Where nobody has, anybody is served.
+users: dict[str, str] = json.loads(os.environ.get("FUZZED_AS", "{}"))
+tokens: set[str] = set(json.loads(os.environ.get("FUZZED_WITH", "[]")))
+
+# By user, the tasks that were created, the latest last; the quick tests see to that by themselves.
+made: dict[str, list[str]] = {}
+remembers_tasks = "FUZZED_AS" in os.environ
+
+
+@schemathesis.hook
+def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
+    """Ask about oneself; do not wait for changes that do not come; bring tokens that were given."""
+    ask_about_oneself(case)
+    bring_a_fresh_key(case)
+    if is_valid(case):
+        keep_valid(case)
+        name_a_task_that_is_there(case)
+    else:
+        send_every_parameter(case)
+    wait = str(case.query.get("wait"))
+    if wait.isdecimal() and int(wait) <= LONGEST_WAIT:
+        case.query["wait"] = 0
+    token = TOKENS.get(operation_id(case))
+    if token in case.query and is_valid(case):
+        bring_a_real(token, case)
+
+
+@schemathesis.hook
+def after_call(context: HookContext, case: Case[Any], response: Response) -> None:
+    """Remember the tokens that the server gives, and the tasks that it makes."""
+    if operation_id(case) == "create_task" and response.status_code == 201:
+        task = response.json()
+        made.setdefault(task["user_id"], []).append(task["id"])
+    if response.status_code != 200 or operation_id(case) not in TOKENS:
+        return
+    user = str(case.path_parameters["user_id"])
+    if operation_id(case) == "list_changes":
+        given["since"].append((user, {"since": response.json()["next"]}))
+        return
+    for link in parse_header_links(response.headers["link"][0]):
+        remember_link(user, link["url"])
+
+
+def remember_link(user: str, url: str) -> None:
+    """The query of a link from one page of a list to another."""
+    query = dict(parse_qsl(urlsplit(url).query))
+    if "cursor" in query:
+        given["cursor"].append((user, query))
+
+
+def keep_valid(case: Case[Any]) -> None:
+    """Let a valid case be valid, with conditions that hold, and the same when tried again."""
+    headers = case.meta and case.meta.components.get(ParameterLocation.HEADER)
+    if headers and headers.mode is GenerationMode.NEGATIVE:
+        # Where it finds no valid value of a header, it takes an invalid one for the valid cases.
+        for name in case.headers.keys() - {"Authorization"}:
+            del case.headers[name]
+    if "If-Match" in case.headers:
+        case.headers["If-Match"] = "*"
+    if "If-None-Match" in case.headers and case.method == "GET":
+        case.headers["If-None-Match"] = '"1"'
+    if isinstance(case.body, dict) and "id" in case.body:
+        case.body["id"] = str(uuid4())
+    if operation_id(case) == "batch_tasks" and isinstance(case.body, dict):
+        keep_batch_valid(case.body)
+
+
+def keep_batch_valid(batch: dict[str, Any]) -> None:
+    """Let new tasks be new, and what is not there stand in nothing else's way."""
+    for operation in batch["operations"]:
+        if operation["op"] != "create":
+            batch["atomic"] = False
+        elif "id" in operation:
+            operation["id"] = str(uuid4())
+
+
+def send_every_parameter(case: Case[Any]) -> None:
+    """Send a parameter that is a list of nothing as an empty text: it would be left out."""
+    for name, value in case.query.items():
+        if isinstance(value, list) and not any(value):
+            case.query[name] = ""
+
+
+def name_a_task_that_is_there(case: Case[Any]) -> None:
+    """Put a task in place of one that was made up: else nearly all are answered 404."""
+    known = made.get(str(case.path_parameters.get("user_id")).lower(), [])
+    if remembers_tasks and known and case.path_parameters.get("task_id") not in (None, *known):
+        case.path_parameters["task_id"] = known[-1]
+
+
+def bring_a_fresh_key(case: Case[Any]) -> None:
+    """Put a key in place of one that was made up for another request, too."""
+    for name, value in (case.headers or {}).items():
+        if name.lower() == KEY.lower() and VALID_KEY.fullmatch(str(value)):
+            case.headers[name] = str(uuid4())
+
+
+def ask_about_oneself(case: Case[Any]) -> None:
+    """Put one's own id in place of one that was made up; those of others who are there stay."""
+    made_up = str(case.path_parameters.get("user_id"))
+    with suppress(ValueError):
+        if users and str(UUID(made_up)) == made_up.lower() and made_up not in users.values():
+            case.path_parameters["user_id"] = own_id(case)
+
+
+def own_id(case: Case[Any]) -> str:
+    """Of whoever sends the request."""
+    return users.get(case.auth_identity or "", next(iter(users.values())))
+
+
+def bring_a_real(token: str, case: Case[Any]) -> None:
+    """Put a token in place of one that was made up, or leave it out until one was given."""
+    user, made_up = str(case.path_parameters.get("user_id")), case.query[token]
+    fit = [(owner, query) for owner, query in given[token] if not users or owner == user]
+    if (user, made_up) in [(owner, query[token]) for owner, query in fit]:
+        return
+    user, query = fit[-1] if fit else (user, {})
+    case.path_parameters["user_id"] = user
+    # Other filters than those of the link, or an offset, do not go with it.
+    case.query = {**query, **{name: case.query[name] for name in FREE & case.query.keys()}}
+
+
+def operation_id(case: Case[Any]) -> str:
+    """Which operation it is."""
+    return str(case.operation.definition.raw["operationId"])
+
+
+def is_valid(case: Case[Any]) -> bool:
+    """Whether nothing is wrong with the request."""
+    return case.meta is None or case.meta.generation.mode is GenerationMode.POSITIVE
+
+
+@schemathesis.check
+def tokens_that_were_issued_are_taken(
+    context: CheckContext, response: Response, case: Case[Any]
+) -> None:
+    """A made-up token passes for a valid one, as the contract calls both a string; these are."""
+    sent = str(response.request.headers.get("Authorization")).removeprefix("Bearer ")
+    assert sent not in tokens or response.status_code != 401, "a valid token was refused"
+
+
+@schemathesis.check
+def use_after_free_and_not_restored(
+    context: CheckContext, response: Response, case: Case[Any]
+) -> bool | None:
+    """Schemathesis's own check, which knows of no trash: what was restored may be used again."""
+    return None if _restored(context, case) else use_after_free(context, response, case)
+
+
+def _restored(context: CheckContext, case: Case[Any]) -> bool:
+    """Whether the last that happened to the task is that it was restored."""
+    restored = False
+    for each in context.internals.find_all_cases():
+        response = context.internals.find_response(case_id=each.id)
+        if each.path_parameters == case.path_parameters and response and response.status_code < 300:
+            restored = each.path.endswith("/restore") or (restored and each.method != "DELETE")
+    return restored

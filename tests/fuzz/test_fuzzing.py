@@ -1,0 +1,131 @@
+"""Whatever is sent, the server does what its contract says; `python -m tests.fuzz` looks longer.
+
+The seed is new in every run and stands in the output of what fails. To have it again,
+write `seed = …` at the top of schemathesis.toml.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any, cast
+
+import hypothesis
+import pytest
+import schemathesis
+from hypothesis.errors import FlakyStrategyDefinition
+from schemathesis import Case, GenerationMode, Response
+from schemathesis.config import SchemathesisConfig
+from schemathesis.core.failures import FailureGroup
+from schemathesis.core.parameters import ParameterLocation
+from schemathesis.generation.stateful import APIStateMachine
+
+from openapi.contract.document import CONTRACT
+from tests.fuzz import hooks
+from tests.fuzz.hooks import is_valid, remember_link
+from tests.support.issuer import Issuer
+from tests.support.project import ROOT
+from tests.support.users import User
+
+CASES = 40
+SCENARIOS = 50
+ATTEMPTS = 10
+
+contract = schemathesis.openapi.from_path(
+    CONTRACT, config=SchemathesisConfig.from_path(ROOT / "schemathesis.toml")
+)
+operation_ids = [
+    operation["operationId"]
+    for path in contract.raw_schema["paths"].values()
+    for operation in path.values()
+    if "operationId" in operation
+]
+
+
+@pytest.fixture(autouse=True)
+def seed() -> int:
+    """What this run's randomness begins with."""
+    print(f"seed = {contract.config.seed}")
+    return contract.config.seed
+
+
+@pytest.fixture(scope="module")
+def visitor(guarded_server: str, issuer: Issuer) -> Iterator[User]:
+    """The user of nearly all the cases, who has more than one page of tasks."""
+    with User(guarded_server, issuer) as user:
+        hooks.users["visitor"] = user.id
+        for number in range(3):
+            user.creates(str(number))
+        first = user.get(user.tasks, params={"limit": 1})
+        remember_link(user.id, first.links["next"]["url"])
+        yield user
+
+
+def requests_of(operation_id: str) -> Callable[..., None]:
+    """A test of one operation."""
+
+    @contract.include(operation_id=operation_id).parametrize()
+    @hypothesis.settings(max_examples=CASES, derandomize=False)
+    def answers(case: Case[Any], guarded_server: str, visitor: User, issuer: Issuer) -> None:
+        sender = visitor if operation_id != "erase_user" else User(guarded_server, issuer)
+        hooks.users["sender"] = sender.id
+        aim_at_a_task(case, sender)
+
+        response = case.call_and_validate(base_url=guarded_server, headers=credentials(sender))
+
+        assert response.status_code < 300 or not is_valid(case)
+
+    return cast(Callable[..., None], answers)
+
+
+# A function for each, not one for all: in pytest 9.2 the tests that Schemathesis makes of one
+# function have one id, and of those with one id pytest-xdist runs a single one, without a word.
+globals().update(
+    {f"test_{each}_is_answered_as_the_contract_says": requests_of(each) for each in operation_ids}
+)
+
+
+def test_every_sequence_of_requests_is_answered_as_the_contract_says(
+    guarded_server: str, visitor: User, seed: int
+) -> None:
+    failures: list[FailureGroup] = []
+
+    class Visit(contract.as_state_machine()):  # type: ignore[misc]
+        def get_call_kwargs(self, case: Case[Any]) -> dict[str, Any]:
+            return {"base_url": guarded_server, "headers": credentials(visitor)}
+
+        def validate_response(self, response: Response, case: Case[Any], **options: Any) -> None:
+            try:
+                super().validate_response(response, case, **options)
+            except FailureGroup as failure:
+                failures.append(failure)
+                raise
+
+    for attempt in range(ATTEMPTS):
+        # Schemathesis throws dice of its own, which Hypothesis now and then complains of.
+        with suppress(FlakyStrategyDefinition):
+            run(Visit, seed + attempt)
+            return
+        if failures:
+            raise failures[0]
+    pytest.fail("Hypothesis always gave up")
+
+
+def credentials(user: User) -> dict[str, str]:
+    return {"Authorization": user.headers["Authorization"]}
+
+
+def run(machine: type[APIStateMachine], seed: int) -> None:
+    settings = hypothesis.settings(
+        machine.TestCase.settings, max_examples=SCENARIOS, derandomize=False, database=None
+    )
+    hypothesis.seed(seed)(machine).run(settings=settings)
+
+
+def aim_at_a_task(case: Case[Any], user: User) -> None:
+    """Where the ids are valid, let them be those of a task that is there."""
+    path = case.meta and case.meta.components.get(ParameterLocation.PATH)
+    ids_are_valid = is_valid(case) or (path and path.mode is GenerationMode.POSITIVE)
+    if "user_id" in case.path_parameters and ids_are_valid:
+        case.path_parameters["user_id"] = user.id
+    if "task_id" in case.path_parameters and ids_are_valid:
+        task = user.creates().document
+        case.path_parameters = {"user_id": task["user_id"], "task_id": task["id"]}

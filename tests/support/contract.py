@@ -1,0 +1,52 @@
+"""What the contract says of answers; `assert_refused` holds the server to it."""
+
+import re
+from functools import cache
+from typing import Any
+
+import httpx
+import yaml
+from jsonschema import Draft202012Validator
+
+from openapi.contract.document import CONTRACT
+from tests.support.responses import assert_problem
+
+METHODS = {"get", "put", "post", "delete", "patch"}
+
+# What no operation answers: there is none at an unknown path or for another method.
+WITHOUT_OPERATION = {"unknown-path", "method-not-allowed"}
+
+DOCUMENT: dict[str, Any] = yaml.safe_load(CONTRACT.read_text())
+
+
+@cache
+def problem_validator() -> Draft202012Validator:
+    """The schema Problem means the same in JSON Schema as in OpenAPI."""
+    return Draft202012Validator({**DOCUMENT, "$ref": "#/components/schemas/Problem"})
+
+
+def operation_at(method: str, path: str) -> dict[str, Any]:
+    """The operation of the contract, HEAD's being GET's."""
+    name = {"head": "get"}.get(method.lower(), method.lower())
+    for template, item in DOCUMENT["paths"].items():
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]*", template), path) and name in item:
+            operation: dict[str, Any] = item[name]
+            return operation
+    raise AssertionError(f"the contract has no {method} {path}")
+
+
+def methods_of(template: str) -> set[str]:
+    """What a path answers to."""
+    named = {name.upper() for name in DOCUMENT["paths"][template].keys() & METHODS}
+    return named | {"OPTIONS"} | ({"HEAD"} if "GET" in named else set())
+
+
+def assert_refused(response: httpx.Response, status: int, name: str) -> dict[str, Any]:
+    """It is a problem of that kind, as the contract describes and declares it, and short."""
+    problem = assert_problem(response, status, name)
+    problem_validator().validate(problem)
+    assert len(response.content) < 2000 or len(problem["errors"]) > 1
+    if name not in WITHOUT_OPERATION:
+        path = response.request.url.raw_path.partition(b"?")[0].decode()
+        assert str(status) in operation_at(response.request.method, path)["responses"]
+    return problem

@@ -1,0 +1,95 @@
+"""What tests do with a database behind the server's back."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+import psycopg2
+from psycopg2.extensions import connection, make_dsn, parse_dsn
+
+from db.postgres.embedded import NAME as OWNER
+from tests.support.polling import eventually
+
+
+@contextmanager
+def administration(url: str) -> Iterator[Callable[[str], None]]:
+    """Run statements as the owner of everything, outside of a transaction."""
+    connection = psycopg2.connect(as_owner(url))
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            yield cursor.execute
+    finally:
+        connection.close()
+
+
+def store_task(execute: Callable[[str], Any], user_id: Any, task_id: Any, title: str) -> None:
+    """A new user's only task, which no server has looked at."""
+    execute(f"INSERT INTO users (id) VALUES ('{user_id}')")
+    execute(
+        "INSERT INTO tasks (user_id, id, title, revision)"
+        f" VALUES ('{user_id}', '{task_id}', '{title}', 1)"
+    )
+
+
+def as_owner(url: str) -> str:
+    """The same database, for whom row-level security does not hold."""
+    return make_dsn(url, user=OWNER)
+
+
+def database_named(name: str, url: str) -> str:
+    """The same server's database of another name."""
+    return make_dsn(url, dbname=name)
+
+
+def empty_database(postgres_url: str, owner: str = OWNER) -> str:
+    name = f"empty_{uuid4().hex}"
+    with administration(postgres_url) as execute:
+        execute(f"CREATE DATABASE {name} OWNER {owner}")
+    return database_named(name, postgres_url)
+
+
+@contextmanager
+def away(database_url: str, postgres_url: str) -> Iterator[None]:
+    """Nobody can reach the database meanwhile."""
+    name = parse_dsn(database_url)["dbname"]
+    with administration(postgres_url) as execute:
+        execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        yield
+        execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+
+def lock_users(holder: connection) -> None:
+    with holder.cursor() as cursor:
+        cursor.execute("SELECT FROM users FOR UPDATE")
+
+
+def statements_that_wait(holder: connection) -> int:
+    with holder.cursor() as cursor:
+        # Within a transaction the activity would stay as it was when first looked at.
+        cursor.execute("SELECT pg_stat_clear_snapshot()")
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return int(cursor.fetchall()[0][0])
+
+
+def terminate_waiting(database_url: str, postgres_url: str) -> None:
+    """End the connection that waits for a lock, as soon as there is one."""
+    name = parse_dsn(database_url)["dbname"]
+    with psycopg2.connect(postgres_url) as other, other.cursor() as cursor:
+
+        def ended() -> bool:
+            cursor.execute("SELECT pg_stat_clear_snapshot()")
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = %s AND wait_event_type = 'Lock'",
+                [name],
+            )
+            return bool(cursor.fetchall())
+
+        assert eventually(ended)
+    other.close()

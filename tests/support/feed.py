@@ -1,0 +1,73 @@
+"""A client's copy of a user's tasks, kept by the change feed."""
+
+from typing import Any
+
+import httpx
+
+from tests.support.users import User
+
+TOMBSTONE = {"id", "deleted_at", "revision"}
+
+# What a purge does: the tombstones go, and the user remembers how far.
+PURGE = """
+    WITH purged AS (
+        DELETE FROM tasks WHERE user_id = '{0}' AND deleted_at IS NOT NULL RETURNING revision)
+    UPDATE users SET purged_revision = greatest(
+        purged_revision, (SELECT max(revision) FROM purged))
+     WHERE id = '{0}'
+"""
+
+
+class Copy:
+    """A client's copy of a user's tasks, kept by the feed."""
+
+    def __init__(self, user: User) -> None:
+        self._user = user
+        self.starts_anew()
+
+    def starts_anew(self) -> None:
+        """Drop everything."""
+        self.tasks: dict[str, dict[str, Any]] = {}
+        self.since: str | None = None
+        self._revision = 0
+
+    def asks(self, **parameters: Any) -> httpx.Response:
+        """Ask for what comes next."""
+        if self.since is not None:
+            parameters["since"] = self.since
+        return self._user.get(f"/api/{self._user.id}/changes", params=parameters)
+
+    def reads(self, **parameters: Any) -> list[dict[str, Any]]:
+        """Apply a page to the copy; returns its changes."""
+        response = self.asks(**parameters)
+        assert response.status_code == 200, response.text
+        return self.applies(response.json())
+
+    def applies(self, page: dict[str, Any]) -> list[dict[str, Any]]:
+        """Apply a page to the copy, and go on from it."""
+        changes: list[dict[str, Any]] = page["changes"]
+        for change in changes:
+            assert change["revision"] > self._revision, "the changes are out of order"
+            self._revision = change["revision"]
+            if change.keys() == TOMBSTONE:
+                self.tasks.pop(change["id"], None)
+            else:
+                self.tasks[change["id"]] = change
+        self.since, self.more = page["next"], page["more"]
+        return changes
+
+    def catches_up(self, **parameters: Any) -> None:
+        """Read until there is no more."""
+        self.reads(**parameters)
+        while self.more:
+            self.reads(**parameters)
+
+
+def tasks_of(user: User) -> dict[str, dict[str, Any]]:
+    """What the server has."""
+    tasks, url = {}, f"{user.tasks}?limit=100"
+    while url:
+        page = user.get(url)
+        tasks.update({task["id"]: task for task in page.json()})
+        url = page.links.get("next", {}).get("url", "")
+    return tasks

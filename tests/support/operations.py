@@ -1,0 +1,85 @@
+"""The operations of the contract, and requests made from what it says of them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from openapi.contract.document import Contract
+from tests.support.references import openapi_validator
+from tests.support.users import User
+
+JSON = "application/json"
+SPECIFICATION = Contract.load().specification
+
+SCHEMAS: dict[str, Any] = SPECIFICATION["components"]["schemas"]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation, its references followed."""
+
+    id: str
+    method: str
+    path: str
+    parameters: list[dict[str, Any]]
+    body: dict[str, Any] | None
+    responses: dict[str, Any]
+
+    @property
+    def success(self) -> int:
+        """The status of what went well."""
+        return int(min(self.responses))
+
+    def takes(self, header: str) -> bool:
+        """Whether a header is among its parameters."""
+        return any((each["in"], each["name"]) == ("header", header) for each in self.parameters)
+
+    def example(self) -> Any:
+        """A body that the contract gives as an example, if it takes one."""
+        return self.body and next(iter(self.body["examples"].values()))["value"]
+
+
+def _operations() -> dict[str, Operation]:
+    return {
+        described["operationId"]: Operation(
+            described["operationId"],
+            method.upper(),
+            path,
+            [*item.get("parameters", []), *described.get("parameters", [])],
+            described["requestBody"]["content"][JSON] if "requestBody" in described else None,
+            described["responses"],
+        )
+        for path, item in SPECIFICATION["paths"].items()
+        for method, described in item.items()
+        if "operationId" in described
+    }
+
+
+OPERATIONS = _operations()
+
+
+def ask(
+    user: User, operation: Operation, *, ids: dict[str, str], query: str = "", **options: Any
+) -> httpx.Response:
+    """Send a request of that operation, about these ids."""
+    if operation.body and not {"json", "content"} & options.keys():
+        options["json"] = operation.example()
+    return user.request(operation.method, operation.path.format(**ids) + query, **options)
+
+
+def assert_as_described(response: httpx.Response, operation: Operation) -> None:
+    """Status, headers and body are as the contract describes them, and nothing is missing."""
+    described = operation.responses[str(response.status_code)]
+    for name, header in described.get("headers", {}).items():
+        if name not in response.headers and not header.get("required"):
+            continue
+        text = response.headers[name]
+        value = int(text) if header["schema"]["type"] == "integer" else text
+        openapi_validator(header["schema"], "response").validate(value)
+    content = described.get("content")
+    if content is None:
+        assert response.content == b""
+    else:
+        media = content[response.headers["content-type"]]
+        openapi_validator(media["schema"], "response").validate(response.json())

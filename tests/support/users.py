@@ -1,0 +1,49 @@
+"""Users of a server, and their tasks."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+from tests.support.issuer import Issuer
+
+
+@dataclass
+class Task:
+    """A task that is there when a test begins."""
+
+    url: str
+    document: dict[str, Any]
+
+    @property
+    def etag(self) -> str:
+        """The version of which it then was."""
+        return f'"{self.document["revision"]}"'
+
+
+class User(httpx.Client):
+    """Somebody with tasks; paths are relative to theirs."""
+
+    def __init__(self, server: str, issuer: Issuer | None = None) -> None:
+        self.id = str(uuid4())
+        self.tasks = f"/api/{self.id}/tasks"
+        token = {"Authorization": f"Bearer {issuer.token(self.id)}"} if issuer else {}
+        super().__init__(base_url=server, timeout=30, headers=token)
+
+    def creates(self, title: str = "Buy milk", **fields: Any) -> Task:
+        """Have a new task."""
+        response = self.post(self.tasks, json={"title": title, **fields})
+        assert response.status_code == 201, response.text
+        return Task(response.headers["location"], response.json())
+
+
+def in_trash(user: User, **filters: Any) -> list[dict[str, Any]]:
+    response = user.get(user.tasks, params={"deleted": True, **filters})
+    assert response.status_code == 200
+    found: list[dict[str, Any]] = response.json()
+    return found
+
+
+def restored(user: User, task: Task, **headers: str) -> httpx.Response:
+    return user.post(f"{task.url}/restore", headers=headers)

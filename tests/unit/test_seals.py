@@ -1,0 +1,80 @@
+"""Tokens: what the server gives away comes back as it was, from whom it was given to, or not."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from db.tasks.tokens import Forged, Seal
+from tests.support.references import property_settings
+
+KEYS = st.binary(min_size=32, max_size=32)
+PURPOSES = st.text(st.characters(codec="ascii", exclude_characters="\0"))
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+SEAL = Seal(bytes(range(32)))
+USER = UUID(int=1)
+
+
+def is_refused(seal: Seal, token: str, *of: Any) -> bool:
+    try:
+        seal.open(token, *of)
+    except Forged:
+        return True
+    return False
+
+
+@property_settings(300)
+@given(KEYS, st.binary(), PURPOSES, st.uuids())
+def test_a_token_opens_to_what_was_put_into_it(
+    key: bytes, content: bytes, purpose: str, user_id: UUID
+) -> None:
+    token = Seal(key).close(content, purpose, user_id)
+
+    assert set(token) <= set(ALPHABET)
+    assert Seal(key).open(token, purpose, user_id) == content
+
+
+@property_settings(1000)
+@given(st.text() | st.text(ALPHABET + "=+/ \n"))
+def test_any_other_text_is_refused(text: str) -> None:
+    assert is_refused(SEAL, text, "a test", USER)
+
+
+@property_settings(300)
+@given(st.binary(max_size=40), st.data())
+def test_a_token_with_a_bit_flipped_is_refused(content: bytes, data: st.DataObject) -> None:
+    token = SEAL.close(content, "a test", USER)
+    place = data.draw(st.integers(0, len(token) - 1))
+    flipped = chr(ord(token[place]) ^ 1 << data.draw(st.integers(0, 6)))
+
+    assert is_refused(SEAL, token[:place] + flipped + token[place + 1 :], "a test", USER)
+
+
+def test_a_token_with_any_character_changed_added_or_taken_away_is_refused() -> None:
+    token = SEAL.close(b"content", "a test", USER)
+
+    for place in range(len(token)):
+        others = [other for other in ALPHABET if other != token[place]]
+        for replacement in ["", *others, *(token[place] + other for other in ALPHABET)]:
+            wrong = token[:place] + replacement + token[place + 1 :]
+            assert is_refused(SEAL, wrong, "a test", USER), wrong
+
+
+@property_settings(300)
+@given(st.binary(), *[st.tuples(KEYS, PURPOSES, st.uuids())] * 2)
+def test_a_token_is_good_for_its_key_its_purpose_and_its_user_alone(
+    content: bytes, made: tuple[Any, ...], opened: tuple[Any, ...]
+) -> None:
+    (key, purpose, user_id), (other_key, other_purpose, other_user) = made, opened
+    token = Seal(key).close(content, purpose, user_id)
+
+    assert is_refused(Seal(other_key), token, purpose, user_id) is (key != other_key)
+    assert is_refused(Seal(key), token, other_purpose, user_id) is (purpose != other_purpose)
+    assert is_refused(Seal(key), token, purpose, other_user) is (user_id != other_user)
+
+
+@pytest.mark.parametrize("token", ["", "=", "AAAA", "A" * 10_000, "é", "\0"])
+def test_what_is_no_token_at_all_is_refused(token: str) -> None:
+    assert is_refused(SEAL, token, "a test", USER)

@@ -1,0 +1,524 @@
+"""Whose a bearer token is, and every reason to say that it is nobody's."""
+
+import asyncio
+import base64
+import hmac
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+from uuid import UUID, uuid4, uuid5
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openapi.access.key_sources import Keys, fixed_key, keys_at
+from openapi.access.tokens import LONGEST_TOKEN, NAMESPACE, Caller, InvalidToken, Verifier
+from tests.support.issuer import Issuer, SigningKey, base64url, encoded, new_private, running_issuer
+from tests.support.references import property_settings
+
+ALGORITHMS = ["EdDSA", "ES256", "RS256", "PS256"]
+SOON = 60
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    with running_issuer() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def strangers_key() -> SigningKey:
+    return SigningKey("EdDSA", new_private("EdDSA"))
+
+
+def whose(token: str, issuer: Issuer, keys: Keys | None = None, **options: Any) -> Caller:
+    async def verify() -> Caller:
+        async with keys or keys_at(issuer.jwks_url) as known:
+            return await verifier(issuer, known, **options).verify(token.encode())
+
+    return asyncio.run(verify())
+
+
+def verifier(issuer: Issuer, keys: Keys, leeway: float = 0, **options: Any) -> Verifier:
+    settings = {"issuer": issuer.url, "audience": issuer.url, "leeway": leeway, **options}
+    return Verifier(keys, **settings)
+
+
+def complaint(token: str, issuer: Issuer, keys: Keys | None = None, **options: Any) -> str:
+    """Why it is refused."""
+    with pytest.raises(InvalidToken) as refused:
+        whose(token, issuer, keys, **options)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_token_tells_who_sends_a_request(algorithm: str) -> None:
+    with running_issuer(algorithm) as issuer:
+        user_id, expires = str(uuid4()), int(time.time()) + SOON
+
+        caller = whose(issuer.token(user_id, exp=expires), issuer)
+
+    assert caller.user_id == UUID(user_id)
+    assert caller.subject == user_id
+    assert caller.issuer == issuer.url
+    assert caller.expires_at.timestamp() == expires
+
+
+def test_a_token_may_be_for_several_audiences(issuer: Issuer) -> None:
+    token = issuer.token(aud=["https://other.example", issuer.url])
+
+    assert whose(token, issuer).subject == "alice"
+
+
+def test_better_auth_puts_the_whole_user_into_a_token(issuer: Issuer) -> None:
+    user: dict[str, Any] = {
+        "id": "q3vV0kXbY1TzRrWm5nUoPs7cEjHa9LdG",
+        "name": "Älice",
+        "email": "alice@example.org",
+        "emailVerified": False,
+        "image": None,
+        "createdAt": "2026-01-01T00:00:00.000Z",
+    }
+    claims = {**user, **issuer.claims(user["id"])}
+
+    token = issuer.key.sign({"alg": "EdDSA", "kid": issuer.key.kid}, claims)
+
+    assert whose(token, issuer).subject == user["id"]
+    assert whose(token, issuer, claim="email").subject == "alice@example.org"
+
+
+def test_a_key_without_alg_verifies_what_its_type_can(issuer: Issuer) -> None:
+    key = issuer.rotate("PS256")
+    del key.jwk["alg"]
+
+    assert whose(issuer.token(), issuer).subject == "alice"
+
+
+@pytest.mark.parametrize("typ", ["JWT", "jwt", "at+jwt", "application/at+jwt"])
+def test_tokens_of_access_may_say_so(issuer: Issuer, typ: str) -> None:
+    assert whose(issuer.token(header={"typ": typ}), issuer).subject == "alice"
+
+
+REFUSED_CLAIMS: dict[str, tuple[Callable[[Issuer], dict[str, Any]], str]] = {
+    "another issuer": (lambda _: {"iss": "https://evil.example"}, "another issuer"),
+    "an issuer with a slash more": (lambda issuer: {"iss": issuer.url + "/"}, "another issuer"),
+    "a list of issuers": (lambda issuer: {"iss": [issuer.url]}, "another issuer"),
+    "no issuer": (lambda _: {"iss": None}, "no iss"),
+    "another audience": (lambda _: {"aud": "https://other.example"}, "another audience"),
+    "other audiences": (lambda _: {"aud": ["https://a.example"]}, "another audience"),
+    "no audience": (lambda _: {"aud": None}, "no aud"),
+    "an empty audience": (lambda _: {"aud": ""}, "no aud"),
+    "a time that is over": (lambda _: {"exp": int(time.time()) - 1}, "expired"),
+    "a time that is over now": (lambda _: {"exp": int(time.time())}, "expired"),
+    "a time that never comes": (lambda _: {"exp": 10**15}, "exp"),
+    "infinity": (lambda _: {"exp": 1e300}, "exp"),
+    "a time as a string": (lambda _: {"exp": "9999999999"}, "exp is not a number"),
+    "true as a time": (lambda _: {"iat": True}, "iat is not a number"),
+    "no expiry": (lambda _: {"exp": None}, "no exp"),
+    "no time of issue": (lambda _: {"iat": None}, "no iat"),
+    "an issue in future": (lambda _: {"iat": int(time.time()) + SOON}, "not valid yet"),
+    "a beginning in future": (lambda _: {"nbf": int(time.time()) + SOON}, "not valid yet"),
+    "a beginning as a string": (lambda _: {"nbf": "1"}, "nbf is not a number"),
+    "no user": (lambda _: {"sub": None}, "no sub"),
+    "an empty user": (lambda _: {"sub": ""}, "1 to 255 characters"),
+    "an overlong user": (lambda _: {"sub": "x" * 256}, "1 to 255 characters"),
+    "a number as user": (lambda _: {"sub": 7}, "not a JWT as it should be"),
+    "a list as user": (lambda _: {"sub": ["alice"]}, "not a JWT as it should be"),
+}
+
+
+@pytest.mark.parametrize(("claims", "why"), REFUSED_CLAIMS.values(), ids=REFUSED_CLAIMS)
+def test_claims_are_refused_with(
+    issuer: Issuer, claims: Callable[[Issuer], dict[str, Any]], why: str
+) -> None:
+    assert why in complaint(issuer.token(**claims(issuer)), issuer)
+
+
+def test_clocks_may_differ_by_the_leeway(issuer: Issuer) -> None:
+    now = int(time.time())
+
+    assert whose(issuer.token(exp=now - 5), issuer, leeway=30)
+    assert whose(issuer.token(iat=now + 5, nbf=now + 5), issuer, leeway=30)
+    assert "expired" in complaint(issuer.token(exp=now - 35), issuer, leeway=30)
+    assert "not valid yet" in complaint(issuer.token(iat=now + 35), issuer, leeway=30)
+
+
+@pytest.mark.parametrize("value", [7, None, "", ["x"], {"id": "x"}, "x" * 256, True])
+def test_the_claim_that_names_the_user_is_as_strict_as_sub(issuer: Issuer, value: Any) -> None:
+    assert complaint(issuer.token(uid=value), issuer, claim="uid")
+
+
+REFUSED_HEADERS: dict[str, tuple[dict[str, Any], str]] = {
+    "no alg": ({"alg": None}, "alg is none of"),
+    "a list of algs": ({"alg": ["EdDSA"]}, "alg is none of"),
+    "an alg in small letters": ({"alg": "eddsa"}, "alg is none of"),
+    "another alg than its key's": ({"alg": "ES256"}, "not that of its key"),
+    "no kid": ({"kid": None}, "does not name its key"),
+    "a kid that is unknown": ({"kid": "made-up"}, "issuer does not have"),
+    "an empty kid": ({"kid": ""}, "issuer does not have"),
+    "a kid that is a number": ({"kid": 1}, "not the id of a key"),
+    "a kid that is overlong": ({"kid": "x" * 257}, "not the id of a key"),
+    "a key": ({"jwk": {"kty": "OKP"}}, "has jwk"),
+    "a set of keys": ({"jku": "https://evil.example/jwks"}, "has jku"),
+    "a certificate": ({"x5c": ["MII"]}, "has x5c"),
+    "the address of a certificate": ({"x5u": "https://evil.example/x"}, "has x5u"),
+    "something critical": ({"crit": ["exp"], "exp": 1}, "has crit"),
+    "something critical that PyJWT knows": ({"crit": ["b64"], "b64": True}, "has b64, crit"),
+    "content that is not encoded": ({"crit": ["b64"], "b64": False}, "has b64, crit"),
+    "the type of a logout token": ({"typ": "logout+jwt"}, "for something else"),
+    "a type that is a number": ({"typ": 1}, "for something else"),
+}
+
+
+@pytest.mark.parametrize(("header", "why"), REFUSED_HEADERS.values(), ids=REFUSED_HEADERS)
+def test_a_header_is_refused_with(issuer: Issuer, header: dict[str, Any], why: str) -> None:
+    assert why in complaint(issuer.token(header=header), issuer)
+
+
+@pytest.mark.parametrize("none", ["none", "None", "NONE", "nOnE", ""])
+@pytest.mark.parametrize("signature", ["", "AAAA"])
+def test_an_unsigned_token_is_refused(issuer: Issuer, none: str, signature: str) -> None:
+    content = f"{encoded({'alg': none, 'kid': issuer.key.kid})}.{encoded(issuer.claims())}"
+
+    assert complaint(f"{content}.{signature}", issuer)
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
+def test_a_token_signed_with_the_public_key_as_a_secret_is_refused(
+    issuer: Issuer, algorithm: str
+) -> None:
+    header = {"alg": algorithm, "kid": issuer.key.kid}
+    content = f"{encoded(header)}.{encoded(issuer.claims())}"
+    hashed = "sha" + algorithm.removeprefix("HS")
+    for secret in (issuer.key.pem, json.dumps(issuer.key.jwk), issuer.key.jwk["x"]):
+        forged = hmac.digest(secret.encode(), content.encode(), hashed)
+
+        for keys in (None, fixed_key(issuer.key.pem)):
+            why = complaint(f"{content}.{base64url(forged)}", issuer, keys)
+            assert "alg is none of" in why
+
+
+def test_a_token_signed_by_a_stranger_is_refused(issuer: Issuer, strangers_key: SigningKey) -> None:
+    token = issuer.token(key=strangers_key, header={"kid": issuer.key.kid})
+
+    assert "signature is wrong" in complaint(token, issuer)
+
+
+def test_the_key_that_a_token_brings_along_is_refused(
+    issuer: Issuer, strangers_key: SigningKey
+) -> None:
+    token = issuer.token(key=strangers_key, header={"jwk": strangers_key.jwk})
+
+    assert "has jwk" in complaint(token, issuer)
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "PS256"])
+def test_a_key_verifies_only_the_algorithm_that_it_names(issuer: Issuer, algorithm: str) -> None:
+    key = issuer.rotate(algorithm)
+    other = {"RS256": "PS256", "PS256": "RS256"}[algorithm]
+    token = issuer.token(key=SigningKey(other, key.private, key.kid))
+
+    assert "not that of its key" in complaint(token, issuer)
+
+
+def test_the_claims_of_one_token_do_not_go_with_the_signature_of_another(issuer: Issuer) -> None:
+    alices, bobs = issuer.token("alice").split("."), issuer.token("bob").split(".")
+
+    assert "signature" in complaint(".".join([alices[0], bobs[1], alices[2]]), issuer)
+
+
+MALFORMED: dict[str, Callable[[str], str]] = {
+    "nothing": lambda _: "",
+    "two parts": lambda token: token.rpartition(".")[0],
+    "four parts": lambda token: token + ".AAAA",
+    "five parts, as encrypted ones have": lambda token: token + ".AAAA.AAAA",
+    "two tokens, with a comma": lambda token: f"{token}, {token}",
+    "two tokens, with a space": lambda token: f"{token} {token}",
+    "a blank before": lambda token: " " + token,
+    "a line's end": lambda token: token + "\n",
+    "padding": lambda token: token + "==",
+    "base64 of the other alphabet": lambda token: token[:-2] + "+/",
+    "letters that are not ASCII": lambda token: token[:-1] + "é",
+    "a full stop alone": lambda _: "..",
+    "an empty signature": lambda token: token.rpartition(".")[0] + ".",
+    "a header of an impossible length": lambda token: "A" + token,
+    "a header that is no JSON": lambda token: f"{base64url(b'{')}.{token.partition('.')[2]}",
+    "a header that is a list": lambda token: f"{encoded([])}.{token.partition('.')[2]}",
+}
+
+
+@pytest.mark.parametrize("change", MALFORMED.values(), ids=MALFORMED)
+def test_what_is_not_a_token_is_refused(issuer: Issuer, change: Callable[[str], str]) -> None:
+    assert complaint(change(issuer.token()), issuer)
+
+
+def test_a_token_has_8_kib_at_most(issuer: Issuer) -> None:
+    def padded(size: int) -> str:
+        token = issuer.token(padding="")
+        rest = (size - len(token)) * 3 // 4
+        return issuer.token(padding="x" * rest)
+
+    assert len(longest := padded(LONGEST_TOKEN - 4)) <= LONGEST_TOKEN
+    assert whose(longest, issuer)
+    assert "8,192 bytes" in complaint(padded(LONGEST_TOKEN + 8), issuer)
+
+
+@pytest.mark.parametrize("name", ["alg", "kid"])
+def test_a_header_that_says_something_twice_is_refused(issuer: Issuer, name: str) -> None:
+    header = json.dumps({"alg": "EdDSA", "kid": issuer.key.kid})
+    twice = f'{{"{name}": "none", {header[1:]}'.encode()
+
+    assert "header" in complaint(issuer.key.sign(twice, issuer.claims()), issuer)
+
+
+@pytest.mark.parametrize("name", ["sub", "exp", "aud"])
+def test_claims_that_say_something_twice_are_refused(issuer: Issuer, name: str) -> None:
+    claims = json.dumps(issuer.claims())
+    twice = f'{{"{name}": "bob", {claims[1:]}'.encode()
+    header = {"alg": "EdDSA", "kid": issuer.key.kid}
+
+    assert "claims" in complaint(issuer.key.sign(header, twice), issuer)
+
+
+@pytest.mark.parametrize(
+    "claims", [b"[]", b"null", b"{", b"\xff", b'{"sub":"\\ud800"}', b"[" * 999]
+)
+def test_claims_that_are_no_object_are_refused(issuer: Issuer, claims: bytes) -> None:
+    header = {"alg": "EdDSA", "kid": issuer.key.kid}
+
+    assert "claims" in complaint(issuer.key.sign(header, claims), issuer)
+
+
+@pytest.mark.parametrize("missing", ["issuer", "audience", "claim"])
+def test_a_verifier_expects_an_issuer_an_audience_and_a_claim(issuer: Issuer, missing: str) -> None:
+    settings: dict[str, Any] = {"issuer": "i", "audience": "a", "claim": "sub", missing: ""}
+
+    with pytest.raises(ValueError, match="must be named"):
+        Verifier(fixed_key(issuer.key.pem), leeway=0, **settings)
+
+
+# Which user it is
+
+
+def test_a_uuid_is_the_id_however_it_is_written(issuer: Issuer) -> None:
+    user_id = uuid4()
+
+    for subject in (str(user_id), str(user_id).upper()):
+        assert whose(issuer.token(subject), issuer).user_id == user_id
+
+
+@pytest.mark.parametrize("form", ["{}", "{{{}}}", "urn:uuid:{}", " {}", "{}\n"])
+def test_only_the_canonical_form_is_the_uuid(issuer: Issuer, form: str) -> None:
+    user_id = uuid4()
+    written = user_id.hex if form == "{}" else form.format(user_id)
+
+    mapped = whose(issuer.token(written), issuer).user_id
+
+    assert mapped != user_id
+    assert mapped.version == 5
+
+
+def test_digits_of_other_scripts_are_no_uuid(issuer: Issuer) -> None:
+    assert whose(issuer.token("\u0661" + str(uuid4())[1:]), issuer).user_id.version == 5
+
+
+def test_any_other_name_is_always_the_same_user(strangers_key: SigningKey) -> None:
+    """These ids are kept in databases: whoever changes them takes people's tasks away."""
+    url, now = "https://auth.example.org", int(time.time())
+    keys = fixed_key(strangers_key.pem)
+    claims = {"iss": url, "aud": url, "iat": now, "exp": now + SOON, "sub": "q3vV0kXbY1TzRrWm"}
+    token = strangers_key.sign({"alg": "EdDSA"}, claims)
+
+    verifying = Verifier(keys, issuer=url, audience=url, leeway=0).verify(token.encode())
+
+    assert asyncio.run(verifying).user_id == UUID("ec2db947-fe0e-50f9-ab4d-616d5fb9ad1f")
+
+
+def test_the_same_name_at_another_issuer_is_another_user(issuer: Issuer) -> None:
+    with running_issuer() as other:
+        assert whose(issuer.token("alice"), issuer) != whose(other.token("alice"), other)
+
+
+# Tokens that have been verified
+
+
+class Visits:
+    """One verifier, asked again and again."""
+
+    def __init__(self, issuer: Issuer, **options: Any) -> None:
+        self.keys = fixed_key(issuer.key.pem)
+        self.verifier = verifier(issuer, self.keys, **options)
+
+    def verify(self, token: str) -> Caller:
+        return asyncio.run(self.verifier.verify(token.encode()))
+
+    def remembered(self, token: str) -> Caller | None:
+        # A request brings bytes of its own.
+        return self.verifier.remembered(bytes(bytearray(token.encode())))
+
+
+def test_a_verified_token_is_remembered(issuer: Issuer) -> None:
+    visits, token = Visits(issuer), issuer.token()
+
+    assert visits.remembered(token) is None
+    caller = visits.verify(token)
+
+    assert visits.remembered(token) is caller
+    assert visits.remembered(token[:-1]) is None
+
+
+def test_a_refused_token_is_not_remembered(issuer: Issuer) -> None:
+    visits, token = Visits(issuer), issuer.token(aud="https://other.example")
+
+    for _ in range(2):
+        with pytest.raises(InvalidToken):
+            visits.verify(token)
+        assert visits.remembered(token) is None
+
+
+@pytest.mark.parametrize("leeway", [0.0, 1.0])
+def test_a_remembered_token_expires(issuer: Issuer, leeway: float) -> None:
+    visits, expires = Visits(issuer, leeway=leeway), int(time.time()) + 2
+    token = issuer.token(exp=expires)
+    visits.verify(token)
+
+    time.sleep(expires + leeway - 0.3 - time.time())
+    assert visits.remembered(token)
+    time.sleep(expires + leeway + 0.05 - time.time())
+
+    assert visits.remembered(token) is None
+    with pytest.raises(InvalidToken, match="expired"):
+        visits.verify(token)
+
+
+def test_only_so_many_tokens_are_remembered(issuer: Issuer) -> None:
+    visits = Visits(issuer, remembered=20)
+    tokens = [issuer.token(str(uuid4())) for _ in range(100)]
+
+    for token in tokens:
+        visits.verify(token)
+
+    assert 10 <= sum(visits.remembered(token) is not None for token in reversed(tokens)) <= 20
+
+
+def test_a_token_in_use_stays_remembered(issuer: Issuer) -> None:
+    visits, token = Visits(issuer, remembered=20), issuer.token("alice")
+    visits.verify(token)
+
+    for _ in range(100):
+        visits.verify(issuer.token(str(uuid4())))
+        assert visits.remembered(token)
+
+
+def test_tokens_that_are_refused_displace_none(issuer: Issuer) -> None:
+    visits, token = Visits(issuer, remembered=20), issuer.token("alice")
+    visits.verify(token)
+
+    for _ in range(100):
+        with pytest.raises(InvalidToken):
+            visits.verify(issuer.token(str(uuid4()), exp=1))
+
+    assert visits.remembered(token)
+
+
+def test_a_token_that_takes_much_room_is_verified_every_time(issuer: Issuer) -> None:
+    visits, token = Visits(issuer), issuer.token(image="x" * 2000)
+
+    assert visits.verify(token)
+    assert visits.remembered(token) is None
+    assert visits.verify(token)
+
+
+# Whatever is sent
+
+
+@pytest.fixture(scope="module")
+def any_issuer() -> Iterator[Issuer]:
+    with running_issuer() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def visits(any_issuer: Issuer) -> Visits:
+    return Visits(any_issuer)
+
+
+PARTS = st.one_of(st.binary(max_size=40).map(base64url), st.text("Ab_-=.+ ", max_size=9))
+TOKENS = st.one_of(
+    st.binary(max_size=60),
+    st.lists(PARTS, min_size=1, max_size=5).map(lambda parts: ".".join(parts).encode()),
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=4,
+)
+NAMES = ["alg", "kid", "typ", "cty", "b64", "jwk", "enc", "zip"]
+CLAIMS = ["iss", "aud", "sub", "exp", "iat", "nbf", "jti"]
+
+
+SUBJECTS = st.one_of(
+    st.text(min_size=1, max_size=40),
+    st.uuids().map(str),
+    st.uuids().map(lambda each: str(each).upper()),
+    st.uuids().map(lambda each: each.hex),
+    st.uuids().map(lambda each: each.urn),
+    st.uuids().map(lambda each: f"{{{each}}}"),
+    st.from_regex(r"[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}", fullmatch=True),
+)
+
+
+def user_of(issuer: Issuer, subject: str) -> UUID:
+    """As the canonical form has it: a UUID is what is written as UUIDs are, but for version 5."""
+    with suppress(ValueError):
+        if str(UUID(subject)) == subject.lower() and UUID(subject).version != 5:
+            return UUID(subject)
+    return uuid5(NAMESPACE, f"{issuer.url}\x1f{subject}")
+
+
+@property_settings(200)
+@given(token=TOKENS)
+def test_no_bytes_are_a_token_by_chance(visits: Visits, token: bytes) -> None:
+    with pytest.raises(InvalidToken):
+        asyncio.run(visits.verifier.verify(token))
+
+
+@property_settings(200)
+@given(place=st.integers(0, 10_000), byte=st.integers(0, 255))
+def test_a_token_with_one_byte_changed_is_refused(
+    any_issuer: Issuer, visits: Visits, place: int, byte: int
+) -> None:
+    token = bytearray(any_issuer.token().encode())
+    place %= len(token)
+    if token[place] == byte:
+        byte ^= 1
+    token[place] = byte
+
+    with pytest.raises(InvalidToken):
+        asyncio.run(visits.verifier.verify(bytes(token)))
+
+
+@property_settings(200)
+@given(
+    header=st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=2),
+    claims=st.dictionaries(st.sampled_from(CLAIMS), VALUES, max_size=2),
+    sub=SUBJECTS,
+)
+def test_whatever_an_issuer_signs_is_a_token_or_refused(
+    any_issuer: Issuer, visits: Visits, header: dict[str, Any], claims: dict[str, Any], sub: str
+) -> None:
+    token = any_issuer.key.sign({"alg": "EdDSA", **header}, {**any_issuer.claims(sub), **claims})
+
+    try:
+        caller = visits.verify(token)
+    except InvalidToken as refused:
+        assert 10 < len(str(refused)) < 200
+    else:
+        told = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+        assert caller.subject == told["sub"]
+        assert caller.user_id == user_of(any_issuer, told["sub"])
+        assert told["iss"] == told["aud"] == any_issuer.url
+        assert caller.expires_at.timestamp() == int(told["exp"]) > time.time() - 1
