@@ -5,11 +5,11 @@ import subprocess
 import sys
 from importlib.metadata import version
 
-import httpx
 import pytest
 import yaml
 
 from openapi.contract.document import CONTRACT
+from tests.support import http
 from tests.support.project import ROOT
 
 SECURITY = ROOT / "SECURITY.md"
@@ -18,21 +18,21 @@ PAGES = ["/docs", "/problems", "/openapi.yaml", "/openapi.json", "/docs/swagger-
 
 
 def test_the_root_leads_to_the_documentation(server: str) -> None:
-    response = httpx.get(server, follow_redirects=True)
+    response = http.get(server, follow_redirects=True)
 
     assert response.url.path == "/docs"
     assert response.status_code == 200
 
 
 def test_swagger_ui_is_current_and_whole(server: str) -> None:
-    page = httpx.get(f"{server}/docs").text
+    page = http.get(f"{server}/docs").text
     files = re.findall(r'(?:src|href)="([^"]+)"', page)
 
     assert len(files) == 4
     for file in files:
         assert file.startswith("/docs/")
-        assert httpx.get(server + file).status_code == 200
-    assert re.search(r'"?5\.\d+\.\d+', httpx.get(f"{server}/docs/swagger-ui-bundle.js").text)
+        assert http.get(server + file).status_code == 200
+    assert re.search(r'"?5\.\d+\.\d+', http.get(f"{server}/docs/swagger-ui-bundle.js").text)
 
 
 def test_flask_whose_package_brings_swagger_ui_takes_no_memory() -> None:
@@ -45,13 +45,13 @@ def test_flask_whose_package_brings_swagger_ui_takes_no_memory() -> None:
 
 
 def test_the_contract_is_the_same_as_yaml_and_as_json(server: str) -> None:
-    as_yaml = yaml.safe_load(httpx.get(f"{server}/openapi.yaml").content)
+    as_yaml = yaml.safe_load(http.get(f"{server}/openapi.yaml").content)
 
-    assert as_yaml == httpx.get(f"{server}/openapi.json").json()
+    assert as_yaml == http.get(f"{server}/openapi.json").json()
 
 
 def test_the_contract_as_json_keeps_the_names_of_its_models(guarded_server: str) -> None:
-    served = httpx.get(f"{guarded_server}/openapi.json").json()
+    served = http.get(f"{guarded_server}/openapi.json").json()
 
     assert (
         served["components"]["schemas"]
@@ -62,10 +62,10 @@ def test_the_contract_as_json_keeps_the_names_of_its_models(guarded_server: str)
 
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_that_the_client_has_is_not_sent_again(server: str, path: str) -> None:
-    first = httpx.get(server + path)
+    first = http.get(server + path)
 
-    again = httpx.get(server + path, headers={"If-None-Match": first.headers["etag"]})
-    changed = httpx.get(server + path, headers={"If-None-Match": '"another"'})
+    again = http.get(server + path, headers={"If-None-Match": first.headers["etag"]})
+    changed = http.get(server + path, headers={"If-None-Match": '"another"'})
 
     assert (again.status_code, again.content) == (304, b"")
     assert again.headers["etag"] == first.headers["etag"]
@@ -74,7 +74,7 @@ def test_a_page_that_the_client_has_is_not_sent_again(server: str, path: str) ->
 
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_can_only_be_read(server: str, path: str) -> None:
-    response = httpx.post(server + path)
+    response = http.post(server + path)
 
     assert response.status_code == 405
     assert response.headers["allow"] == "GET, HEAD, OPTIONS"

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from uuid import uuid4
 
-import httpx
 import psutil
 import pytest
 
 from openapi.access import rate_limits as limits
 from openapi.access.rate_limits import SECOND, WINDOW, CountedHere, Limiter, Quota, network
 from openapi.http.problems import Problem
+from tests.support import http
 from tests.support.responses import assert_problem, left
 from tests.support.servers import Serve, started, url_of
 from tests.support.users import User
@@ -81,7 +81,7 @@ def test_the_quota_comes_back_with_time(serve: Serve) -> None:
 
 def test_health_and_documentation_are_not_limited(limited: str) -> None:
     for path in ("/health/live", "/health/ready", "/docs", "/openapi.yaml", "/nowhere"):
-        answers = [httpx.get(limited + path) for _ in range(QUOTA + 1)]
+        answers = [http.get(limited + path) for _ in range(QUOTA + 1)]
 
         assert len({answer.status_code for answer in answers}) == 1
         assert "RateLimit" not in answers[-1].headers
@@ -184,7 +184,7 @@ def test_more_connections_than_a_worker_takes_are_refused(serve: Serve) -> None:
 
         kept[0].leaves()
         time.sleep(0.1)
-        assert httpx.get(f"{server}/health/live").status_code == 200
+        assert http.get(f"{server}/health/live").status_code == 200
 
 
 def test_a_worker_may_have_as_many_files_open_as_it_takes_connections(
@@ -197,7 +197,7 @@ def test_a_worker_may_have_as_many_files_open_as_it_takes_connections(
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     try:
-        httpx.get(url_of(process) + "/health/live")
+        http.get(url_of(process) + "/health/live")
         allowed, _ = psutil.Process(process.pid).rlimit(psutil.RLIMIT_NOFILE)
         assert allowed > 300
     finally:

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-import httpx
 import pytest
 
 from db import errors
 from openapi.contract.document import Contract
 from openapi.http import problems
+from tests.support import http
 
 # What no operation answers: none is at an unknown path, for another method, or for half a request.
 WITHOUT_OPERATION = {problems.UNKNOWN_PATH, problems.METHOD, problems.TIMED_OUT}
@@ -44,7 +44,7 @@ def test_names_of_kinds_are_unique() -> None:
 
 @pytest.mark.parametrize("kind", problems.KINDS, ids=lambda kind: kind.name)
 def test_the_type_of_a_problem_leads_to_its_explanation(server: str, kind: problems.Kind) -> None:
-    page = httpx.get(f"{server}/problems").text
+    page = http.get(f"{server}/problems").text
 
     assert f'id="{kind.name}"' in page
     assert kind.title in page

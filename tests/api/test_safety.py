@@ -3,6 +3,7 @@
 import httpx
 import pytest
 
+from tests.support import http
 from tests.support.servers import Serve
 from tests.support.users import User
 from tests.support.wire import Wire, request, wire_to
@@ -41,7 +42,7 @@ def test_what_belongs_to_a_user_is_kept_by_nobody_else(alice: User) -> None:
 
 @pytest.mark.parametrize("path", ["/nowhere", "/health/%ff", "/health/live?x=1"])
 def test_an_error_is_kept_by_nobody(server: str, path: str) -> None:
-    assert_told(httpx.get(server + path), ERROR)
+    assert_told(http.get(server + path), ERROR)
 
 
 @pytest.mark.parametrize("sent", [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nHost: \x00\r\n\r\n"])
@@ -62,7 +63,7 @@ def test_a_request_that_does_not_end_is_too(serve: Serve) -> None:
 def test_a_page_loads_nothing_from_elsewhere_and_is_embedded_nowhere(
     server: str, path: str
 ) -> None:
-    page = httpx.get(server + path)
+    page = http.get(server + path)
     policy = dict(
         each.strip().split(" ", 1) for each in page.headers["Content-Security-Policy"].split(";")
     )
@@ -75,9 +76,9 @@ def test_a_page_loads_nothing_from_elsewhere_and_is_embedded_nowhere(
 
 
 def test_a_page_that_the_client_has_is_told_the_same(server: str) -> None:
-    page = httpx.get(f"{server}/docs")
+    page = http.get(f"{server}/docs")
 
-    again = httpx.get(f"{server}/docs", headers={"If-None-Match": page.headers["ETag"]})
+    again = http.get(f"{server}/docs", headers={"If-None-Match": page.headers["ETag"]})
 
     assert again.status_code == 304
     assert again.headers["Content-Security-Policy"] == page.headers["Content-Security-Policy"]

@@ -12,6 +12,7 @@ import psycopg2
 import pytest
 
 from openapi.access.tokens import NAMESPACE
+from tests.support import http
 from tests.support.databases import as_owner
 from tests.support.issuer import Issuer, new_private, running_issuer, tampered
 from tests.support.operations import OPERATIONS, Operation, ask
@@ -235,14 +236,14 @@ def test_keys_may_be_in_a_file_or_in_the_settings(
 
 
 def test_in_open_mode_the_caller_is_a_sample_user(server: str) -> None:
-    me = httpx.get(f"{server}/api/me").json()
+    me = http.get(f"{server}/api/me").json()
 
     assert me == {"user_id": SAMPLE_USER, "issuer": None, "subject": None, "expires_at": None}
 
 
 def test_the_contract_served_is_the_one_enforced(server: str, guarded_server: str) -> None:
-    in_open_mode = httpx.get(f"{server}/openapi.json").json()
-    guarded = httpx.get(f"{guarded_server}/openapi.json").json()
+    in_open_mode = http.get(f"{server}/openapi.json").json()
+    guarded = http.get(f"{guarded_server}/openapi.json").json()
 
     assert guarded["security"] == [{"bearerAuth": []}]
     assert {"401", "403", "429"} <= statuses_of(guarded)
@@ -272,7 +273,7 @@ def statuses_of(contract: dict[str, Any]) -> set[str]:
     ],
 )
 def test_open_mode_is_for_pages_of_this_machine_alone(server: str, host: str, status: int) -> None:
-    response = httpx.get(f"{server}/api/me", headers={"Host": host})
+    response = http.get(f"{server}/api/me", headers={"Host": host})
 
     assert response.status_code == status
 
@@ -300,7 +301,7 @@ def test_no_address_but_the_loopback_one_is_served_in_open_mode_by_accident() ->
 def test_open_mode_on_every_address_is_to_be_had_on_purpose(serve: Serve) -> None:
     url = serve(ERRAND_HOST="0.0.0.0", ERRAND_OPEN="on")
 
-    assert httpx.get(f"{url}/api/me").status_code == 200
+    assert http.get(f"{url}/api/me").status_code == 200
 
 
 WRONG_TOGETHER = {
@@ -361,9 +362,9 @@ def test_local_tokens_try_the_enforced_mode_without_an_issuer(serve: Serve, tmp_
     named = errand("token", "--data-dir", str(tmp_path), "--user", "carol").stdout.strip()
 
     def me(token: str) -> Any:
-        return httpx.get(f"{url}/api/me", headers={"Authorization": f"Bearer {token}"}).json()
+        return http.get(f"{url}/api/me", headers={"Authorization": f"Bearer {token}"}).json()
 
-    assert httpx.get(f"{url}/api/me").status_code == 401
+    assert http.get(f"{url}/api/me").status_code == 401
     assert me(sample)["user_id"] == SAMPLE_USER
     assert me(named)["subject"] == "carol"
     assert (tmp_path / "token-key.pem").stat().st_mode & 0o777 == 0o600
@@ -374,7 +375,7 @@ def test_local_tokens_are_worth_nothing_where_there_is_an_issuer(
 ) -> None:
     token = errand("token", "--data-dir", str(tmp_path)).stdout.strip()
 
-    response = httpx.get(f"{guarded_server}/api/me", headers={"Authorization": f"Bearer {token}"})
+    response = http.get(f"{guarded_server}/api/me", headers={"Authorization": f"Bearer {token}"})
     refused = errand("token", "--data-dir", str(tmp_path), **trusting(issuer))
 
     assert_problem(response, 401, "unauthenticated")

@@ -5,11 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
-import httpx
 import psycopg2
 import pytest
 from psycopg2.extensions import connection
 
+from tests.support import http
 from tests.support.databases import (
     administration,
     as_owner,
@@ -116,7 +116,7 @@ def test_a_response_that_breaks_the_contract_is_a_logged_500_that_names_the_oper
         store_task(execute, user_id, task_id, title="")
     process = started(log=log, DATABASE_URL=database_url)
 
-    response = httpx.get(f"{url_of(process)}/api/{user_id}/tasks/{task_id}")
+    response = http.get(f"{url_of(process)}/api/{user_id}/tasks/{task_id}")
 
     process.terminate()
     process.communicate(timeout=20)

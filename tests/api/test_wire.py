@@ -1,8 +1,8 @@
 """What happens on the wire, which no schema describes."""
 
-import httpx
 import pytest
 
+from tests.support import http
 from tests.support.responses import assert_problem
 from tests.support.servers import Serve
 from tests.support.users import Task, User
@@ -193,7 +193,7 @@ def test_two_content_types_are_none_that_is_taken(
 
 @pytest.mark.parametrize("path", ["/health/live", "/nowhere", "/docs", "/health/live?x=1"])
 def test_no_answer_names_the_software(server: str, path: str) -> None:
-    headers = httpx.get(server + path).headers
+    headers = http.get(server + path).headers
 
     assert {"server", "x-powered-by", "via"}.isdisjoint(headers)
     assert "uvicorn" not in str(headers).lower()

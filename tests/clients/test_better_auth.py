@@ -17,6 +17,7 @@ import jwt
 import pytest
 
 from openapi.access.tokens import NAMESPACE, SEPARATOR
+from tests.support import http
 from tests.support.better_auth import Member, Site, code_of_the_readme, empty_database, running
 from tests.support.browser import CHROMIUM, browser
 from tests.support.issuer import SigningKey, new_private, tampered
@@ -107,16 +108,16 @@ def bob(site: Site) -> Iterator[Member]:
 def test_who_signs_up_has_tasks_under_the_same_id(errand: str, alice: Member) -> None:
     tasks = f"{errand}/api/{alice.id}/tasks"
 
-    created = httpx.post(tasks, json={"title": "Buy milk"}, headers=bearer(alice.token()))
+    created = http.post(tasks, json={"title": "Buy milk"}, headers=bearer(alice.token()))
 
     assert created.status_code == 201
-    assert httpx.get(tasks, headers=bearer(alice.token())).json() == [created.json()]
+    assert http.get(tasks, headers=bearer(alice.token())).json() == [created.json()]
 
 
 def test_nobody_gets_at_the_tasks_of_another(errand: str, alice: Member, bob: Member) -> None:
     tasks = f"{errand}/api/{alice.id}/tasks"
 
-    assert_problem(httpx.get(tasks, headers=bearer(bob.token())), 403, "not-yours")
+    assert_problem(http.get(tasks, headers=bearer(bob.token())), 403, "not-yours")
 
 
 def test_a_token_that_was_tampered_with_is_none(errand: str, alice: Member) -> None:
@@ -219,7 +220,7 @@ def test_a_page_calls_errand_with_the_code_of_the_readme(
 
 def me(errand: str, token: str) -> httpx.Response:
     """Whom Errand takes the bearer of a token for."""
-    return httpx.get(f"{errand}/api/me", headers=bearer(token), timeout=30)
+    return http.get(f"{errand}/api/me", headers=bearer(token), timeout=30)
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -18,6 +18,7 @@ from psycopg2.extensions import make_dsn
 
 from db.migrate import NEWEST
 from openapi.settings import Settings, load_settings, variable
+from tests.support import http
 from tests.support.databases import administration, database_named
 from tests.support.project import README
 from tests.support.responses import assert_problem
@@ -178,7 +179,7 @@ def test_the_embedded_database_needs_nothing_and_keeps_its_data(
 
     again = url_of(serve_on(data_dir))
 
-    assert httpx.get(again + task.url).json() == task.document
+    assert http.get(again + task.url).json() == task.document
 
 
 @pytest.mark.parametrize("signalled", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -221,7 +222,7 @@ def test_two_servers_share_a_data_folder_and_the_last_one_stops_the_database(
     first.terminate()
     first.communicate(timeout=20)
 
-    assert httpx.get(remaining + task.url).json() == task.document
+    assert http.get(remaining + task.url).json() == task.document
     second.terminate()
     second.communicate(timeout=20)
     assert not list(Path(data_dir).rglob("postmaster.pid"))
@@ -248,7 +249,7 @@ def test_nothing_acknowledged_is_lost_when_the_server_is_killed(
 
     kept = [url for url in acknowledged if url]
     assert 50 <= len(kept) < 300
-    assert all(httpx.get(again + url).status_code == 200 for url in kept)
+    assert all(http.get(again + url).status_code == 200 for url in kept)
 
 
 def test_several_workers_serve_and_stop_together(database_url: str) -> None:
@@ -281,7 +282,7 @@ def test_what_is_printed_at_start_works(data_dir: str, serve_on: Callable[[str],
 
     assert created.stdout.endswith(" 201")
     assert swagger_ui == f"{url}/docs"
-    assert httpx.get(swagger_ui).status_code == 200
+    assert http.get(swagger_ui).status_code == 200
 
 
 def test_workers_end_when_their_parent_is_killed(database_url: str) -> None:
@@ -289,7 +290,7 @@ def test_workers_end_when_their_parent_is_killed(database_url: str) -> None:
     port = httpx.URL(url_of(parent)).port
     assert port
     workers = psutil.Process(parent.pid).children(recursive=True)
-    assert httpx.get(f"http://127.0.0.1:{port}/health/ready", timeout=30).status_code == 200
+    assert http.get(f"http://127.0.0.1:{port}/health/ready", timeout=30).status_code == 200
 
     parent.kill()
     parent.communicate(timeout=20)

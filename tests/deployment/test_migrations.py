@@ -8,7 +8,6 @@ from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
-import httpx
 import psycopg2
 import pytest
 from alembic import command
@@ -24,6 +23,7 @@ from db.migrate import NEWEST, check_role, migrate, schema_version
 from db.postgres.embedded import running_postgres
 from db.postgres.roles import APPLICATION, as_application
 from db.schema.models import Task
+from tests.support import http
 from tests.support.databases import administration, as_owner, empty_database, store_task
 from tests.support.servers import serving
 
@@ -117,7 +117,7 @@ def test_a_data_folder_from_before_row_level_security_is_served(
         store_task(execute, user, task, title="Buy milk")
 
     with serving(ERRAND_DATA_DIR=str(folder)) as server:
-        found = httpx.get(f"{server}/api/{user}/tasks/{task}")
+        found = http.get(f"{server}/api/{user}/tasks/{task}")
         roles = roles_that_serve(fresh_url)
 
     assert found.json()["title"] == "Buy milk"

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from openapi.server.request_log import MOST_WAITING, RequestLog
+from tests.support import http
 from tests.support.polling import eventually
 from tests.support.servers import Server, started, url_of
 from tests.support.users import User
@@ -99,11 +99,11 @@ def test_a_log_that_is_closed_stops_no_request(database_url: str, tmp_path: Path
     errors = tmp_path / "errors"
     process = started(DATABASE_URL=database_url, log=errors)
     alive = url_of(process) + "/health/live"
-    httpx.get(alive)
+    http.get(alive)
     assert process.stdout
     process.stdout.close()
 
-    statuses = {httpx.get(alive).status_code for _ in range(3)}
+    statuses = {http.get(alive).status_code for _ in range(3)}
 
     assert eventually(lambda: "told no more" in errors.read_text())
     process.terminate()
@@ -127,6 +127,6 @@ def test_what_nobody_reads_is_left_out_and_its_number_told(
 
 def test_nothing_is_told_if_it_is_off(database_url: str) -> None:
     process = started(DATABASE_URL=database_url, ERRAND_REQUEST_LOG="off")
-    httpx.get(url_of(process) + "/health/live")
+    http.get(url_of(process) + "/health/live")
 
     assert told_by(process) == []

@@ -84,7 +84,12 @@ class MortalWorld:
             self._server_begins()
 
     def recovers(self) -> None:
-        until(lambda: httpx.get(f"{self.url}/health/ready", trust_env=False).status_code == 200)
+        until(
+            lambda: (
+                httpx.get(f"{self.url}/health/ready", trust_env=False, verify=False).status_code
+                == 200
+            )
+        )
 
     def ends(self) -> None:
         """The server stops, as servers should."""
