@@ -59,10 +59,17 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--users", type=counts, default=[100, 1_000], help="of the population [100,1000]"
     )
+    parser.add_argument(
+        "--baseline", type=folder, help="another checkout of Errand, measured beside this one"
+    )
     parser.add_argument("--json", type=Path, help="a file to write the figures to")
     parser.add_argument("--svg", type=Path, help="a file to draw the peers in")
     parser.add_argument("--growth-svg", type=Path, help="a file to draw the growth in")
     return parser.parse_args()
+
+
+def folder(text: str) -> Path:
+    return Path(text).resolve(strict=True)
 
 
 def counts(text: str) -> list[int]:

@@ -18,7 +18,7 @@ def measured(
     """All loads, on one process of each server, then on several."""
     for processes in options.processes:
         with ExitStack() as stack:
-            contestants = list(started(options.peers, processes, postgres, stack))
+            contestants = list(started(options.peers, processes, postgres, stack, options.baseline))
             for workload in (WORKLOADS[name] for name in options.workloads):
                 warm_up(contestants, workload)
                 for clients in options.clients:

@@ -36,10 +36,15 @@ class Contestant:
 
 
 def started(
-    names: list[str], processes: int, postgres: Postgres, stack: ExitStack
+    names: list[str],
+    processes: int,
+    postgres: Postgres,
+    stack: ExitStack,
+    baseline: Path | None = None,
 ) -> Iterator[Contestant]:
     """Errand and each peer that can be had, in so many processes."""
-    for peer in (ERRAND, *(PEERS[name] for name in names if name in PEERS)):
+    others = [peers.baseline(baseline)] if baseline else []
+    for peer in (ERRAND, *others, *(PEERS[name] for name in names if name in PEERS)):
         try:
             yield serving(peer, processes, postgres, stack)
         except (peers.Unavailable, peers.WrongAnswer) as error:
@@ -59,7 +64,8 @@ def serving(peer: Peer, processes: int, postgres: Postgres, stack: ExitStack) ->
     say(f"starting {peer.title}, {counted(processes, 'process', 'processes')}")
     cache = cache_folder()
     command = peer.prepare(cache, processes)
-    own = database(postgres.url, f"{peer.name}_{processes}", errands=peer.errands_schema)
+    name = f"{peer.name}_{processes}"
+    own = database(postgres.url, name, errands=peer.errands_schema, migrate=peer.migrate)
     variables = {"DATABASE_URL": as_application(own)} if peer.errands_schema else environment(own)
     tokens = Tokens() if peer.asks_for_tokens else None
     if tokens:

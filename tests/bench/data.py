@@ -4,8 +4,10 @@ Ids are made of numbers, so that pgbench, whose variables are numbers, can make 
 Every user has ten tasks, but for the reader, who has the first ten thousand.
 """
 
+import os
+import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,14 +119,14 @@ def owner_id(number: int) -> str:
     return f"{USER_PREFIX}{FIRST + 1 + (number - READERS_TASKS) // TASKS_A_WRITER}"
 
 
-def database(server: str, name: str, *, errands: bool) -> str:
+def database(server: str, name: str, *, errands: bool, migrate: Sequence[str] | None = None) -> str:
     """Make a database with all tasks, in Errand's schema or in the plain one.
 
     The URL is its owner's, whom row-level security does not hold: so is every peer, and pgbench.
     """
     if errands:
         tasks = TASKS.format(column=", revision", value=", number + 1")
-        return errands_database(server, name, USERS, tasks)
+        return errands_database(server, name, USERS, tasks, command=migrate)
     url = new_database(server, name)
     run(url, PLAIN_SCHEMA, TASKS.format(column="", value=""), "VACUUM ANALYZE")
     return url
@@ -140,9 +142,15 @@ def crowds_database(server: str, name: str, users: int) -> str:
     return errands_database(server, name, CROWD.format(users=users), THEIRS.format(users=users))
 
 
-def errands_database(server: str, name: str, *statements: str) -> str:
+def errands_database(
+    server: str, name: str, *statements: str, command: Sequence[str] | None = None
+) -> str:
+    """Make one in Errand's schema: that of this Python, or the one that a command makes."""
     url = new_database(server, name)
-    migrate(url)
+    if command is None:
+        migrate(url)
+    else:
+        subprocess.run(command, env={**os.environ, "DATABASE_URL": url}, check=True)
     run(url, *statements, "VACUUM ANALYZE")
     return url
 

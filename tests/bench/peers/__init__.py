@@ -46,6 +46,8 @@ class Peer:
     title: str
     prepare: Callable[[Path, int], list[str]]
     errands_schema: bool = False
+    migrate: list[str] | None = None
+    """The command that makes this checkout's schema, where it is not the one of this Python."""
     asks_for_tokens: bool = False
     logs_requests: bool = False
 
@@ -144,6 +146,17 @@ def expect(as_it_should: bool, response: httpx.Response) -> None:
 def errand(_: Path, processes: int) -> list[str]:
     """As it is in this Python."""
     return [sys.executable, "-m", "openapi", "serve", "--workers", str(processes), "--port"]
+
+
+def baseline(folder: Path) -> Peer:
+    """Errand as it is in another checkout, which uses the packages of this Python."""
+    python = ["env", "-C", str(folder), f"PYTHONPATH={folder}", sys.executable, "-m", "openapi"]
+
+    def prepare(_: Path, processes: int) -> list[str]:
+        return [*python, "serve", "--workers", str(processes), "--port"]
+
+    title = f"Errand in {folder.name}"
+    return Peer("baseline", title, prepare, errands_schema=True, migrate=[*python, "migrate"])
 
 
 def uvicorn(source: str) -> Callable[[Path, int], list[str]]:
