@@ -1,6 +1,6 @@
-"""The contract as this server keeps it: what its settings leave out is not served either."""
+"""The contract reduced by the settings: what is served is what is enforced, no more and no less."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from typing import Any
 
@@ -8,37 +8,41 @@ from openapi.settings import Settings
 
 Document = dict[str, Any]
 
+COMPONENT = "#/components/"
+
 
 def as_enforced(document: Document, settings: Settings) -> Document:
-    """What is served is what is enforced, no more and no less."""
+    """Return the contract without what these settings switch off, and without unused components."""
     document = deepcopy(document)
     if not settings.asks_for_tokens:
-        _take_out_security(document)
+        _remove_security(document)
     if not settings.requests_a_minute:
-        _take_out_responses(document, "429")
-        _take_out_headers(document, "RateLimit", "RateLimit-Policy")
+        _remove_responses(document, "429")
+        _remove_headers(document, "RateLimit", "RateLimit-Policy")
     if not settings.require_if_match:
-        _take_out_responses(document, "428")
+        _remove_responses(document, "428")
     if not settings.cors_origins:
-        _take_out_headers(document, "Access-Control-Allow-Origin")
+        _remove_headers(document, "Access-Control-Allow-Origin")
+    _remove_unused_components(document)
     return document
 
 
-def _take_out_security(document: Document) -> None:
-    document.pop("security", None)
+def _remove_security(document: Document) -> None:
+    # An empty list says that no operation asks for a token; without it, that would be left open.
+    document["security"] = []
     document.get("components", {}).pop("securitySchemes", None)
     for operation in _operations(document):
         operation.pop("security", None)
-    _take_out_responses(document, "401", "403")
+    _remove_responses(document, "401", "403")
 
 
-def _take_out_responses(document: Document, *statuses: str) -> None:
+def _remove_responses(document: Document, *statuses: str) -> None:
     for operation in _operations(document):
         for status in statuses:
             operation["responses"].pop(status, None)
 
 
-def _take_out_headers(document: Document, *names: str) -> None:
+def _remove_headers(document: Document, *names: str) -> None:
     shared = document.get("components", {}).get("responses", {}).values()
     own = (each for operation in _operations(document) for each in operation["responses"].values())
     for response in (*shared, *own):
@@ -53,3 +57,35 @@ def _operations(document: Document) -> Iterator[Document]:
         for operation in item.values():
             if isinstance(operation, dict) and "responses" in operation:
                 yield operation
+
+
+def _remove_unused_components(document: Document) -> None:
+    """Keep the components that the paths lead to, directly or through other components."""
+    components = document.get("components", {})
+    used: set[tuple[str, str]] = set()
+    pending = list(_references(document.get("paths", {})))
+    while pending:
+        kind, name = component = pending.pop()
+        if component not in used:
+            used.add(component)
+            pending += _references(components.get(kind, {}).get(name))
+    for kind in components.keys() - {"securitySchemes"}:
+        named = {name: each for name, each in components[kind].items() if (kind, name) in used}
+        components[kind] = named
+        if not named:
+            del components[kind]
+
+
+def _references(node: Any) -> Iterator[tuple[str, str]]:
+    """The components that this part of the document refers to, by kind and name."""
+    children: Iterable[Any] = ()
+    if isinstance(node, dict):
+        reference = node.get("$ref")
+        if isinstance(reference, str) and reference.startswith(COMPONENT):
+            kind, name = reference.removeprefix(COMPONENT).split("/", 1)
+            yield kind, name
+        children = node.values()
+    elif isinstance(node, list):
+        children = node
+    for child in children:
+        yield from _references(child)
