@@ -92,3 +92,7 @@ class UnfitRole(Exception):
 
 class SchemaOutdated(Exception):
     """The database's schema is not the one this version works with."""
+
+
+class EmbeddedPostgresError(Exception):
+    """The embedded PostgreSQL cannot run; the message says what to do about it."""

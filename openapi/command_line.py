@@ -115,8 +115,7 @@ def purge(**flags: str | None) -> None:
 @contextmanager
 def complaints_shown() -> Iterator[None]:
     """Say what a user can mend in a sentence, not in a trace."""
-    from db.errors import DatabaseAway, SchemaOutdated, UnfitRole
-    from db.postgres.embedded import EmbeddedPostgresError
+    from db.errors import DatabaseAway, EmbeddedPostgresError, SchemaOutdated, UnfitRole
     from openapi.contract.document import UnusableContract
     from openapi.settings import WrongSettings
 

@@ -16,7 +16,8 @@ import psutil
 import psycopg2
 import pytest
 
-from db.postgres.embedded import EmbeddedPostgresError, running_postgres
+from db.errors import EmbeddedPostgresError
+from db.postgres.embedded import running_postgres
 from tests.support.project import ROOT
 
 PATIENCE = 60.0
@@ -63,6 +64,10 @@ def end_leftover_server(cluster: Path) -> None:
 
 def server_pid(folder: Path) -> int:
     return int((folder / "cluster" / "postmaster.pid").read_text().split()[0])
+
+
+def server_log(folder: Path) -> str:
+    return "".join(file.read_text() for file in (folder / "log").iterdir())
 
 
 def command_line(pid: int) -> str:
@@ -209,7 +214,7 @@ def test_a_killed_server_recovers_while_one_of_its_processes_lingers(folder: Pat
             os.kill(backend, signal.SIGSTOP)
             os.kill(server_pid(folder), signal.SIGKILL)
         with user_process(folder) as user:
-            wait_until(lambda: "pre-existing shared memory" in (folder / "server.log").read_text())
+            wait_until(lambda: "pre-existing shared memory" in (folder / "startup.log").read_text())
             os.kill(backend, signal.SIGCONT)
             assert_note_kept(url_of(user))
 
@@ -265,7 +270,7 @@ def test_six_racing_first_starts_share_one_server(folder: Path) -> None:
         assert [leave(user) for user in users] == [0] * 6
 
     assert not is_running(pid)
-    assert (folder / "server.log").read_text().count("starting PostgreSQL") == 1
+    assert server_log(folder).count("starting PostgreSQL") == 1
 
 
 def test_racing_exits_and_starts_never_lose_the_server(folder: Path) -> None:
@@ -331,13 +336,180 @@ def test_settings_follow_the_arguments(folder: Path) -> None:
 
 
 @as_root
-def test_root_runs_the_server_as_nobody(folder: Path) -> None:
+def test_root_runs_the_server_as_a_user_that_no_other_process_has(folder: Path) -> None:
     with quick_postgres(folder) as url:
-        assert account(server_pid(folder)) == "nobody"
+        server = psutil.Process(server_pid(folder))
+        identity = set(server.uids()) | set(server.gids())
         assert query(url, "SELECT 1") == [(1,)]
+        outside = (
+            run_as_nobody("ls", str(folder)),
+            run_as_nobody("cat", f"/proc/{server.pid}/environ"),
+        )
 
+    [user] = identity
+    with pytest.raises(KeyError):
+        pwd.getpwuid(user)
+    assert [each.returncode != 0 for each in outside] == [True, True]
     assert folder.stat().st_uid == 0
     assert (folder / "cluster").stat().st_mode & 0o777 == 0o700
+    assert {path.lstat().st_uid for path in (folder / "cluster").rglob("*")} == {user}
+
+
+def run_as_nobody(*command: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(command, user="nobody", group="nogroup", capture_output=True, check=False)
+
+
+@as_root
+def test_a_cluster_with_another_owner_is_given_to_the_servers_user(folder: Path) -> None:
+    with quick_postgres(folder) as url:
+        keep_a_note(url)
+    owner = (folder / "cluster").stat().st_uid
+    subprocess.run(["chown", "-R", "nobody", folder / "cluster"], check=True)
+
+    with quick_postgres(folder) as url:
+        assert_note_kept(url)
+    assert {path.lstat().st_uid for path in (folder / "cluster").rglob("*")} == {owner}
+
+
+def test_the_server_sees_no_environment_of_ours(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ERRAND_REDIS_URL", "redis://:secret@redis")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+
+    with quick_postgres(folder):
+        server = psutil.Process(server_pid(folder))
+        environments = [each.environ() for each in (server, *server.children())]
+
+    assert all("secret" not in "".join(each.values()) for each in environments)
+    assert environments[0].keys() <= {"PATH", "LC_ALL", "PGLOCALEDIR", "PGSYSCONFDIR"}
+
+
+def test_only_our_own_user_is_let_in_by_the_socket(folder: Path) -> None:
+    us = pwd.getpwuid(os.geteuid()).pw_name
+
+    with quick_postgres(folder) as url:
+        [(peer,)] = query(url, "SELECT system_user")
+        rules = query(url, "SELECT type, database, user_name, auth_method FROM pg_hba_file_rules")
+        maps = query(url, "SELECT DISTINCT sys_name FROM pg_ident_file_mappings")
+        [(mode,)] = query(url, "SHOW unix_socket_permissions")
+
+    assert peer == f"peer:{us}"
+    assert rules == [("local", ["all"], ["all"], "peer")]
+    assert maps == [(us,)]
+    assert mode == "0700"
+
+
+def test_no_text_of_a_user_gets_into_the_servers_log(folder: Path) -> None:
+    with quick_postgres(folder) as url:
+        for statement in (
+            "SELECT 'private' FROM no_such_table",
+            "SELECT 'private'::int",
+            "DO $$BEGIN RAISE 'x' USING DETAIL = 'private'; END$$",
+        ):
+            with pytest.raises(psycopg2.Error):
+                query(url, statement)
+        with suppress(psycopg2.Error):
+            query(url, "SELECT 'private', pg_terminate_backend(pg_backend_pid())")
+
+    text = server_log(folder)
+    assert "database system is ready" in text
+    assert "private" not in text
+
+
+def test_the_servers_log_is_kept_for_a_week(folder: Path) -> None:
+    names = ["logging_collector", "log_filename", "log_rotation_age", "log_truncate_on_rotation"]
+
+    with quick_postgres(folder) as url:
+        settings = [query(url, f"SHOW {name}")[0][0] for name in names]
+
+    assert settings == ["on", "%a.log", "1d", "on"]
+
+
+@pytest.mark.parametrize("signalled", [signal.SIGKILL, signal.SIGTERM])
+def test_a_server_that_dies_is_started_again(folder: Path, signalled: signal.Signals) -> None:
+    with running_postgres(folder) as url:
+        keep_a_note(url)
+        died = server_pid(folder)
+        os.kill(died, signalled)
+
+        wait_until(lambda: (pid := current_pid(folder)) and pid != died and answers(url))
+        assert_note_kept(url)
+        again = server_pid(folder)
+    assert not is_running(again)
+
+
+def current_pid(folder: Path) -> int | None:
+    with suppress(OSError, IndexError, ValueError):
+        return server_pid(folder)
+    return None
+
+
+def answers(url: str) -> bool:
+    with suppress(psycopg2.OperationalError):
+        return bool(query(url, "SELECT 1"))
+    return False
+
+
+def test_a_user_whose_server_cannot_be_started_again_ends_with_the_reason(folder: Path) -> None:
+    with user_process(folder, stderr=subprocess.PIPE) as user:
+        url_of(user)
+        (folder / "cluster" / "PG_VERSION").write_text("14\n")
+        os.kill(server_pid(folder), signal.SIGKILL)
+
+        assert user.wait(PATIENCE) == 1
+        assert user.stderr
+        assert "holds data of PostgreSQL 14" in user.stderr.read()
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o777])
+def test_a_data_folder_that_others_can_write_to_is_refused(folder: Path, mode: int) -> None:
+    folder.mkdir()
+    (folder / "kept").touch()
+    folder.chmod(mode)
+
+    with (
+        pytest.raises(EmbeddedPostgresError, match=f"can write to {folder}: run `chmod go-w"),
+        quick_postgres(folder),
+    ):
+        pass
+
+
+def test_a_data_folder_that_others_can_replace_is_refused(shelf: Path) -> None:
+    above = shelf / "above"
+    above.mkdir()
+    above.chmod(0o777)
+
+    with (
+        pytest.raises(EmbeddedPostgresError, match=f"all users can write to {above}"),
+        quick_postgres(above / "data"),
+    ):
+        pass
+
+
+@as_root
+def test_a_data_folder_of_another_user_is_refused(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "kept").touch()
+    shutil.chown(folder, "nobody")
+
+    with (
+        pytest.raises(EmbeddedPostgresError, match="belongs to another user"),
+        quick_postgres(folder),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("name", ["users.lock", "start.lock", "startup.log", "hba_file.conf"])
+def test_a_link_in_place_of_a_file_is_not_followed(folder: Path, shelf: Path, name: str) -> None:
+    target = shelf / "target"
+    target.write_text("kept")
+    folder.mkdir()
+    (folder / name).symlink_to(target)
+
+    with pytest.raises(EmbeddedPostgresError, match=name), quick_postgres(folder):
+        pass
+    assert target.read_text() == "kept"
 
 
 @as_root
@@ -366,7 +538,7 @@ def python_for_all(identity: dict[str, Any], environment: dict[str, str]) -> str
 
 
 @as_root
-def test_root_copies_binaries_that_nobody_can_reach(
+def test_root_copies_binaries_that_the_servers_user_cannot_reach(
     folder: Path, shelf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = shelf / "private"
@@ -390,7 +562,7 @@ def test_installed_binaries_do_without_the_wheel(
 ) -> None:
     if not list(Path("/usr/lib/postgresql").glob("*/bin/postgres")):
         pytest.skip("no PostgreSQL server is installed here")
-    monkeypatch.setattr("db.postgres.embedded.util.find_spec", lambda name: None)
+    monkeypatch.setattr("db.postgres.embedded_account.util.find_spec", lambda name: None)
 
     with quick_postgres(folder) as url:
         assert query(url, "SELECT 1") == [(1,)]
@@ -401,7 +573,7 @@ def test_no_binaries_are_an_error_that_says_so(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "db.postgres.embedded._candidates", lambda account, folder: [folder / "none"]
+        "db.postgres.embedded_account._candidates", lambda account, folder: [folder / "none"]
     )
 
     with pytest.raises(EmbeddedPostgresError, match="pip install"), quick_postgres(folder):
@@ -409,7 +581,7 @@ def test_no_binaries_are_an_error_that_says_so(
 
 
 @as_root
-def test_a_folder_that_nobody_can_enter_is_an_error_that_names_it(shelf: Path) -> None:
+def test_a_folder_that_the_servers_user_cannot_enter_is_an_error_that_names_it(shelf: Path) -> None:
     private = shelf / "private"
     private.mkdir(mode=0o700)
 

@@ -14,6 +14,7 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection, make_dsn, parse_dsn
 
+from tests.support.network import network_to
 from tests.support.servers import Serve
 from tests.support.users import User
 
@@ -26,8 +27,10 @@ pytestmark = pytest.mark.skipif(PGBOUNCER is None, reason="there is no PgBouncer
 @pytest.fixture
 def pooler_url(new_database: Callable[[], str]) -> Iterator[str]:
     """PgBouncer in transaction mode, with fewer connections than Errand asks it for."""
-    database = parse_dsn(new_database())
-    with tempfile.TemporaryDirectory(prefix="errand-") as name:
+    url = new_database()
+    # PostgreSQL knows its peers by their user, which PgBouncer's is not where root runs the tests.
+    with network_to(url) as way, tempfile.TemporaryDirectory(prefix="errand-") as name:
+        database = parse_dsn(way.url)
         folder = Path(name)
         folder.chmod(0o777)
         configuration = folder / "pgbouncer.ini"

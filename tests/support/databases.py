@@ -8,7 +8,7 @@ from uuid import uuid4
 import psycopg2
 from psycopg2.extensions import connection, make_dsn, parse_dsn
 
-from db.postgres.embedded import NAME as OWNER
+from db.postgres.embedded_server import NAME as OWNER
 from tests.support.polling import eventually
 
 
