@@ -1,0 +1,1 @@
+"""What a client sees: HTTP requests and responses of a running server."""

@@ -1,0 +1,1 @@
+"""What an operator sees: command line, settings, embedded PostgreSQL, migrations, poolers, logs."""

@@ -1,0 +1,1 @@
+"""The connection pool: statements, transactions and groups over networks that break."""

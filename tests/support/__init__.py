@@ -1,0 +1,1 @@
+"""What tests share: users, servers, databases, an issuer of tokens, broken networks, references."""

@@ -1,0 +1,1 @@
+"""The migrations, one a module, in the order of their numbers."""

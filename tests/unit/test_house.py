@@ -1,0 +1,59 @@
+"""The rules of the source code that no linter checks."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.project import ROOT
+
+PACKAGES = sorted(
+    path.parent.relative_to(ROOT)
+    for top in ("openapi", "handlers", "db", "tests")
+    for path in (ROOT / top).rglob("__init__.py")
+)
+TEST_MODULES = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").rglob("test_*.py"))
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=str)
+def test_package_has_a_docstring_of_one_sentence(package: Path) -> None:
+    docstring = ast.get_docstring(ast.parse((ROOT / package / "__init__.py").read_text()))
+
+    assert docstring
+    assert docstring.count("\n") == 0
+    assert docstring.count(". ") == 0
+    assert docstring.endswith(".")
+
+
+@pytest.mark.parametrize("module", TEST_MODULES, ids=str)
+def test_test_module_imports_no_test_module_and_no_conftest(module: Path) -> None:
+    names = [name.rpartition(".")[2] for name in imported(ROOT / module)]
+
+    assert not [name for name in names if name == "conftest" or name.startswith("test_")]
+
+
+@pytest.mark.parametrize("module", TEST_MODULES, ids=str)
+def test_test_module_imports_tests_from_support_or_its_own_room(module: Path) -> None:
+    rooms = ("tests.support.", ".".join(module.parent.parts) + ".")
+    names = [name for name in imported(ROOT / module) if name.split(".")[0] == "tests"]
+
+    assert not [name for name in names if not name.startswith(rooms)]
+
+
+@pytest.mark.parametrize(
+    "module", sorted((ROOT / "tests" / "support").glob("*.py")), ids=lambda path: path.name
+)
+def test_support_imports_tests_from_support_alone(module: Path) -> None:
+    names = [name for name in imported(module) if name.split(".")[0] == "tests"]
+
+    assert not [name for name in names if not name.startswith("tests.support.")]
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The full name of each thing that a module imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{each.name}" for each in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (each.name for each in node.names)
