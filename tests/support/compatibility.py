@@ -26,8 +26,9 @@ RULES: dict[str, Callable[[Any, Any], Any]] = {
     "exclusiveMinimum exclusiveMaximum uniqueItems": lambda a, b: a or not b,
     "nullable": lambda a, b: b or not a,
     "enum": lambda a, b: b is None or (a is not None and all(value in b for value in a)),
-    "allOf anyOf oneOf": lambda a, b: a == b,  # to know more would take a theory
 }
+# Schemas that are compared branch by branch. A value needs one branch, of allOf every branch.
+BRANCHES = {"anyOf", "oneOf", "allOf"}
 
 
 def breaking_changes(old: Node, new: Node) -> list[str]:
@@ -67,8 +68,24 @@ def _followed(node: Any, document: Node) -> Any:
         case {"allOf": [only], **rest} if "properties" not in rest:
             return {**_followed(only, document), **_followed(rest, document)}
         case {**entries}:
-            return {key: _followed(each, document) for key, each in entries.items()}
+            return {
+                key: _branches(entries, each, document)
+                if key in BRANCHES
+                else _followed(each, document)
+                for key, each in entries.items()
+            }
     return node
+
+
+def _branches(schema: Any, branches: Any, document: Node) -> dict[str, Node]:
+    """The branches by the value of the discriminator, or the name of the schema, or in order."""
+    values = {to: value for value, to in schema.get("discriminator", {}).get("mapping", {}).items()}
+    named = {}
+    for index, branch in enumerate(branches):
+        reference = branch.get("$ref", f"/{index}")
+        name = values.get(reference, reference.rpartition("/")[2])
+        named[name] = _followed(branch, document)
+    return named
 
 
 def _operation(old: Node, new: Node) -> Iterator[str]:
@@ -112,9 +129,25 @@ def _schema(old: Node, new: Node, direction: Direction) -> Iterator[str]:
         yield from _changed(old, new, "default")
     if old.get("additionalProperties") is not False:
         yield from _changed(old, new, "additionalProperties")
+    for keyword in BRANCHES:
+        yield from _alternatives(old, new, keyword, direction)
     before, after = _children(old, direction), _children(new, direction)
     yield from _each(before, after, lambda a, b: _schema(a, b, direction))
     yield from _required(old.get("required", ()), new.get("required", ()), after, direction)
+
+
+def _alternatives(old: Node, new: Node, keyword: str, direction: Direction) -> Iterator[str]:
+    before, after = old.get(keyword), new.get(keyword)
+    if before is None or after is None:
+        if before != after:
+            yield f"{keyword} is {'new' if before is None else 'gone'}"
+        return
+    if (direction == "request") is (keyword != "allOf"):
+        yield from (f"{keyword}: {name} is gone" for name in before.keys() - after.keys())
+    else:
+        yield from (f"{keyword}: {name} is new" for name in after.keys() - before.keys())
+    for name in before.keys() & after.keys():
+        yield from (f"{name}: {each}" for each in _schema(before[name], after[name], direction))
 
 
 def _children(schema: Node, direction: Direction) -> dict[str, Node]:

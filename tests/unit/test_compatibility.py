@@ -47,6 +47,7 @@ paths:
               required: [text]
               properties:
                 text: {type: string, minLength: 1, maxLength: 80}
+                marks: {type: array, items: {$ref: '#/components/schemas/Mark'}}
                 about: {type: string, nullable: true, maxLength: 80}
                 stars: {type: integer, format: int64}
       responses:
@@ -61,7 +62,26 @@ components:
         id: {type: string, format: uuid}
         text: {allOf: [{$ref: '#/components/schemas/Text'}], description: What it says}
         kind: {type: string, enum: [draft, final]}
+        mark: {$ref: '#/components/schemas/Mark'}
     Text: {type: string, minLength: 1, maxLength: 80}
+    Mark:
+      oneOf: [{$ref: '#/components/schemas/Star'}, {$ref: '#/components/schemas/Flag'}]
+      discriminator:
+        propertyName: kind
+        mapping: {star: '#/components/schemas/Star', flag: '#/components/schemas/Flag'}
+    Star:
+      type: object
+      additionalProperties: false
+      required: [kind]
+      properties:
+        kind: {type: string, enum: [star]}
+        points: {type: integer, maximum: 5}
+    Flag:
+      type: object
+      additionalProperties: false
+      required: [kind]
+      properties:
+        kind: {type: string, enum: [flag]}
 """)
 SHORT = {
     "LIST": "paths /notes get",
@@ -71,7 +91,10 @@ SHORT = {
     "CREATE": "paths /notes post",
     "SENT": "paths /notes post requestBody content application/json schema",
     "NOTE": "components schemas Note",
+    "MARK": "components schemas Mark",
 }
+STAR = {"$ref": "#/components/schemas/Star"}
+FLAG = {"$ref": "#/components/schemas/Flag"}
 
 
 def changed(where: str, value: Any) -> dict[str, Any]:
@@ -141,7 +164,12 @@ def test_a_breaking_change_of_the_contract_has_raised_its_version() -> None:
         ("SENT properties text enum", ["a"], "text: enum was None, is ['a']"),
         ("SENT properties stars type", "string", "stars: type was 'integer', is 'string'"),
         ("SENT properties stars format", "int32", "stars: format was 'int64', is 'int32'"),
-        ("SENT oneOf", [TEXT], "oneOf was None, is "),
+        ("SENT oneOf", [TEXT], "json: oneOf is new"),
+        ("SENT properties text allOf", [TEXT, TEXT], "text: allOf is new"),
+        ("MARK oneOf", [STAR], "body: application/json: marks: []: oneOf: flag is gone"),
+        ("MARK oneOf", GONE, "marks: []: oneOf is gone"),
+        ("components schemas Star required", ["kind", "points"], "[]: star: points is now req"),
+        ("components schemas Star properties points maximum", 4, "maximum was 5, is 4"),
         # responses
         ("PAGE headers Link", GONE, "200: Link is gone"),
         ("PAGE headers Link required", False, "200: Link is no longer always there"),
@@ -157,6 +185,8 @@ def test_a_breaking_change_of_the_contract_has_raised_its_version() -> None:
         ("NOTE properties kind enum", ["draft", "final", "old"], "'final'], is ['draft', 'final',"),
         ("NOTE properties kind enum", GONE, "kind: enum was ['draft', 'final'], is None"),
         ("components schemas Text maxLength", 81, "text: maxLength was 80, is 81"),
+        ("MARK oneOf", [STAR, FLAG, {"type": "object"}], "[]: mark: oneOf: 2 is new"),
+        ("components schemas Star properties points", GONE, "[]: mark: star: points is gone"),
     ],
 )
 def test_a_breaking_change_is_found(where: str, value: Any, change: str) -> None:
@@ -171,6 +201,23 @@ def test_every_other_field_that_a_body_may_no_longer_have_is_found() -> None:
     assert unannounced(CONTRACT, open_to_all) == []
     assert unannounced(open_to_all, CONTRACT) == [
         "POST /notes: body: application/json: additionalProperties was True, is False"
+    ]
+
+
+def test_an_optional_field_of_a_batch_operation_is_compatible() -> None:
+    new = deepcopy(DOCUMENT)
+    new["components"]["schemas"]["BatchCreate"]["properties"]["colour"] = TEXT
+
+    assert unannounced(DOCUMENT, new) == []
+
+
+def test_a_change_of_a_batch_operation_is_named_and_nothing_else() -> None:
+    new = deepcopy(DOCUMENT)
+    new["components"]["schemas"]["BatchToggle"]["required"].append("if_match")
+
+    assert unannounced(DOCUMENT, new) == [
+        "POST /api/{user_id}/tasks/batch: body: application/json: operations: []: toggle:"
+        " if_match is now required"
     ]
 
 
@@ -208,6 +255,11 @@ def test_every_change_is_named_with_its_place() -> None:
         ("SENT properties text nullable", True),
         ("SENT properties about description", "More about it."),
         ("SENT properties stars format", GONE),
+        ("SENT properties text description", "Any text."),
+        ("MARK description", "A mark."),
+        ("MARK oneOf", [FLAG, STAR]),
+        ("components schemas Star properties points description", "How many."),
+        ("components schemas Star properties colour", TEXT),
         # responses
         ("PAGE headers ETag", {"schema": TEXT}),
         ("PAGE content application/json schema maxItems", 99),
