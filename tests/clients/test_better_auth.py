@@ -31,7 +31,7 @@ UUIDS = 'advanced: { database: { generateId: "uuid" } },'
 PLUGIN = "plugins: [jwt()],"
 ROTATING = "plugins: [jwt({ jwks: { rotationInterval: 3 } })],"
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 class Start(Protocol):

@@ -34,7 +34,7 @@ OPERATIONS = {
     *("get_me", "erase_user", "get_liveness", "get_readiness"),
 }
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 def test_a_typescript_client_is_strictly_typed_and_lives_the_life_of_a_task(

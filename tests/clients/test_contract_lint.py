@@ -83,13 +83,13 @@ def linters(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Linters:
     return Linters(installed)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @every_linter
 def test_the_contract_passes(linters: Linters, config: str) -> None:
     assert linters.findings(config) == set()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("config", [OF_OPEN_MODE, ".redocly.yaml"])
 def test_the_contract_served_in_open_mode_passes(
     linters: Linters, server: str, config: str
@@ -99,7 +99,7 @@ def test_the_contract_served_in_open_mode_passes(
     assert linters.findings(config) == set()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @every_linter
 def test_the_contract_served_with_tokens_passes(
     linters: Linters, serve: Serve, issuer: Issuer, config: str
@@ -111,7 +111,7 @@ def test_the_contract_served_with_tokens_passes(
     assert linters.findings(config) == set()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @every_linter
 def test_no_rule_is_switched_off_that_the_contract_keeps(linters: Linters, config: str) -> None:
     written = configured(config)
@@ -121,7 +121,7 @@ def test_no_rule_is_switched_off_that_the_contract_keeps(linters: Linters, confi
     assert linters.findings(config) == set(switched_off(config))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_no_rule_is_switched_off_that_the_contract_of_open_mode_keeps(
     linters: Linters, server: str
 ) -> None:
@@ -133,7 +133,7 @@ def test_no_rule_is_switched_off_that_the_contract_of_open_mode_keeps(
     assert linters.findings(OF_OPEN_MODE) == set(switched_off(OF_OPEN_MODE))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("config", "right", "wrong", "rule"),
     [

@@ -17,7 +17,7 @@ MISFORTUNES = [
     *(Fate.COMES_TWICE, Fate.COMES_TWICE_AT_ONCE),
 ]
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture

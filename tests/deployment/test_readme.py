@@ -16,7 +16,7 @@ from tests.support.servers import LISTENING
 COMMANDS = re.findall(r"^```sh\n(.+)\n```$", README.read_text(), re.MULTILINE)
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.skipif(not shutil.which("curl"), reason="the README's example needs curl"),
 ]
 
