@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from connexion.http_facts import METHODS
 
 from openapi.contract.document import Contract
-from openapi.http.problems import Answer, Headers
+from openapi.http.response import Headers, Response
 
 VARY = (b"vary", b"Origin")
 REMEMBERED_SECONDS = b"7200"
@@ -38,10 +38,10 @@ class Origins:
             and headers.get(b"origin") in self._told
         )
 
-    def leave(self, allow: bytes) -> Answer:
+    def leave(self, allow: bytes) -> Response:
         """Yes; these methods. An unknown path too, so that the page may see that it is."""
         methods = [(b"allow", allow), (b"access-control-allow-methods", allow)]
-        return Answer(204, [*methods, *self._leave], b"")
+        return Response(204, [*methods, *self._leave], b"")
 
 
 def _headers_named_in(contract: Contract) -> tuple[set[str], set[str]]:

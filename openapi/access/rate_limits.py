@@ -9,7 +9,8 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
-from openapi.http.problems import TOO_MANY, Headers, Problem
+from openapi.http.problems import TOO_MANY, Problem
+from openapi.http.response import Headers
 
 if TYPE_CHECKING:
     from openapi.access.rate_limits_in_redis import CountedInRedis

@@ -8,23 +8,14 @@ from uuid import UUID, uuid4
 import orjson
 
 from db import errors
-from openapi.http import security_headers as browsers
+from openapi.http.response import Header, Headers, Response
+from openapi.http.security_headers import WITH_ERRORS
 
 log = logging.getLogger("errand")
 
 PROBLEM_JSON = b"application/problem+json"
 RETRY_AFTER = (b"retry-after", b"1")
 MOST_FAULTS = 100
-
-Headers = browsers.Headers
-
-
-class Answer(NamedTuple):
-    """What is sent to the client."""
-
-    status: int
-    headers: Headers
-    body: bytes
 
 
 class Kind(NamedTuple):
@@ -107,7 +98,7 @@ class Problem(Exception):
         detail: str,
         *,
         faults: Sequence[Fault] = (),
-        headers: Sequence[tuple[bytes, bytes]] = (),
+        headers: Sequence[Header] = (),
         members: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(detail)
@@ -115,6 +106,13 @@ class Problem(Exception):
         self.faults = faults
         self.headers = headers
         self.members = members or {}
+
+    def with_headers(self, headers: Sequence[Header]) -> "Problem":
+        """The same problem, its response with these headers besides."""
+        headers = [*self.headers, *headers]
+        return Problem(
+            self.kind, str(self), faults=self.faults, headers=headers, members=self.members
+        )
 
 
 class ResponseBreaksContract(Exception):
@@ -132,14 +130,14 @@ def invalid(faults: Sequence[Fault]) -> Problem:
     return Problem(INVALID, detail, faults=faults)
 
 
-def answer(error: Exception, operation: str) -> Answer:
-    """The document for whatever ended a request."""
+def problem_response(error: BaseException, failed: str) -> Response:
+    """The problem document of an error. An unforeseen one is logged: `failed` says what failed."""
     request_id = uuid4()
     if isinstance(error, Problem):
         return _document(error, request_id)
     if isinstance(error, errors.DomainError):
         return _document(_of_domain_error(error), request_id)
-    log.error("%s failed: request_id=%s", operation, request_id, exc_info=error)
+    log.error("%s failed: request_id=%s", failed, request_id, exc_info=error)
     return _document(Problem(INTERNAL, "Something went wrong that should not have."), request_id)
 
 
@@ -182,8 +180,8 @@ def _members(problem: Problem, request_id: UUID) -> dict[str, Any]:
     return document
 
 
-def _document(problem: Problem, request_id: UUID) -> Answer:
+def _document(problem: Problem, request_id: UUID) -> Response:
     kind = problem.kind
     body = orjson.dumps(_members(problem, request_id))
     headers = [(b"content-type", PROBLEM_JSON), (b"content-length", b"%d" % len(body))]
-    return Answer(kind.status, [*browsers.WITH_ERRORS, *headers, *problem.headers], body)
+    return Response(kind.status, [*WITH_ERRORS, *headers, *problem.headers], body)

@@ -3,7 +3,7 @@
 Whether it may come over TLS alone (Strict-Transport-Security) is for the proxy to say that has it.
 """
 
-Headers = list[tuple[bytes, bytes]]
+from openapi.http.response import Headers
 
 EVERYWHERE: Headers = [
     (b"x-content-type-options", b"nosniff"),

@@ -1,10 +1,9 @@
-"""Bodies of requests: read once, within a limit, and parsed strictly."""
+"""Bodies of requests: read within a limit, and parsed strictly."""
 
 from itertools import islice
 from typing import Any
 
 from jiter import from_json
-from starlette.types import Message, Receive
 
 from openapi.contract.document import Unsupported, Where
 from openapi.http.media_types import JSON, content_type
@@ -13,17 +12,14 @@ from openapi.http.problems import (
     MALFORMED,
     MEDIA_TYPE,
     MOST_FAULTS,
-    TOO_LARGE,
     Fault,
     Problem,
 )
+from openapi.http.request import Request
 from openapi.operations.schemas import LONGEST_MESSAGE, Schema
 
-Headers = dict[bytes, bytes]
-
-
-class ClientGone(Exception):
-    """The client closed the connection before its request was whole."""
+# What a body that is not there is read as: null is a value.
+ABSENT = object()
 
 
 class Body:
@@ -40,28 +36,19 @@ class Body:
                 raise Unsupported(f"bodies of {name} are not supported", place)
             self._schemas[name] = Schema(media.get("schema", {}), "request", (*place, "schema"))
 
-    async def read(
-        self,
-        headers: Headers,
-        receive: Receive,
-        limit: int,
-        values: dict[str, Any],
-        faults: list[Fault],
-    ) -> None:
-        """Add the body, its defaults filled in, to the arguments of the handler."""
-        if not announced(headers):
-            if self.required:
-                faults.append(Fault("a body is required", pointer=""))
-            return
-        schema = self._schema(headers)
-        value = parsed(await received(headers, receive, limit))
+    async def read(self, request: Request, limit: int) -> tuple[Any, list[Fault]]:
+        """The body with its defaults filled in, or ABSENT; and what is wrong with it."""
+        if not request.has_body:
+            return ABSENT, [Fault("a body is required", pointer="")] if self.required else []
+        schema = self._schema(request.headers)
+        value = parsed(await request.body(limit))
         if not schema.accepts(value):
-            faults.extend(islice(schema.faults(value), MOST_FAULTS + 1))
-        elif schema.defaults and isinstance(value, dict):
+            return ABSENT, list(islice(schema.faults(value), MOST_FAULTS + 1))
+        if schema.defaults and isinstance(value, dict):
             value = {**schema.defaults, **value}
-        values["body"] = value
+        return value, []
 
-    def _schema(self, headers: Headers) -> Schema:
+    def _schema(self, headers: dict[bytes, bytes]) -> Schema:
         name, is_utf8 = content_type(headers.get(b"content-type", b""))
         if b"content-encoding" in headers:
             raise self._wrong_type("A compressed body is not taken: leave out Content-Encoding.")
@@ -77,14 +64,9 @@ class Body:
         return Problem(MEDIA_TYPE, detail, headers=advice)
 
 
-def announced(headers: Headers) -> bool:
-    """Whether the request has a body."""
-    return headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
-
-
-def refuse(headers: Headers) -> None:
-    """No body is taken here; one that is sent all the same would be ignored, so say so."""
-    if announced(headers):
+def refuse_body(request: Request) -> None:
+    """Refuse a body where none is taken: it would be ignored."""
+    if request.has_body:
         fault = Fault("this operation takes no body", pointer="")
         raise Problem(
             INVALID,
@@ -94,22 +76,6 @@ def refuse(headers: Headers) -> None:
         )
 
 
-async def received(headers: Headers, receive: Receive, limit: int) -> bytes:
-    """The bytes of the body; one that is too large is refused before it is read whole."""
-    if int(headers.get(b"content-length", 0)) > limit:
-        raise too_large(limit)
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        message = await _next(receive)
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
-        if size > limit:
-            raise too_large(limit)
-        if not message.get("more_body"):
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-
 def parsed(body: bytes) -> Any:
     """The JSON value: no duplicate keys, NaN, lone surrogates, great depth or endless integers."""
     try:
@@ -117,17 +83,3 @@ def parsed(body: bytes) -> Any:
     except ValueError as error:
         complaint = str(error)[:LONGEST_MESSAGE]  # it may cite a key as long as the body
         raise Problem(MALFORMED, f"The body is not the JSON it should be: {complaint}.") from None
-
-
-def too_large(limit: int) -> Problem:
-    """The connection ends with the answer: what is left of the body is not worth reading."""
-    return Problem(
-        TOO_LARGE, f"A body may have {limit:,} bytes here.", headers=[(b"connection", b"close")]
-    )
-
-
-async def _next(receive: Receive) -> Message:
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise ClientGone
-    return message

@@ -18,8 +18,8 @@ from db.errors import DomainError, Unavailable, VersionRequired
 from db.postgres.statement import OWNER
 from db.replays import Given
 from openapi.contract.document import Unsupported, Where
-from openapi.http import problems
-from openapi.http.problems import KEY_IN_USE, Answer, Headers
+from openapi.http.problems import KEY_IN_USE, problem_response
+from openapi.http.response import Headers, Response
 from openapi.http.security_headers import WITH_DATA, WITH_ERRORS
 from openapi.operations.parameters import Parameter
 
@@ -38,7 +38,9 @@ class Replays:
         self._operation_id = operation_id
         self._lifetime = timedelta(hours=hours)
 
-    async def answer(self, values: Values, handle: Callable[[Values], Awaitable[Answer]]) -> Answer:
+    async def answer(
+        self, values: Values, handle: Callable[[Values], Awaitable[Response]]
+    ) -> Response:
         """The answer that the request got before, or gets now from the handler."""
         key = values.pop(ARGUMENT).strip('"')
 
@@ -51,7 +53,7 @@ class Replays:
         )
         return _as_answer(given, [MARK] if before else [])
 
-    async def _decided(self, work: Awaitable[Answer]) -> Answer:
+    async def _decided(self, work: Awaitable[Response]) -> Response:
         """What went well, or a refusal that stands, with nothing changed."""
         try:
             async with transaction():
@@ -59,7 +61,7 @@ class Replays:
         except (Unavailable, VersionRequired):
             raise  # it may be mended, and tells nothing of the data
         except DomainError as refusal:
-            return problems.answer(refusal, self._operation_id)
+            return problem_response(refusal, self._operation_id)
 
 
 def check_key(described: Any, arguments: Mapping[str, Parameter], where: Where) -> None:
@@ -82,7 +84,7 @@ def _fingerprint(operation_id: str, values: Values) -> bytes:
     return sha256(json.dumps([operation_id, told], sort_keys=True, default=str).encode()).digest()
 
 
-def _as_given(answer: Answer) -> Given:
+def _as_given(answer: Response) -> Given:
     usual = _usual(answer.status)
     headers = [
         [name.decode("latin-1"), value.decode("latin-1")]
@@ -92,12 +94,12 @@ def _as_given(answer: Answer) -> Given:
     return Given(answer.status, orjson.dumps(headers).decode(), answer.body)
 
 
-def _as_answer(given: Given, more: Headers) -> Answer:
+def _as_answer(given: Given, more: Headers) -> Response:
     headers = [
         (name.encode("latin-1"), value.encode("latin-1"))
         for name, value in orjson.loads(given.headers)
     ]
-    return Answer(given.status, [*_usual(given.status), *headers, *more], given.body)
+    return Response(given.status, [*_usual(given.status), *headers, *more], given.body)
 
 
 def _usual(status: int) -> Headers:

@@ -1,4 +1,4 @@
-"""One operation of the contract, compiled: from a request to the answer of its handler."""
+"""One operation of the contract, compiled: from a request to a response."""
 
 import inspect
 import re
@@ -6,26 +6,24 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from starlette.types import Receive
-
 from openapi.contract.document import Unsupported, Where
 from openapi.http.media_types import JSON, accepts_json
 from openapi.http.problems import (
     NO_VERSION,
     NOT_ACCEPTABLE,
     TOO_MANY,
-    Answer,
     Fault,
     Problem,
     ResponseBreaksContract,
     invalid,
 )
-from openapi.operations import bodies
-from openapi.operations.bodies import Body
+from openapi.http.request import Request
+from openapi.http.response import Response
+from openapi.operations.bodies import ABSENT, Body, refuse_body
 from openapi.operations.idempotency import ARGUMENT as KEY
 from openapi.operations.idempotency import Replays, check_key
 from openapi.operations.parameters import Parameters
-from openapi.operations.responses import Response
+from openapi.operations.responses import DeclaredResponse
 from openapi.operations.security import requires_bearer_token
 from openapi.settings import Settings
 
@@ -33,17 +31,17 @@ CALLER = "caller"
 NAMING_VERSIONS = "naming_versions"
 
 # To ignore one of these would be to do what the client has forbidden (RFC 9110, 13.1). The other
-# two are ignored, as there is no Last-Modified and no answer in parts.
+# two are ignored, as there is no Last-Modified and no partial response.
 CONDITIONS = {b"if-match", b"if-none-match", b"if-unmodified-since"}
 
 Handler = Callable[..., Coroutine[Any, Any, Any]]
 
 
 class Operation:
-    """Everything that is known of an operation before the first request."""
+    """One operation, with everything that can be known of it before the first request."""
 
     def __init__(self, described: Any, where: Where, settings: Settings) -> None:
-        """Compile what Connexion has read and resolved."""
+        """Compile an operation that Connexion has read and resolved."""
         self.where = where
         self.id: str = described.operation_id.rpartition(".")[2]
         self._handler: Handler = described.function
@@ -53,7 +51,7 @@ class Operation:
         self._body_limit = settings.body_limit
         self.requires_token = requires_bearer_token(described, where)
         self._parameters = Parameters(_without_repeats(described.parameters), where)
-        self._not_conditions = CONDITIONS - self._parameters.in_headers
+        self._untaken_conditions = CONDITIONS - self._parameters.in_headers
         self._requires_if_match = (
             settings.require_if_match and b"if-match" in self._parameters.in_headers
         )
@@ -64,64 +62,64 @@ class Operation:
             else None
         )
         self._responses = {
-            (status := _status(code, where)): Response(
+            (status := _status(code, where)): DeclaredResponse(
                 self.id, status, each, (*where, "responses", code)
             )
             for code, each in described.responses.items()
         }
-        self._usual = min(self._responses)
+        self._default_status = min(self._responses)
         self.is_limited = TOO_MANY.status in self._responses
-        self._answers_json = any(JSON in each.content for each in self._responses.values())
+        self._returns_json = any(JSON in each.content for each in self._responses.values())
         self._check_path(where)
         self._check_handler(where)
         check_key(described, self._parameters.arguments, where)
         self._replays = Replays(self.id, settings.replay_hours)
-        self._tells_caller = CALLER in inspect.signature(self._handler).parameters
+        self._takes_caller = CALLER in inspect.signature(self._handler).parameters
 
     @property
     def accept_patch(self) -> bytes:
         """What the resource can be patched with, if that is what the operation does."""
         return self._body.accept_patch if self._body else b""
 
-    async def answer(
-        self,
-        caller: Any,
-        path: dict[str, str],
-        query: bytes,
-        headers: dict[bytes, bytes],
-        receive: Receive,
-    ) -> Answer:
-        """Check the request, let the handler do its work, check what it returns."""
-        self._check_accept(headers)
-        faults: list[Fault] = []
-        values = self._parameters.read(path, query, headers, faults)
+    async def respond(self, request: Request, path: dict[str, str], caller: Any) -> Response:
+        """Decode and validate the request, call the handler, validate and encode the response."""
+        self._check_accept(request.headers)
+        arguments = await self._arguments(request, path)
+        if self._takes_caller:
+            arguments[CALLER] = caller
+        if KEY in arguments:
+            return await self._replays.answer(arguments, self._handle)
+        return self._encode(await self._handler(**arguments))
+
+    async def _arguments(self, request: Request, path: dict[str, str]) -> dict[str, Any]:
+        """The arguments of the handler; raises every fault of the request at once."""
+        arguments, faults = self._parameters.read(path, request)
         if self._body is None:
-            bodies.refuse(headers)
+            refuse_body(request)
         else:
-            await self._body.read(headers, receive, self._body_limit, values, faults)
-        if not self._not_conditions.isdisjoint(headers):
-            faults += self._faults_of_conditions(headers)
+            body, faults_of_body = await self._body.read(request, self._body_limit)
+            faults += faults_of_body
+            if body is not ABSENT:
+                arguments["body"] = body
+        if not self._untaken_conditions.isdisjoint(request.headers):
+            faults += self._faults_of_conditions(request.headers)
         if faults:
             raise invalid(faults)
-        if self._tells_caller:
-            values["caller"] = caller
-        if self._requires_if_match and b"if-match" not in headers:
+        if self._requires_if_match and b"if-match" not in request.headers:
             raise Problem(NO_VERSION, "Send the task's ETag as If-Match.")
-        if KEY in values:
-            return await self._replays.answer(values, self._handled)
-        return self._made_into_answer(await self._handler(**values))
+        return arguments
 
-    async def _handled(self, values: dict[str, Any]) -> Answer:
-        return self._made_into_answer(await self._handler(**values))
+    async def _handle(self, arguments: dict[str, Any]) -> Response:
+        return self._encode(await self._handler(**arguments))
 
     def _check_accept(self, headers: dict[bytes, bytes]) -> None:
         accept = headers.get(b"accept", b"*/*")
-        if accept != b"*/*" and self._answers_json and not accepts_json(accept):
+        if accept != b"*/*" and self._returns_json and not accepts_json(accept):
             raise Problem(NOT_ACCEPTABLE, "The Accept header excludes application/json.")
 
     def _faults_of_conditions(self, headers: dict[bytes, bytes]) -> list[Fault]:
-        """Conditions that nobody would check, but for one beside which If-Match is checked."""
-        ignored = self._not_conditions & headers.keys()
+        """Conditions that would be ignored, except one that If-Match beside it overrides."""
+        ignored = self._untaken_conditions & headers.keys()
         if b"if-match" in headers.keys() - ignored:
             ignored -= {b"if-unmodified-since"}
         return [
@@ -129,14 +127,14 @@ class Operation:
             for name in sorted(ignored)
         ]
 
-    def _made_into_answer(self, returned: Any) -> Answer:
+    def _encode(self, returned: Any) -> Response:
         value, status, headers = (
-            returned if isinstance(returned, tuple) else (returned, self._usual, {})
+            returned if isinstance(returned, tuple) else (returned, self._default_status, {})
         )
         response = self._responses.get(status)
         if response is None:
             raise ResponseBreaksContract(f"{self.id} declares no {status}")
-        return response.answer(value, headers)
+        return response.encode(value, headers)
 
     def _check_path(self, where: Where) -> None:
         """What the path names is what there is to be read of it, each once."""

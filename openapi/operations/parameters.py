@@ -1,7 +1,7 @@
 """Parameters of the path, the query and the headers: from text to values, strictly."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 from uuid import UUID
@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from openapi.contract.document import Unsupported, Where
 from openapi.http.problems import MALFORMED, Fault, Problem
+from openapi.http.request import Request
 from openapi.operations.schemas import Schema
 
 BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -19,6 +20,8 @@ BOOLEANS = {"true": True, "false": False}
 
 # In a fourth of the time that UUID itself takes.
 _uuid = TypeAdapter(UUID).validator.validate_python
+
+LONGEST_NAME = 200
 
 STYLES = {"path": "simple", "query": "form", "header": "simple"}
 
@@ -96,8 +99,8 @@ class Parameter:
             raise Unsupported(f"the default breaks its own schema: {error}", place) from None
 
     @property
-    def takes_many(self) -> bool:
-        """Whether it may stand more than once."""
+    def is_repeatable(self) -> bool:
+        """Whether it may be given more than once."""
         return self.is_array and self._separator is None
 
 
@@ -113,6 +116,9 @@ def _refuse_unsupported(definition: dict[str, Any], where: Where) -> None:
     item = schema.get("items", {}) if schema.get("type") == "array" else schema
     if item.get("type") not in READERS or schema.get("nullable"):
         raise Unsupported("a parameter needs a plain type, or an array of one", where)
+
+
+Given = tuple[Parameter, list[str]]
 
 
 class Parameters:
@@ -137,44 +143,55 @@ class Parameters:
 
     @property
     def in_headers(self) -> set[bytes]:
-        """The names of those in headers, in small letters."""
+        """The names of those in headers, in lower case."""
         return {name for name, _ in self._headers}
 
-    def read(
-        self,
-        path: dict[str, str],
-        query: bytes,
-        headers: dict[bytes, bytes],
-        faults: list[Fault],
-    ) -> dict[str, Any]:
-        """The arguments of the handler; what is wrong with them is added to the faults."""
+    def read(self, path: Mapping[str, str], request: Request) -> tuple[dict[str, Any], list[Fault]]:
+        """The arguments of the handler, defaults filled in; and what is wrong with the others."""
+        texts, faults = self._texts(path, request)
         values = dict(self._defaults)
-        for name, text in path.items():
-            _take(self._path[name], [text], values, faults)
-        if query or self._query:
-            self._read_query(query, values, faults)
+        for parameter, given in texts:
+            try:
+                values[parameter.argument] = parameter.value(given)
+            except WrongText as error:
+                faults.append(Fault(str(error), parameter=parameter.name))
+        return values, faults
+
+    def _texts(self, path: Mapping[str, str], request: Request) -> tuple[list[Given], list[Fault]]:
+        """The parameters that the request has, each with its texts; and those it must not have."""
+        texts: list[Given] = [(self._path[name], [text]) for name, text in path.items()]
+        faults: list[Fault] = []
+        if request.query or self._query:
+            texts_of_query, faults = self._texts_of_query(request.query)
+            texts += texts_of_query
         for header, parameter in self._headers:
-            if header in headers:
-                _take(parameter, [headers[header].decode("latin-1")], values, faults)
+            text = request.headers.get(header)
+            if text is not None:
+                texts.append((parameter, [text.decode("latin-1")]))
             elif parameter.required:
                 faults.append(_missing(parameter))
-        return values
+        return texts, faults
 
-    def _read_query(self, query: bytes, values: dict[str, Any], faults: list[Fault]) -> None:
-        given: dict[str, list[str]] = {}
+    def _texts_of_query(self, query: bytes) -> tuple[list[Given], list[Fault]]:
+        texts: dict[str, list[str]] = {}
         for name, text in pairs(query):
-            given.setdefault(name, []).append(text)
-        for name, texts in given.items():
+            texts.setdefault(name, []).append(text)
+        given: list[Given] = []
+        faults = []
+        for name, each in texts.items():
             parameter = self._query.get(name)
             if parameter is None:
-                faults.append(Fault("this parameter is unknown", parameter=name[:200]))
-            elif len(texts) > 1 and not parameter.takes_many:
-                faults.append(Fault("this parameter stands more than once", parameter=name))
+                faults.append(Fault("this parameter is unknown", parameter=name[:LONGEST_NAME]))
+            elif len(each) > 1 and not parameter.is_repeatable:
+                faults.append(Fault("this parameter is given more than once", parameter=name))
             else:
-                _take(parameter, texts, values, faults)
-        for name, parameter in self._query.items():
-            if parameter.required and name not in given:
-                faults.append(_missing(parameter))
+                given.append((parameter, each))
+        faults += [
+            _missing(parameter)
+            for name, parameter in self._query.items()
+            if parameter.required and name not in texts
+        ]
+        return given, faults
 
 
 def pairs(query: bytes) -> Iterator[tuple[str, str]]:
@@ -194,15 +211,6 @@ def decoded(text: bytes) -> str:
         return text.decode("utf-8")
     except UnicodeDecodeError:
         raise Problem(MALFORMED, "The URL is not UTF-8.") from None
-
-
-def _take(
-    parameter: Parameter, texts: list[str], values: dict[str, Any], faults: list[Fault]
-) -> None:
-    try:
-        values[parameter.argument] = parameter.value(texts)
-    except WrongText as error:
-        faults.append(Fault(str(error), parameter=parameter.name))
 
 
 def _missing(parameter: Parameter) -> Fault:

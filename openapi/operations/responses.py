@@ -9,18 +9,19 @@ from pydantic import BaseModel
 from db.errors import DomainError
 from openapi.contract.document import Unsupported, Where
 from openapi.http.media_types import JSON
-from openapi.http.problems import Answer, ResponseBreaksContract, document_of
+from openapi.http.problems import ResponseBreaksContract, document_of
+from openapi.http.response import Response
 from openapi.http.security_headers import WITH_DATA
 from openapi.operations.schemas import Schema
 
 PROBLEM = "application/problem+json"
-# Their answers end with the head (RFC 9110, 8.6).
+# Responses with these statuses end with their head (RFC 9110, 8.6).
 WITHOUT_LENGTH = {204, 304}
 READABLE: dict[str, Callable[[str], Any]] = {"integer": int, "number": float}
 
 
-class Response:
-    """One response that an operation may give."""
+class DeclaredResponse:
+    """One response that the contract declares of an operation."""
 
     def __init__(
         self, operation_id: str, status: int, definition: dict[str, Any], where: Where
@@ -45,8 +46,8 @@ class Response:
         }
         self._required = {name for name, header in headers.items() if header.get("required")}
 
-    def answer(self, value: Any, headers: Mapping[str, str]) -> Answer:
-        """The answer, if it is as the contract promises."""
+    def encode(self, value: Any, headers: Mapping[str, str]) -> Response:
+        """The response, if it is as the contract declares."""
         raw = WITH_DATA.copy()
         raw += [self._header(name, text) for name, text in headers.items()]
         if not self._required <= headers.keys():
@@ -57,11 +58,11 @@ class Response:
                 raise ResponseBreaksContract(f"{self._name} has no body, but there is a value")
             if self.status not in WITHOUT_LENGTH:
                 raw.append((b"content-length", b"0"))
-            return Answer(self.status, raw, b"")
+            return Response(self.status, raw, b"")
         body = orjson.dumps(self._checked(value, self._schema))
         raw.append((b"content-type", b"application/json"))
         raw.append((b"content-length", b"%d" % len(body)))
-        return Answer(self.status, raw, body)
+        return Response(self.status, raw, body)
 
     def _checked(self, value: Any, schema: Schema) -> Any:
         """The value, if the contract promises it; a model, an enum or the like as plain JSON."""

@@ -1,9 +1,10 @@
-"""From a path to what serves it, by the shape of the path."""
+"""From a path to its operations, by the shape of the path."""
 
 from bisect import insort
 from dataclasses import dataclass, field
 from itertools import compress
 from operator import attrgetter
+from typing import NamedTuple
 
 from openapi.contract.document import Unsupported
 from openapi.operations.operation import Operation
@@ -21,14 +22,24 @@ class Route:
     allow: bytes = b""
 
     def add(self, method: str, operation: Operation) -> None:
-        """Serve a method; HEAD comes with GET, and OPTIONS with any."""
+        """Serve a method. HEAD comes with GET, and OPTIONS with every path."""
         self.operations[method] = operation
         if method == "GET":
             self.operations["HEAD"] = operation
         self.allow = ", ".join(sorted({*self.operations, "OPTIONS"})).encode()
 
+    @property
+    def accept_patch(self) -> bytes:
+        """The media types of patches, if there is an operation for them (RFC 5789, 3.1)."""
+        patch = self.operations.get("PATCH")
+        return patch.accept_patch if patch else b""
 
-Match = tuple[Route, dict[str, str]]
+
+class Match(NamedTuple):
+    """A path's route, and the texts of its parameters."""
+
+    route: Route
+    values: dict[str, str]
 
 
 class Shape:
@@ -40,16 +51,16 @@ class Shape:
         self._routes: dict[tuple[str, ...], Route] = {}
 
     def route(self, segments: list[str], names: list[str]) -> Route:
-        """That of a path, which is made if there is none."""
+        """The route of a path; it is made if there is none yet."""
         return self._routes.setdefault(tuple(compress(segments, self._is_literal)), Route(names))
 
     def match(self, segments: list[str]) -> Match | None:
-        """The route that has these literal segments, and the others, which may not be empty."""
+        """The route of these literal segments, if none of the others is empty."""
         route = self._routes.get(tuple(compress(segments, self._is_literal)))
         if route is None:
             return None
         texts = list(compress(segments, self.is_variable))
-        return (route, dict(zip(route.names, texts, strict=True))) if all(texts) else None
+        return Match(route, dict(zip(route.names, texts, strict=True))) if all(texts) else None
 
 
 class Router:
@@ -73,7 +84,7 @@ class Router:
         route.add(method, operation)
 
     def _shape(self, is_variable: Places) -> Shape:
-        """That of these places, in its order: a literal segment comes before a variable one."""
+        """The shape with variables in these places; shapes with early literals come first."""
         shapes = self._shapes.setdefault(len(is_variable), [])
         for shape in shapes:
             if shape.is_variable == is_variable:
@@ -83,7 +94,7 @@ class Router:
         return shape
 
     def match(self, path: bytes) -> Match | None:
-        """What serves the path, and the texts of its parameters; each segment is decoded alone."""
+        """The route of the path, and its parameters; each segment is decoded by itself."""
         if b"%" in path:
             segments = [decoded(segment) for segment in path.split(b"/")[1:]]
         else:

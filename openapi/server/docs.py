@@ -1,16 +1,18 @@
-"""What people read: Swagger UI, the contract as it was written, and what each problem means."""
+"""Pages for people: Swagger UI, the contract as it was written, what each problem means."""
 
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from html import escape
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Protocol
 
 import orjson
 
 from openapi.contract.document import Contract
-from openapi.http.problems import KINDS, Answer, Headers
-from openapi.http.security_headers import WITH_PAGES
+from openapi.http.problems import KINDS
+from openapi.http.response import Headers, Response
+from openapi.http.security_headers import WITH_DATA, WITH_PAGES
 
 SWAGGER_UI_FILES = {
     "swagger-ui.css": "text/css; charset=utf-8",
@@ -49,8 +51,27 @@ SwaggerUIBundle({
 """
 
 
-class Page:
-    """Something to read that does not change while the server runs."""
+class Page(Protocol):
+    """What a path outside the contract responds to GET."""
+
+    def respond(self, headers: dict[bytes, bytes]) -> Response:
+        """The response to a request with these headers."""
+
+
+class Redirect:
+    """A page that is elsewhere."""
+
+    def __init__(self, location: bytes) -> None:
+        headers = [*WITH_DATA, (b"location", location), (b"content-length", b"0")]
+        self._response = Response(307, headers, b"")
+
+    def respond(self, headers: dict[bytes, bytes]) -> Response:
+        """The way to the page."""
+        return self._response
+
+
+class StaticPage:
+    """A document that does not change while the server runs."""
 
     def __init__(self, content_type: str, read: Callable[[], bytes]) -> None:
         self._read = read
@@ -61,13 +82,13 @@ class Page:
             *WITH_PAGES,
         ]
 
-    def answer(self, headers: dict[bytes, bytes]) -> Answer:
-        """The page, unless the client has it already."""
+    def respond(self, headers: dict[bytes, bytes]) -> Response:
+        """The page, or 304 if the client has it already."""
         known = headers.get(b"if-none-match", b"").replace(b"W/", b"").split(b",")
         if self._etag in (each.strip() for each in known) or known == [b"*"]:
-            return Answer(304, self._headers[1:], b"")
+            return Response(304, self._headers[1:], b"")
         body = self._read()
-        return Answer(200, [*self._headers, (b"content-length", b"%d" % len(body))], body)
+        return Response(200, [*self._headers, (b"content-length", b"%d" % len(body))], body)
 
 
 def pages(contract: Contract) -> dict[bytes, Page]:
@@ -78,22 +99,23 @@ def pages(contract: Contract) -> dict[bytes, Page]:
     problems = PAGE.format(title=f"{title}: problems", head="", body="".join(_explanations()))
     as_json = orjson.dumps(contract.document)
     return {
-        b"/docs": Page(html, swagger_ui.encode),
-        b"/docs/start.js": Page("text/javascript; charset=utf-8", SWAGGER_UI_START.encode),
-        b"/problems": Page(html, problems.encode),
-        b"/openapi.yaml": Page("application/yaml", lambda: contract.written),
-        b"/openapi.json": Page("application/json", lambda: as_json),
+        b"/": Redirect(b"/docs"),
+        b"/docs": StaticPage(html, swagger_ui.encode),
+        b"/docs/start.js": StaticPage("text/javascript; charset=utf-8", SWAGGER_UI_START.encode),
+        b"/problems": StaticPage(html, problems.encode),
+        b"/openapi.yaml": StaticPage("application/yaml", lambda: contract.written),
+        b"/openapi.json": StaticPage("application/json", lambda: as_json),
         **{f"/docs/{name}".encode(): page for name, page in _swagger_ui()},
     }
 
 
 def _swagger_ui() -> Iterator[tuple[str, Page]]:
-    """The files of swagger-ui-dist, which are read when they are asked for: they are large."""
+    """The files of swagger-ui-dist. They are large, and read when they are requested."""
     found = find_spec("flask_swagger_ui")
     assert found and found.submodule_search_locations, "a dependency is missing: flask-swagger-ui"
     folder = Path(found.submodule_search_locations[0]) / "dist"
     for name, content_type in SWAGGER_UI_FILES.items():
-        yield name, Page(content_type, (folder / name).read_bytes)
+        yield name, StaticPage(content_type, (folder / name).read_bytes)
 
 
 def _explanations() -> Iterator[str]:

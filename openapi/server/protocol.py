@@ -11,17 +11,17 @@ from starlette.types import Message
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from db.tasks import waiting
-from openapi.http import problems
 from openapi.http.problems import (
     CROWDED,
     MALFORMED,
     RETRY_AFTER,
     TIMED_OUT,
-    Answer,
-    Headers,
     Kind,
     Problem,
+    problem_response,
 )
+from openapi.http.response import Headers, Response
+from openapi.server.request_log import RequestLog
 
 LONGEST_HEAD = 64 * 1024
 CLOSE = (b"connection", b"close")
@@ -43,9 +43,14 @@ class Exchange:
         self.response_complete = False
         self._protocol = protocol
         self._start: Any = None
+        self._refusal: Response | None = None
+
+    def refuse(self, refusal: Response) -> None:
+        """End the request: the protocol has refused the rest of it."""
+        self._refusal = refusal
 
     async def receive(self) -> Message:
-        """What has come of the body since the last time, or word that nobody waits any more."""
+        """What has arrived of the body since the last call, or that the client has gone."""
         if self.waiting_for_100_continue and not self._protocol.transport.is_closing():
             self.waiting_for_100_continue = False
             self._protocol.transport.write(GO_ON)
@@ -54,7 +59,7 @@ class Exchange:
             await self.message_event.wait()
             self.message_event.clear()
         if self.disconnected or self.response_complete:
-            return {"type": "http.disconnect"}
+            return {"type": "http.disconnect", "refusal": self._refusal}
         body, self.body = self.body, b""
         return {"type": "http.request", "body": body, "more_body": self.more_body}
 
@@ -102,9 +107,16 @@ class Protocol(HttpToolsProtocol):
     pipeline: deque[Exchange]  # type: ignore[assignment]
 
     def __init__(
-        self, *, request_timeout: float, idle_timeout: float, connection_limit: int, **options: Any
+        self,
+        *,
+        request_timeout: float,
+        idle_timeout: float,
+        connection_limit: int,
+        log: RequestLog,
+        **options: Any,
     ) -> None:
         super().__init__(**options)
+        self._log = log
         self._connection_limit = connection_limit
         self._request_timeout = request_timeout
         self._idle_timeout = idle_timeout
@@ -252,20 +264,24 @@ class Protocol(HttpToolsProtocol):
         """End the connection, and say why, unless that would stand for another answer."""
         if not self._owes_an_answer():
             problem = Problem(kind, detail, headers=headers or ())
-            answer = problems.answer(problem, "an unreadable request")
-            head = rendered(kind.status, [CLOSE, *answer.headers])
-            self.transport.write(head + answer.body)
-            self._note(answer)
+            refusal = problem_response(problem, "an unreadable request")
+            self.transport.write(rendered(kind.status, [CLOSE, *refusal.headers]) + refusal.body)
+            self._log_refusal(refusal)
         self.transport.close()
 
-    def _note(self, answer: Answer) -> None:
-        """Have a line in the log: that of the request whose body is being read, or one alone."""
-        reading = self.cycle is not None and not self.cycle.response_complete
-        scope: Any = self.scope if self._unfinished else {"client": self.client}
-        if reading:
-            scope["refused"] = answer
-        else:
-            self.app_state["log"].add(scope, answer, seconds=None)
+    def _log_refusal(self, refusal: Response) -> None:
+        """Log a refusal, unless the application has the request: it logs every one it has."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.refuse(refusal)
+            return
+        scope: Any = self.scope if self._unfinished else {}
+        self._log.add(
+            method=scope.get("method"),
+            path=scope.get("raw_path", b""),
+            status=refusal.status,
+            size=len(refusal.body),
+            client=self.client and self.client[0],
+        )
 
     def _be_patient(self) -> None:
         """A request that has begun must end; a timer is needed for the few that come in parts."""

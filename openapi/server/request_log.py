@@ -7,11 +7,8 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 import orjson
-
-from openapi.http.problems import Answer
 
 log = logging.getLogger("errand")
 
@@ -19,58 +16,70 @@ EVERY_SECONDS = 0.25
 MOST_WAITING = 50_000
 LONGEST_PATH = 300
 LONGEST_ADDRESS = 50
-# What is written to a pipe at once stays together up to this size, whoever else writes to it.
+# Writes to a pipe up to this size are atomic (POSIX, PIPE_BUF).
 AT_ONCE = 4096
 
 
 class RequestLog:
-    """Collects lines, and has a thread write them: no request waits for whoever reads them.
+    """Collects lines, and has a thread write them: no request waits for their reader.
 
-    Where they are not read, lines are left out, and a line says how many.
+    Lines that are not read in time are left out; a line says how many.
     """
 
     def __init__(self, *, wanted: bool) -> None:
         self._wanted = wanted
         self._lines: deque[bytes] = deque()
         self._left_out = 0
-        self._over = threading.Event()
-        # It must not keep the process alive that waits for a reader.
-        self._writer = threading.Thread(target=self._write_on, daemon=True)
+        self._writer: threading.Thread | None = None
+        self._closed: threading.Event | None = None
 
     async def __aenter__(self) -> None:
         # Where it is closed from the start, its number may become another file's.
         self._wanted = self._wanted and sys.stdout is not None
         if self._wanted:
+            # Made here, not before: a thread cannot be handed to a worker process.
+            self._closed = threading.Event()
+            # A reader that does not read must not keep the process alive.
+            self._writer = threading.Thread(target=self._run, args=[self._closed], daemon=True)
             self._writer.start()
 
     async def __aexit__(self, *_: object) -> None:
-        self._over.set()
-        if self._writer.is_alive():
+        if self._closed and self._writer:
+            self._closed.set()
             self._writer.join(timeout=1)
 
-    def add(self, scope: Any, answer: Answer | None, seconds: float | None) -> None:
-        """Note a request, as far as it is known, and its answer, unless the client has gone."""
+    def add(
+        self,
+        *,
+        method: str | None,
+        path: bytes,
+        operation: str | None = None,
+        status: int | None,
+        size: int,
+        seconds: float | None = None,
+        client: str | None,
+    ) -> None:
+        """Log a request as far as it is known; there is no status if the client disconnected."""
         if not self._wanted:
             return
         if len(self._lines) >= MOST_WAITING:
             self._left_out += 1
             return
-        method, client = scope.get("method"), scope.get("client")
         entry = {
             "time": datetime.now(UTC),
             "method": method,
-            "path": scope.get("raw_path", b"")[:LONGEST_PATH].decode("latin-1"),
-            "operation": scope.get("operation"),
-            "status": answer and answer.status,
-            "bytes": 0 if answer is None or method == "HEAD" else len(answer.body),
+            "path": path[:LONGEST_PATH].decode("latin-1"),
+            "operation": operation,
+            "status": status,
+            "bytes": size,
             "ms": seconds and round(seconds * 1000, 2),
-            "client": client and client[0][:LONGEST_ADDRESS],
+            "client": client and client[:LONGEST_ADDRESS],
         }
         # With its end it is a copy: orjson's own bytes keep the kilobyte they were written to.
         self._lines.append(orjson.dumps(entry, option=orjson.OPT_UTC_Z) + b"\n")
 
-    def _write_on(self) -> None:
-        while self._wanted and not self._over.wait(EVERY_SECONDS):
+    def _run(self, closed: threading.Event) -> None:
+        while self._wanted and not closed.wait(EVERY_SECONDS):
             self._write()
         self._write()
 
@@ -80,12 +89,12 @@ class RequestLog:
         if left_out:
             lines.append(b'{"left_out":%d}\n' % left_out)
         try:
-            for text in _together(lines):
+            for text in _batches(lines):
                 _write_all(text)
         except OSError as error:
-            # It will not be read any more, and who reads the server's errors should know.
+            # It will not be read any more; the reader of the server's errors should know.
             self._wanted = False
-            log.warning("requests are told no more: %s", error.strerror)
+            log.warning("requests are no longer logged: %s", error.strerror)
 
 
 def _write_all(text: bytes) -> None:
@@ -93,8 +102,8 @@ def _write_all(text: bytes) -> None:
         text = text[os.write(sys.stdout.fileno(), text) :]
 
 
-def _together(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """As many lines at once as stay together."""
+def _batches(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines, as many at once as stay together."""
     text = b""
     for line in lines:
         if text and len(text) + len(line) > AT_ONCE:

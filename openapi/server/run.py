@@ -22,6 +22,7 @@ from db.tasks.trash import purge_at
 from openapi.access.policy import SAMPLE_USER, check_who_may_come_in
 from openapi.server.app import App
 from openapi.server.protocol import Protocol
+from openapi.server.request_log import RequestLog
 from openapi.settings import Settings
 
 BACKLOG = 2048
@@ -36,11 +37,12 @@ def serve(settings: Settings) -> None:
     """Serve until a signal comes, then stop whatever was started."""
     _log(settings.log_level)
     check_who_may_come_in(settings)
-    compiled = _compiled(settings)
+    log = RequestLog(wanted=settings.request_log)
+    compiled = _compiled(settings, log)
     with database_at(settings) as given:
         url = _prepared(settings, given)
         config = uvicorn.Config(
-            partial(_app, settings, url, compiled),
+            partial(_app, settings, url, log, compiled),
             factory=True,
             host=settings.host,
             port=settings.port,
@@ -50,6 +52,7 @@ def serve(settings: Settings) -> None:
                 request_timeout=settings.request_timeout,
                 idle_timeout=settings.idle_timeout,
                 connection_limit=settings.connection_limit,
+                log=log,
             ),
             ws="none",
             lifespan="on",
@@ -89,17 +92,17 @@ def purge(settings: Settings) -> int:
         return asyncio.run(purge_at(options, settings.trash_days))
 
 
-def _compiled(settings: Settings) -> App | None:
+def _compiled(settings: Settings, log: RequestLog) -> App | None:
     """The application of a single worker; of several, each must compile it again."""
-    app = App(settings)
+    app = App(settings, log=log)
     return app if settings.workers == 1 else None
 
 
-def _app(settings: Settings, database_url: str, compiled: App | None) -> App:
+def _app(settings: Settings, database_url: str, log: RequestLog, compiled: App | None) -> App:
     """The application; in a process of its own, if there are several workers."""
     _log(settings.log_level)
     _allow_files(settings.connection_limit)
-    app = (compiled or App(settings)).with_database(database_url)
+    app = (compiled or App(settings, log=log)).with_database(database_url)
     _keep_what_is_there()
     return app
 

@@ -1,99 +1,94 @@
-"""Clients that go before they are answered, and answers that take too long.
+"""Requests in flight: those whose client disconnects, or whose deadline passes, are cancelled.
 
-Either way the work is cancelled, down to the database.
+The cancellation reaches the handler and its statement in the database.
 """
 
 import asyncio
-from dataclasses import dataclass
 from typing import Any
 
-from starlette.types import Message, Receive, Scope
-
 from openapi.http.problems import RETRY_AFTER, TOO_LATE, Problem
-from openapi.operations.bodies import announced
+from openapi.http.request import ClientDisconnected, Request
 
 INTERVAL = 0.1
-LONGEST = 60.0
+USUAL_TIMEOUT = 60.0
 
 
-@dataclass(slots=True, eq=False)
-class Visit:
-    """One request on its way."""
+class InFlightRequest:
+    """A request, and the task that serves it."""
 
-    task: "asyncio.Task[Any] | None"
-    _scope: Scope
-    _receive: Receive
-    _has_ended: bool = False
-    since: float | None = None
-    watcher: "asyncio.Task[None] | None" = None
-    gone: bool = False
-    late: bool = False
+    __slots__ = ("_cause", "_observer", "_received_at", "_task", "request")
 
-    async def receive(self) -> Message:
-        """The next part of the request, for whoever reads its body."""
-        message = await self._receive()
-        self._has_ended = not message.get("more_body", False)
-        return message
+    def __init__(self, request: Request, task: "asyncio.Task[Any] | None") -> None:
+        self.request = request
+        self._task = task
+        self._received_at: float | None = None
+        self._observer: asyncio.Task[None] | None = None
+        self._cause: Exception | None = None
 
-    def has_come(self) -> bool:
-        """Whether nothing is left of its body that a watcher, who receives as well, would take."""
-        known_to_have = self.since is not None or self._has_ended
-        return known_to_have or not announced(dict(self._scope["headers"]))
+    def check_deadline(self, now: float, timeout: float) -> None:
+        """Cancel the task once the timeout has passed since the request was first seen whole.
 
-    def too_late(self) -> Problem:
-        """What to tell the client whose answer was given up."""
-        assert self.task is not None, "it is what was cancelled"
-        self.task.uncancel()
-        detail = "It was given up. A change may have been made or not: look."
-        return Problem(TOO_LATE, detail, headers=[RETRY_AFTER])
+        From the second look on its connection is observed as well: few requests last so long, and
+        an observer costs more than the others take in all.
+        """
+        if self._received_at is None:
+            self._received_at = now
+        elif self._observer is None:
+            self._observer = asyncio.create_task(self._observe())
+        if now - self._received_at > timeout:
+            detail = "It was given up. A change may have been made or not: look."
+            self._cancel(Problem(TOO_LATE, detail, headers=[RETRY_AFTER]))
 
-    def grow(self, now: float, longest: float) -> None:
-        """Another look at it, which has come whole: it is watched, and given up in the end."""
-        if self.since is None:
-            self.since = now
-        elif self.watcher is None:
-            self.watcher = asyncio.create_task(self.watch())
-        if now - self.since > longest and self.task is not None and not self.late:
-            self.late = True
-            self.task.cancel()
+    def cause_of(self, error: BaseException) -> BaseException:
+        """Why the task was cancelled, if the watchdog did it; any other error is its own cause."""
+        if self._cause is None or not isinstance(error, asyncio.CancelledError):
+            return error
+        if self._task is not None:
+            self._task.uncancel()
+        return self._cause
 
-    async def watch(self) -> None:
-        """Cancel the work when the client goes."""
-        while (await self._receive())["type"] != "http.disconnect":
-            pass  # what is left of a body that nobody reads
-        self.gone = True
-        if self.task is not None:
-            self.task.cancel()
+    def leave(self) -> None:
+        """Stop observing: the request is no longer in flight."""
+        if self._observer is not None:
+            self._observer.cancel()
+
+    async def _observe(self) -> None:
+        await self.request.disconnected()
+        self._cancel(ClientDisconnected())
+
+    def _cancel(self, cause: Exception) -> None:
+        if self._cause is None and self._task is not None:
+            self._cause = cause
+            self._task.cancel()
 
 
-class Departures:
-    """Watches the clients of slow requests, and ends what takes longer than `longest` seconds.
+class RequestWatchdog:
+    """Looks at all requests in flight at intervals: a timer for each would cost the fast ones."""
 
-    A watcher for each request would cost the fast ones more than their answer is worth, so one
-    look at all of them every so often finds those that are slow.
-    """
+    def __init__(self, timeout: float = USUAL_TIMEOUT) -> None:
+        self._timeout = timeout
+        self._in_flight: set[InFlightRequest] = set()
 
-    def __init__(self, longest: float = LONGEST) -> None:
-        self._longest = longest
-        self._visits: set[Visit] = set()
+    def enter(self, request: Request) -> InFlightRequest:
+        """Watch a request, which the current task serves."""
+        in_flight = InFlightRequest(request, asyncio.current_task())
+        self._in_flight.add(in_flight)
+        return in_flight
 
-    def enter(self, scope: Scope, receive: Receive) -> Visit:
-        """A request has come; its body, if any, is read through the visit."""
-        visit = Visit(asyncio.current_task(), scope, receive)
-        self._visits.add(visit)
-        return visit
+    def leave(self, in_flight: InFlightRequest) -> None:
+        """Stop watching a request."""
+        self._in_flight.discard(in_flight)
+        in_flight.leave()
 
-    def leave(self, visit: Visit) -> None:
-        """Its work is done."""
-        self._visits.discard(visit)
-        if visit.watcher is not None:
-            visit.watcher.cancel()
+    async def run(self) -> None:
+        """Look at every request that has been received whole, until cancelled.
 
-    async def look(self) -> None:
-        """Look at every request that has come whole, every so often."""
+        A body that is still arriving has the connection's own deadline, and an observer would take
+        its chunks.
+        """
         while True:
             await asyncio.sleep(INTERVAL)
             now = asyncio.get_running_loop().time()
-            for visit in self._visits:
-                if visit.has_come():
-                    visit.grow(now, self._longest)
+            for in_flight in self._in_flight:
+                if in_flight.request.body_received:
+                    in_flight.check_deadline(now, self._timeout)

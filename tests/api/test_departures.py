@@ -16,6 +16,7 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from openapi.server.protocol import Exchange, Protocol
+from openapi.server.request_log import RequestLog
 from tests.support.databases import as_owner, statements_that_wait
 from tests.support.issuer import Issuer
 from tests.support.polling import eventually
@@ -86,7 +87,12 @@ def test_nothing_is_kept_of_a_client_that_has_gone() -> None:
         await send({"type": "http.response.body", "body": b""})
 
     async def visit() -> list[Exchange]:
-        options = {"request_timeout": 1, "idle_timeout": 1, "connection_limit": 9}
+        options: dict[str, Any] = {
+            "request_timeout": 1,
+            "idle_timeout": 1,
+            "connection_limit": 9,
+            "log": RequestLog(wanted=False),
+        }
         config = Config(app, lifespan="off")
         state = ServerState()
         listening = await asyncio.get_running_loop().create_server(

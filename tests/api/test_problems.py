@@ -20,9 +20,9 @@ def subclasses(base: type[errors.DomainError]) -> Iterator[type[errors.DomainErr
 
 @pytest.mark.parametrize("error", list(subclasses(errors.DomainError)))
 def test_every_domain_error_has_its_kind(error: type[errors.DomainError]) -> None:
-    answer = problems.answer(error("because"), "a test")
+    response = problems.problem_response(error("because"), "a test")
 
-    assert answer.status == problems.OF_DOMAIN_ERRORS[error].status
+    assert response.status == problems.OF_DOMAIN_ERRORS[error].status
 
 
 @pytest.mark.parametrize("kind", problems.KINDS, ids=lambda kind: kind.name)
@@ -53,7 +53,7 @@ def test_the_type_of_a_problem_leads_to_its_explanation(server: str, kind: probl
 def test_an_unforeseen_error_tells_a_client_nothing() -> None:
     error = RuntimeError("SELECT secret FROM /etc/passwd")
 
-    answer = problems.answer(error, "a test")
+    response = problems.problem_response(error, "a test")
 
-    assert answer.status == 500
-    assert b"secret" not in answer.body
+    assert response.status == 500
+    assert b"secret" not in response.body

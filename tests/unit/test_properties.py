@@ -11,11 +11,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.types import Message, Receive
 
-from openapi.http import problems
 from openapi.http.media_types import accepts_json, content_type
-from openapi.http.problems import MALFORMED, TOO_LARGE, Fault, Problem
-from openapi.operations.bodies import Body, ClientGone, parsed, received
+from openapi.http.problems import MALFORMED, TOO_LARGE, Problem, problem_response
+from openapi.http.request import ClientDisconnected
+from openapi.operations.bodies import Body, parsed
 from tests.support.references import LONGEST_INTEGER, json_value, property_settings
+from tests.support.requests import request_with
 
 SPACES = st.text(" \t\r\n", max_size=2)
 NEARLY_SPACES = st.sampled_from(["", "", "", " ", "\n", "\ufeff", "\xa0", "\x0b", "\x00"])
@@ -95,7 +96,7 @@ def outcome(read: Callable[[bytes], Any], body: bytes) -> str:
         return repr(read(body))
     except Problem as problem:
         assert problem.kind is MALFORMED
-        assert problems.answer(problem, "a test").status == 400
+        assert problem_response(problem, "a test").status == 400
     except ValueError:
         assert read is json_value
     return "refused"
@@ -156,16 +157,17 @@ def test_a_body_is_whole_however_it_comes_and_refused_only_over_the_limit(
     chunks: list[bytes], limit: int, announced: bool, ends: bool
 ) -> None:
     body = b"".join(chunks)
-    headers = {b"content-length": b"%d" % len(body)} if announced else {}
+    length = {b"content-length": b"%d" % len(body)} if announced else {}
+    headers = {b"transfer-encoding": b"chunked", **length}
 
-    reading = received(headers, receiving(chunks, ends), limit)
+    reading = request_with(headers=headers, receive=receiving(chunks, ends)).body(limit)
 
     if len(body) > limit:
         with pytest.raises(Problem) as caught:
             asyncio.run(reading)
         assert caught.value.kind is TOO_LARGE
     elif not ends:
-        with pytest.raises(ClientGone):
+        with pytest.raises(ClientDisconnected):
             asyncio.run(reading)
     else:
         assert asyncio.run(reading) == body
@@ -190,19 +192,18 @@ BODIES = {
 def test_a_body_of_any_kind_is_accepted_or_refused(kind: str, body: bytes) -> None:
     media = {"application/json": {"schema": BODIES[kind]}}
     headers = {b"content-length": b"%d" % len(body), b"content-type": b"application/json"}
-    values: dict[str, Any] = {}
-    faults: list[Fault] = []
+    request = request_with(headers=headers, receive=receiving([body]))
 
-    reading = Body({"content": media}, ()).read(headers, receiving([body]), 10_000, values, faults)
+    reading = Body({"content": media}, ()).read(request, 10_000)
 
     try:
-        asyncio.run(reading)
+        value, faults = asyncio.run(reading)
     except Problem as problem:
         assert problem.kind is MALFORMED
     else:
         given_value = json_value(body)
         with_default = {"a": 1, **given_value} if isinstance(given_value, dict) else given_value
-        assert faults or values == {"body": with_default}
+        assert faults or value == with_default
 
 
 TOKENS = st.text(string.ascii_letters + "*+.-", min_size=1, max_size=8)

@@ -16,6 +16,7 @@ from openapi.contract.document import Unsupported
 from openapi.http.problems import MALFORMED, Fault, Problem
 from openapi.operations.parameters import Parameters, decoded, pairs
 from tests.support.references import openapi_validator, property_settings
+from tests.support.requests import request_with
 
 Texts = dict[str, list[str]]
 
@@ -148,9 +149,9 @@ def test_a_query_is_what_a_slow_reader_finds(data: st.DataObject) -> None:
         text = data.draw(texts_for(defined.get(name, defined["a"])))
         given.setdefault(name, []).append(text)
         pieces.append(f"{data.draw(written(name))}={data.draw(written(text))}")
-    faults: list[Fault] = []
+    request = request_with("&".join(pieces).encode())
 
-    values = Parameters([*defined.values()], ()).read({}, "&".join(pieces).encode(), {}, faults)
+    values, faults = Parameters([*defined.values()], ()).read({}, request)
 
     wanted, at_fault = expected([*defined.values()], given)
     assert parameters_at_fault(faults) == at_fault
@@ -173,11 +174,9 @@ def test_paths_and_headers_are_what_a_slow_reader_finds(data: st.DataObject) -> 
         for name, texts in given.items()
         if name != "id"
     }
-    faults: list[Fault] = []
+    request = request_with(headers={**headers, b"x-other": b"1"})
 
-    values = Parameters([*defined.values()], ()).read(
-        path, b"", {**headers, b"x-other": b"1"}, faults
-    )
+    values, faults = Parameters([*defined.values()], ()).read(path, request)
 
     wanted, at_fault = expected([*defined.values()], given)
     assert parameters_at_fault(faults) == at_fault
@@ -240,7 +239,8 @@ def test_text_survives_being_percent_encoded(text: str) -> None:
 def test_a_default_is_what_its_text_would_have_been(schema: dict[str, Any], text: str) -> None:
     parameters = Parameters([{"name": "a", "in": "query", "explode": False, "schema": schema}], ())
 
-    assert parameters.read({}, b"", {}, []) == parameters.read({}, f"a={text}".encode(), {}, [])
+    without, with_it = request_with(), request_with(f"a={text}".encode())
+    assert parameters.read({}, without) == parameters.read({}, with_it)
 
 
 @pytest.mark.parametrize(

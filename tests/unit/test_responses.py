@@ -10,7 +10,7 @@ import pytest
 
 from db.schema.models import TaskCreate
 from openapi.http.problems import ResponseBreaksContract
-from openapi.operations.responses import Response
+from openapi.operations.responses import DeclaredResponse
 
 ID = "0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"
 
@@ -35,9 +35,9 @@ TITLED = {
 TITLED_PLAINLY = {"id": None, "title": "x", "description": None, "completed": False}
 
 
-def response_of(schema: dict[str, Any], **headers: Any) -> Response:
+def response_of(schema: dict[str, Any], **headers: Any) -> DeclaredResponse:
     content = {"application/json": {"schema": schema}}
-    return Response("get_it", 200, {"content": content, "headers": headers}, ())
+    return DeclaredResponse("get_it", 200, {"content": content, "headers": headers}, ())
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def response_of(schema: dict[str, Any], **headers: Any) -> Response:
 def test_models_enums_and_the_like_are_written_as_json(
     value: Any, schema: dict[str, Any], sent: Any
 ) -> None:
-    assert orjson.loads(response_of(schema).answer(value, {}).body) == sent
+    assert orjson.loads(response_of(schema).encode(value, {}).body) == sent
 
 
 @pytest.mark.parametrize(
@@ -71,19 +71,19 @@ def test_a_value_that_the_contract_does_not_promise_is_not_sent(
     value: Any, schema: dict[str, Any]
 ) -> None:
     with pytest.raises(ResponseBreaksContract, match="the body of get_it's 200"):
-        response_of(schema).answer(value, {})
+        response_of(schema).encode(value, {})
 
 
 def test_a_value_where_there_is_no_body_is_not_sent() -> None:
     with pytest.raises(ResponseBreaksContract, match="has no body"):
-        Response("delete_it", 204, {}, ()).answer({"secret": "x"}, {})
+        DeclaredResponse("delete_it", 204, {}, ()).encode({"secret": "x"}, {})
 
 
 @pytest.mark.parametrize(("status", "lengths"), [(201, [b"0"]), (204, []), (304, [])])
 def test_where_there_is_no_body_clients_are_told_so(status: int, lengths: list[bytes]) -> None:
-    answer = Response("do_it", status, {}, ()).answer(None, {})
+    response = DeclaredResponse("do_it", status, {}, ()).encode(None, {})
 
-    assert [value for name, value in answer.headers if name == b"content-length"] == lengths
+    assert [value for name, value in response.headers if name == b"content-length"] == lengths
 
 
 @pytest.mark.parametrize("headers", [{}, {"Size": "0"}, {"Size": "1", "Secret": "x"}])
@@ -91,4 +91,4 @@ def test_headers_must_be_those_that_the_contract_promises(headers: dict[str, str
     size = {"required": True, "schema": {"type": "integer", "minimum": 1}}
 
     with pytest.raises(ResponseBreaksContract):
-        response_of(TEXT, Size=size).answer("x", headers)
+        response_of(TEXT, Size=size).encode("x", headers)

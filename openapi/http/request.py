@@ -1,0 +1,95 @@
+"""What comes from a client: a head, and a body that arrives in parts."""
+
+from typing import Any
+
+from starlette.types import Receive
+
+from openapi.http.problems import TOO_LARGE, Problem
+from openapi.http.response import Response
+
+
+class ClientDisconnected(Exception):
+    """The client has gone before its request was read, or the server refused to read on.
+
+    The refusal, if there is one, has been sent already.
+    """
+
+    def __init__(self, refusal: Response | None = None) -> None:
+        super().__init__("the connection ended before the request")
+        self.refusal = refusal
+
+
+class Request:
+    """One request. Names of headers are in lower case; repeated headers are joined."""
+
+    __slots__ = (
+        "_receive",
+        "body_received",
+        "client",
+        "has_body",
+        "headers",
+        "method",
+        "path",
+        "query",
+    )
+
+    def __init__(self, scope: Any, receive: Receive) -> None:
+        self._receive = receive
+        self.method: str = scope["method"]
+        self.path: bytes = scope["raw_path"]
+        self.query: bytes = scope["query_string"]
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        if len(self.headers) < len(scope["headers"]):
+            self.headers = _joined(scope["headers"])
+        client = scope.get("client")
+        self.client: str | None = client[0] if client else None
+        self.has_body = announces_body(self.headers)
+        self.body_received = not self.has_body
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path.decode('latin-1')}"
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body; one that is too large is refused before it is read whole."""
+        if int(self.headers.get(b"content-length", 0)) > limit:
+            raise _too_large(limit)
+        chunks: list[bytes] = []
+        size = 0
+        while not self.body_received:
+            chunks.append(await self._next_chunk())
+            size += len(chunks[-1])
+            if size > limit:
+                raise _too_large(limit)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def disconnected(self) -> None:
+        """Return once the client has gone. What is left of the body is dropped."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def _next_chunk(self) -> bytes:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnected(message.get("refusal"))
+        self.body_received = not message.get("more_body", False)
+        chunk: bytes = message.get("body", b"")
+        return chunk
+
+
+def announces_body(headers: dict[bytes, bytes]) -> bool:
+    """Whether a request with these headers has a body (RFC 9112, 6)."""
+    return headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
+
+
+def _joined(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """A header that is repeated is one list (RFC 9110, 5.2)."""
+    values: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        values.setdefault(name, []).append(value)
+    return {name: b", ".join(each) for name, each in values.items()}
+
+
+def _too_large(limit: int) -> Problem:
+    """The connection closes with the response: the rest of the body is not worth reading."""
+    close = (b"connection", b"close")
+    return Problem(TOO_LARGE, f"A body may have {limit:,} bytes here.", headers=[close])

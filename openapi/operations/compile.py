@@ -1,0 +1,48 @@
+"""From the contract to a router of compiled operations, before anything is served."""
+
+from connexion.exceptions import ResolverError
+from connexion.http_facts import METHODS
+from connexion.resolver import Resolver
+from connexion.spec import Specification
+
+from openapi.contract.document import Contract, Unsupported
+from openapi.operations.operation import Operation
+from openapi.operations.routing import Router
+from openapi.settings import Settings
+
+
+def compile_contract(contract: Contract, settings: Settings) -> Router:
+    """The router of all operations; raises what the contract asks for and would not get."""
+    try:
+        return _compiled(contract.specification, settings)
+    except Unsupported as error:
+        raise contract.refuse(error) from None
+
+
+def _compiled(specification: Specification, settings: Settings) -> Router:
+    router = Router()
+    resolver = Resolver()
+    ids: set[str] = set()
+    for path, item in specification["paths"].items():
+        for method in item.keys() & METHODS:
+            operation = _operation(specification, path, method, resolver, settings)
+            if operation.id in ids:
+                raise Unsupported(f"the operationId {operation.id!r} stands twice", operation.where)
+            ids.add(operation.id)
+            router.add(specification.base_path + path, method.upper(), operation)
+    return router
+
+
+def _operation(
+    specification: Specification, path: str, method: str, resolver: Resolver, settings: Settings
+) -> Operation:
+    where = ("paths", path, method)
+    if "operationId" not in specification.get_operation(path, method):
+        raise Unsupported("an operation needs an operationId", where)
+    try:
+        described = specification.operation_cls.from_spec(
+            specification, path=path, method=method, resolver=resolver
+        )
+    except ResolverError as error:
+        raise Unsupported(f"nothing implements the operation: {error}", where) from error
+    return Operation(described, where, settings)
