@@ -90,13 +90,13 @@ def token(user: str | None, hours: float, data_dir: str | None) -> None:
     """Print a token for a server that was started with --local-tokens."""
     with complaints_shown():
         from openapi.access.local_tokens import issue
-        from openapi.access.policy import SAMPLE_USER, check_local_tokens
+        from openapi.access.policy import SAMPLE_USER, check_local_token
         from openapi.settings import load_settings
 
         settings = load_settings(data_dir=data_dir)
-        check_local_tokens(settings)
-        subject = user or str(SAMPLE_USER.user_id)
-        click.echo(issue(settings.data_dir, subject, timedelta(hours=hours)))
+        lifetime = timedelta(hours=hours)
+        check_local_token(settings, lifetime)
+        click.echo(issue(settings.data_dir, user or str(SAMPLE_USER.user_id), lifetime))
 
 
 @errand.command()

@@ -1,26 +1,22 @@
 """What can be set, by the environment, by a file named `.env`, or by flags."""
 
 import os
-import re
-from ipaddress import ip_address, ip_network
+from difflib import get_close_matches
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from db.postgres.connection import check_url
 from db.postgres.pool import PoolOptions
+from openapi.setting_types import HostName, Listed, Network, Origin, RedisUrl
 
 PREFIX = "ERRAND_"
 USUAL_RATE_LIMIT = 600
 SECRET = {"DATABASE_URL", "ERRAND_REDIS_URL"}
-
-ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
-USUAL_PORTS = {"http": 80, "https": 443}
-REDIS = ("redis://", "rediss://", "unix://")
 
 
 class WrongSettings(Exception):
@@ -33,44 +29,6 @@ def _default_data_dir() -> Path:
         return Path("/var/lib/errand")
     base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(base) / "errand"
-
-
-def _origin(text: str) -> str:
-    """An origin as browsers spell it: in any other spelling it would never match."""
-    if not ORIGIN.fullmatch(text):
-        raise ValueError(f"{text!r} is no origin, such as https://app.example.com")
-    parts = urlsplit(text)
-    if parts.port == USUAL_PORTS[parts.scheme]:
-        raise ValueError(f"browsers leave out the port of {text!r}")
-    return text
-
-
-def _redis_url(text: str) -> str:
-    if not text.startswith(REDIS):
-        raise ValueError(f"it begins with {' or '.join(REDIS)}")
-    from redis.connection import parse_url  # noqa: PLC0415
-
-    try:
-        parse_url(text)  # type: ignore[no-untyped-call]
-    except ValueError:
-        # its own words would tell the password
-        raise ValueError("it cannot be read as a Redis URL") from None
-    return text
-
-
-def _parts(listed: Any) -> Any:
-    """What commas separate."""
-    return [each.strip() for each in listed.split(",")] if isinstance(listed, str) else listed
-
-
-def _network(text: str) -> str:
-    """An address, or a network of them."""
-    return str(ip_network(text))
-
-
-Listed = (NoDecode, BeforeValidator(_parts))
-Origin = Annotated[str, AfterValidator(_origin)]
-Network = Annotated[str, AfterValidator(_network)]
 
 
 class Settings(BaseSettings):
@@ -111,6 +69,9 @@ class Settings(BaseSettings):
     open: bool = Field(
         False, description="Ask nobody for a token, on an address that others can reach, too."
     )
+    hosts: Annotated[tuple[HostName, ...], *Listed] = Field(
+        (), description="Names by which open mode may be addressed, beside localhost."
+    )
     jwks_url: str | None = Field(
         None,
         min_length=1,
@@ -129,6 +90,15 @@ class Settings(BaseSettings):
     token_leeway: float = Field(
         10, ge=0, le=300, description="Seconds by which the issuer's clock may be off."
     )
+    token_lifetime: int | None = Field(
+        None, ge=1, description="The longest lifetime of a token in seconds, from `iat` to `exp`."
+    )
+    refuse_id_tokens: bool = Field(
+        False, description="Refuse tokens with the claims of an ID token: `nonce`, `at_hash`."
+    )
+    require_at_jwt: bool = Field(
+        False, description="Accept only tokens whose `typ` is at+jwt (RFC 9068)."
+    )
     answer_timeout: float = Field(60, gt=0, le=3600, description="Seconds that an answer may take.")
     connection_limit: int = Field(
         10_000, ge=1, le=1_000_000, description="Connections of clients that each worker takes."
@@ -136,7 +106,7 @@ class Settings(BaseSettings):
     rate_limit: int | None = Field(
         None, ge=0, le=1_000_000, description="Requests a minute of each caller; 0 for any number."
     )
-    redis_url: Annotated[str, AfterValidator(_redis_url)] | None = Field(
+    redis_url: RedisUrl | None = Field(
         None, description="Where all workers count requests together."
     )
     trusted_proxies: Annotated[tuple[Network, ...], *Listed] = Field(
@@ -247,8 +217,10 @@ def _unknown_variables() -> list[str]:
     """A misspelt variable would be ignored, and its writer surprised."""
     known = {variable(name) for name in Settings.model_fields}
     given = {*os.environ, *dotenv_values(".env")}
-    return [
-        f"  {name}: there is no such setting"
-        for name in sorted(given)
-        if name.startswith(PREFIX) and name not in known
-    ]
+    unknown = sorted(name for name in given if name.startswith(PREFIX) and name not in known)
+    return [f"  {name}: there is no such setting{_suggestion(name, known)}" for name in unknown]
+
+
+def _suggestion(name: str, known: set[str]) -> str:
+    similar = get_close_matches(name, sorted(known), 1)
+    return f"; did you mean {similar[0]}?" if similar else ""

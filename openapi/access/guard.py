@@ -8,7 +8,8 @@ from db.postgres.statement import OWNER
 from openapi.access import local_tokens
 from openapi.access.key_sources import Keys, KeysUnavailable, fixed_key, keys_at, keys_in_file
 from openapi.access.keys import UnusableKeys
-from openapi.access.tokens import Caller, InvalidToken, Verifier
+from openapi.access.token_rules import InvalidToken
+from openapi.access.tokens import Caller, Verifier
 from openapi.http.problems import FORBIDDEN, KEYS_AWAY, RETRY_AFTER, UNAUTHENTICATED, Problem
 from openapi.settings import Settings, WrongSettings, variable
 
@@ -78,6 +79,9 @@ def guard_with(settings: Settings) -> Guard:
         audience=local_tokens.AUDIENCE if settings.local_tokens else settings.audience,
         leeway=settings.token_leeway,
         claim=settings.user_claim,
+        lifetime=settings.token_lifetime,
+        refuse_id_tokens=settings.refuse_id_tokens,
+        require_at_jwt=settings.require_at_jwt,
     )
 
 

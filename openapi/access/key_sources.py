@@ -13,6 +13,7 @@ from typing import Self
 
 import httpx
 
+from db.private_files import read_private
 from openapi.access.keys import Key, KeySet, Reader, UnusableKeys, jwk_set, jwk_set_or_pem, pem_key
 
 log = logging.getLogger("errand.tokens")
@@ -190,10 +191,10 @@ def keys_in_file(
 
 def _content(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            return _bounded(file.read(LARGEST + 1))
+        return _bounded(read_private(path, LARGEST + 1))
     except OSError as error:
-        raise UnusableKeys(f"{path} cannot be read: {error.strerror}") from None
+        reason = error.strerror or str(error)
+        raise UnusableKeys(f"{path} cannot be read: {reason}") from None
 
 
 def keys_at(

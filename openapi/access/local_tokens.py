@@ -16,6 +16,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from db.private_files import read_private, require_private_folder
+from openapi.settings import WrongSettings
+
 ISSUER = AUDIENCE = "errand-local"
 FILE = "token-key.pem"
 
@@ -30,7 +33,7 @@ def issue(folder: Path, subject: str, lifetime: timedelta) -> str:
         "iat": now,
         "exp": now + lifetime,
     }
-    return jwt.encode(claims, _private_key(folder), algorithm="EdDSA")
+    return jwt.encode(claims, _private_key(folder), algorithm="EdDSA", headers={"typ": "at+jwt"})
 
 
 def public_key(folder: Path) -> str:
@@ -42,16 +45,21 @@ def public_key(folder: Path) -> str:
 def _private_key(folder: Path) -> Ed25519PrivateKey:
     """The key, which is made when it is first needed."""
     path = folder.expanduser() / FILE
-    if not path.exists():
-        _make(path)
-    key = load_pem_private_key(path.read_bytes(), password=None)
-    assert isinstance(key, Ed25519PrivateKey), f"{path} was not written by errand"
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        require_private_folder(path.parent)
+        if not path.exists():
+            _make(path)
+        key = load_pem_private_key(read_private(path), password=None)
+    except (OSError, ValueError) as error:
+        raise WrongSettings(f"The key of local tokens cannot be used: {error}") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise WrongSettings(f"{path} is no key of local tokens: remove it")
     return key
 
 
 def _make(path: Path) -> None:
     """Write it beside and link it, so that of several processes one makes it, and whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     key = Ed25519PrivateKey.generate()
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     descriptor, draft = tempfile.mkstemp(dir=path.parent)

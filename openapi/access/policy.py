@@ -1,5 +1,6 @@
 """What is asked of those who come: by the contract, and by the settings."""
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
@@ -36,10 +37,13 @@ def check_who_may_come_in(settings: Settings) -> None:
         raise WrongSettings(complaint)
 
 
-def check_local_tokens(settings: Settings) -> None:
-    """Refuse to make tokens where there is an issuer for that: they would not be taken."""
+def check_local_token(settings: Settings, lifetime: timedelta) -> None:
+    """Refuse to make a token that the server would refuse."""
     if others := [name for name in settings.key_sources if name != "local_tokens"]:
         raise WrongSettings(f"{variable(others[0])} is set: tokens come from its issuer.")
+    longest = settings.token_lifetime
+    if longest is not None and lifetime.total_seconds() > longest:
+        raise WrongSettings(f"ERRAND_TOKEN_LIFETIME={longest}: choose fewer seconds with --hours.")
 
 
 def _complaint(settings: Settings) -> str | None:

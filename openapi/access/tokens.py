@@ -1,6 +1,5 @@
-"""Bearer tokens: from a signed JWT to who sends a request."""
+"""Bearer tokens: from a signed JWT to the caller."""
 
-import base64
 import re
 import time
 from dataclasses import dataclass
@@ -9,31 +8,30 @@ from typing import Any
 from uuid import UUID, uuid5
 
 import jwt
-from jiter import from_json
 from jwt.types import Options
 
 from openapi.access.key_sources import Keys
-from openapi.access.keys import ALGORITHMS, LONGEST_ID, Key
+from openapi.access.keys import Key
+from openapi.access.token_rules import (
+    SEPARATOR,
+    InvalidToken,
+    TokenRules,
+    algorithm_of,
+    header_of,
+    json_object,
+    key_id_of,
+)
 
-LONGEST_TOKEN = 8 * 1024
-LONGEST_SUBJECT = 255  # OpenID Connect Core, 2
 REMEMBERED = 10_000
 # Users may write much into their tokens, and have as many as they like.
 LONGEST_REMEMBERED = 2 * 1024
 
-THREE_PARTS = re.compile(rb"([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 CANONICAL_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
-
-# A logout token, say, is signed by the same issuer and is no leave to enter (RFC 8725, 3.11).
-TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
-# A key that comes with the token proves nothing; of what is critical nothing is understood.
-REFUSED_HEADERS = frozenset({"jwk", "jku", "x5c", "x5u", "crit", "b64"})
 
 # A user whom the issuer names otherwise than by UUID has the id
 #     uuid5(NAMESPACE, issuer + "\x1f" + name),
 # always the same, without a look-up. It never changes: their tasks hang on it.
 NAMESPACE = UUID("51bbe242-deef-4bbe-9fcf-40c3d4e97629")
-SEPARATOR = "\x1f"
 MAPPED = 5
 
 COMPLAINTS: dict[type[jwt.PyJWTError], str] = {
@@ -45,57 +43,38 @@ COMPLAINTS: dict[type[jwt.PyJWTError], str] = {
 }
 
 
-class InvalidToken(Exception):
-    """It proves nothing; the text says why."""
-
-
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sends a request."""
+    """The user who sends a request, as their token names them."""
 
     user_id: UUID
     issuer: str
     subject: str
     expires_at: datetime
     owner: str
-    """The id as it is usually written: to compare it with a path's costs no parsing of that."""
+    """The id as it is usually written: comparing it with a path's needs no parsing."""
+    key_id: str | None = None
+    """The key that the token names."""
 
 
-# Whose token, until when, and by which key, which may become worthless before.
+# The caller, until when, and by which key, which may become worthless before.
 Memory = tuple[Caller, float, Key]
 
 
 class Verifier:
-    """Knows whose token it is, for the tokens of one issuer to one audience."""
+    """Verifies the tokens of one issuer to one audience, and remembers those that are good."""
 
-    def __init__(
-        self,
-        keys: Keys,
-        *,
-        issuer: str,
-        audience: str,
-        leeway: float,
-        claim: str = "sub",
-        remembered: int = REMEMBERED,
-    ) -> None:
-        """`claim` names the user; `leeway` is how many seconds clocks may differ."""
-        # PyJWT takes an empty or missing expectation for none.
-        if not issuer or not audience or not claim:
-            raise ValueError("an issuer, an audience and a claim must be named")
-        if SEPARATOR in issuer:
-            raise ValueError("an issuer has no control characters")
+    def __init__(self, keys: Keys, *, remembered: int = REMEMBERED, **rules: Any) -> None:
+        """`rules` are those of `TokenRules`; so many tokens are `remembered`."""
+        self._rules = TokenRules(**rules)
         self._keys = keys
-        self._issuer = issuer
-        self._audience = audience
-        self._leeway = leeway
-        self._claim = claim
-        self._jwt = _StrictJWT(_options(claim))
+        self._jwt = _StrictJWT(_options(self._rules.claim))
         self._half = remembered // 2
         self._recent: dict[bytes, Memory] = {}
         self._older: dict[bytes, Memory] = {}
 
     def remembered(self, token: bytes) -> Caller | None:
-        """Whose token it is, if it has been verified before and is still good."""
+        """The caller, if the token has been verified before and is still good."""
         found = self._recent.get(token) or self._recalled(token)
         if found is None:
             return None
@@ -104,27 +83,37 @@ class Verifier:
         return caller if now < until and now < key.good_until else None
 
     async def verify(self, token: bytes) -> Caller:
-        """Whose token it is; raises InvalidToken, or KeysUnavailable if that can't be told."""
+        """The caller; raises InvalidToken, or KeysUnavailable if there is no key to verify with."""
         caller = self.remembered(token)
         if caller is not None:
             return caller
-        algorithm, name = _header(token)
-        key = await self._keys.find(name)
+        header = header_of(token)
+        key_id = key_id_of(header)
+        try:
+            return await self._verified(token, header, key_id)
+        except InvalidToken as error:
+            raise InvalidToken(str(error), key_id) from None
+
+    async def _verified(self, token: bytes, header: dict[str, Any], key_id: str | None) -> Caller:
+        self._rules.check_header(header)
+        algorithm = algorithm_of(header)
+        key = await self._keys.find(key_id)
         if key is None:
             raise InvalidToken(
                 "The token does not name its key."
-                if name is None
+                if key_id is None
                 else "The token is signed with a key that its issuer does not have."
             )
         if algorithm not in key.algorithms:
             raise InvalidToken("The token's algorithm is not that of its key.")
         claims = self._claims(token, key, algorithm)
-        caller = self._caller(claims)
-        self._remember(token, (caller, int(claims["exp"]) + self._leeway, key))
+        self._rules.check_claims(claims)
+        caller = self._caller(claims, key_id)
+        self._remember(token, (caller, int(claims["exp"]) + self._rules.leeway, key))
         return caller
 
     def _remember(self, token: bytes, entry: Memory) -> None:
-        """Two halves: what nobody asks for while one half fills up is forgotten."""
+        """Keep two halves: a token that is not used while one half fills up is forgotten."""
         if len(token) > LONGEST_REMEMBERED:
             return
         if len(self._recent) >= self._half:
@@ -143,9 +132,9 @@ class Verifier:
                 token,
                 key.public,
                 algorithms=[algorithm],
-                issuer=self._issuer,
-                audience=self._audience,
-                leeway=self._leeway,
+                issuer=self._rules.issuer,
+                audience=self._rules.audience,
+                leeway=self._rules.leeway,
             )
         except jwt.MissingRequiredClaimError as error:
             raise InvalidToken(f"The token has no {error.claim}.") from None
@@ -153,18 +142,16 @@ class Verifier:
             complaint = COMPLAINTS.get(type(error), "The token is not a JWT as it should be.")
             raise InvalidToken(complaint) from None
 
-    def _caller(self, claims: dict[str, Any]) -> Caller:
-        for name in ("exp", "iat", "nbf"):
-            if type(claims.get(name, 0)) not in (int, float):
-                raise InvalidToken(f"The token's {name} is not a number.")
-        subject = _subject(claims[self._claim])
+    def _caller(self, claims: dict[str, Any], key_id: str | None) -> Caller:
+        subject = self._rules.subject(claims)
         user_id = self._user_id(subject)
         return Caller(
             user_id=user_id,
-            issuer=self._issuer,
+            issuer=self._rules.issuer,
             subject=subject,
             expires_at=_time(claims["exp"]),
             owner=str(user_id),
+            key_id=key_id,
         )
 
     def _user_id(self, subject: str) -> UUID:
@@ -175,13 +162,13 @@ class Verifier:
         """
         if CANONICAL_UUID.fullmatch(subject) and UUID(subject).version != MAPPED:
             return UUID(subject)
-        return uuid5(NAMESPACE, self._issuer + SEPARATOR + subject)
+        return uuid5(NAMESPACE, self._rules.issuer + SEPARATOR + subject)
 
 
 class _StrictJWT(jwt.PyJWT):
     def _decode_payload(self, decoded: dict[str, Any]) -> dict[str, Any]:
         """PyJWT lets its heirs decide how claims are read: no key twice, and nothing unending."""
-        return _object(decoded["payload"], "claims")
+        return json_object(decoded["payload"], "claims")
 
 
 def _options(claim: str) -> Options:
@@ -190,54 +177,6 @@ def _options(claim: str) -> Options:
         "require": ["exp", "iat", "iss", "aud", claim],
         "enforce_minimum_key_length": True,
     }
-
-
-def _header(token: bytes) -> tuple[str, str | None]:
-    """The algorithm, and the id of the key, that a token says it is signed with."""
-    if len(token) > LONGEST_TOKEN:
-        raise InvalidToken(f"The token has more than {LONGEST_TOKEN:,} bytes.")
-    parts = THREE_PARTS.fullmatch(token)
-    if parts is None:
-        raise InvalidToken("The token is not a signed JWT: three parts in base64url.")
-    header = _object(_decoded(parts[1]), "header")
-    _refuse(header)
-    algorithm, name = header.get("alg"), header.get("kid")
-    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
-        raise InvalidToken(f"The token's alg is none of {', '.join(sorted(ALGORITHMS))}.")
-    if "kid" in header and (not isinstance(name, str) or len(name) > LONGEST_ID):
-        raise InvalidToken("The token's kid is not the id of a key.")
-    return algorithm, name
-
-
-def _refuse(header: dict[str, Any]) -> None:
-    refused = sorted(REFUSED_HEADERS & header.keys())
-    if refused:
-        raise InvalidToken(f"The token's header has {', '.join(refused)}, which is not taken.")
-    if str(header.get("typ", "JWT")).lower() not in TYPES:
-        raise InvalidToken("The token's typ says that it is for something else.")
-
-
-def _decoded(part: bytes) -> bytes:
-    try:
-        return base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4))
-    except ValueError:
-        raise InvalidToken("The token's header is not in base64url.") from None
-
-
-def _object(document: bytes, name: str) -> dict[str, Any]:
-    try:
-        parsed = from_json(document, catch_duplicate_keys=True, allow_inf_nan=False)
-    except ValueError:
-        raise InvalidToken(f"The token's {name} cannot be read as JSON.") from None
-    if not isinstance(parsed, dict):
-        raise InvalidToken(f"The token's {name} is no JSON object.")
-    return parsed
-
-
-def _subject(value: Any) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_SUBJECT:
-        raise InvalidToken(f"A user is named by a string of 1 to {LONGEST_SUBJECT} characters.")
-    return value
 
 
 def _time(seconds: float) -> datetime:

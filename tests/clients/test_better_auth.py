@@ -16,7 +16,8 @@ import httpx
 import jwt
 import pytest
 
-from openapi.access.tokens import NAMESPACE, SEPARATOR
+from openapi.access.token_rules import SEPARATOR
+from openapi.access.tokens import NAMESPACE
 from tests.support import http
 from tests.support.better_auth import Member, Site, code_of_the_readme, empty_database, running
 from tests.support.browser import CHROMIUM, browser

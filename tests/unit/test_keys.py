@@ -34,7 +34,8 @@ from openapi.access.key_sources import (
     keys_in_file,
 )
 from openapi.access.keys import UnusableKeys, jwk_set, pem_key
-from openapi.access.tokens import Caller, InvalidToken, Verifier
+from openapi.access.token_rules import InvalidToken
+from openapi.access.tokens import Caller, Verifier
 from tests.support.issuer import JWKS_PATH, Issuer, SigningKey, new_private, running_issuer
 from tests.support.references import property_settings
 

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openapi.access.key_sources import Keys, fixed_key, keys_at
-from openapi.access.tokens import LONGEST_TOKEN, NAMESPACE, Caller, InvalidToken, Verifier
+from openapi.access.token_rules import LONGEST_TOKEN, InvalidToken
+from openapi.access.tokens import NAMESPACE, Caller, Verifier
 from tests.support.issuer import Issuer, SigningKey, base64url, encoded, new_private, running_issuer
 from tests.support.references import property_settings
 
@@ -100,6 +101,43 @@ def test_a_key_without_alg_verifies_what_its_type_can(issuer: Issuer) -> None:
 @pytest.mark.parametrize("typ", ["JWT", "jwt", "at+jwt", "application/at+jwt"])
 def test_tokens_of_access_may_say_so(issuer: Issuer, typ: str) -> None:
     assert whose(issuer.token(header={"typ": typ}), issuer).subject == "alice"
+
+
+def test_a_lifetime_over_the_longest_is_refused(issuer: Issuer) -> None:
+    now = int(time.time())
+    within = issuer.token(iat=now - 100, exp=now + 800)
+    over = issuer.token(iat=now - 101, exp=now + 800)
+
+    assert whose(within, issuer, lifetime=900).subject == "alice"
+    assert complaint(over, issuer, lifetime=900) == "The token's lifetime is longer than 900 s."
+    assert whose(over, issuer).subject == "alice"
+
+
+@pytest.mark.parametrize("claim", ["nonce", "at_hash"])
+def test_an_id_token_is_refused_where_settings_say_so(issuer: Issuer, claim: str) -> None:
+    claims: dict[str, Any] = {claim: "x"}
+    token = issuer.token(**claims)
+
+    assert "ID token" in complaint(token, issuer, refuse_id_tokens=True)
+    assert whose(token, issuer).subject == "alice"
+
+
+@pytest.mark.parametrize("typ", [None, "JWT", "application/jwt"])
+def test_only_at_jwt_is_accepted_where_settings_say_so(issuer: Issuer, typ: str | None) -> None:
+    refused = issuer.token(header={"typ": typ})
+    accepted = [issuer.token(header={"typ": each}) for each in ("at+jwt", "application/AT+JWT")]
+
+    assert "not at+jwt" in complaint(refused, issuer, require_at_jwt=True)
+    for token in accepted:
+        assert whose(token, issuer, require_at_jwt=True).subject == "alice"
+
+
+def test_a_caller_and_a_refusal_name_the_key(issuer: Issuer) -> None:
+    with pytest.raises(InvalidToken) as refused:
+        whose(issuer.token(exp=0), issuer)
+
+    assert refused.value.key_id == issuer.key.kid
+    assert whose(issuer.token(), issuer).key_id == issuer.key.kid
 
 
 REFUSED_CLAIMS: dict[str, tuple[Callable[[Issuer], dict[str, Any]], str]] = {
