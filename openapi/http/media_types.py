@@ -5,6 +5,8 @@ from functools import lru_cache
 
 JSON = "application/json"
 
+MOST_RANGES = 1000
+
 # Headers come from clients: what is remembered of them has a bound.
 remembered = lru_cache(maxsize=256)
 
@@ -23,7 +25,7 @@ def accepts_json(header: bytes) -> bool:
     if not header:
         return True  # it names nothing, and so excludes nothing
     best, quality = 0, 0.0
-    for part in header.decode("latin-1").split(","):
+    for part in header.decode("latin-1").split(",", MOST_RANGES)[:MOST_RANGES]:
         name, *parameters = part.split(";")
         specific = {"*/*": 1, "application/*": 2, JSON: 3}.get(name.strip().lower(), 0)
         if specific > best:

@@ -12,6 +12,7 @@ from openapi.http.problems import (
     MALFORMED,
     MEDIA_TYPE,
     MOST_FAULTS,
+    TOO_LARGE,
     Fault,
     Problem,
 )
@@ -20,6 +21,8 @@ from openapi.operations.schemas import LONGEST_MESSAGE, Schema
 
 # What a body that is not there is read as: null is a value.
 ABSENT = object()
+# What is not a string costs by the value, and a megabyte can be half a million values.
+MOST_SYNTAX = 64 * 1024
 
 
 class Body:
@@ -78,8 +81,21 @@ def refuse_body(request: Request) -> None:
 
 def parsed(body: bytes) -> Any:
     """The JSON value: no duplicate keys, NaN, lone surrogates, great depth or endless integers."""
+    if len(body) > MOST_SYNTAX and _syntax(body) > MOST_SYNTAX:
+        detail = f"Besides strings and white space, a body may have {MOST_SYNTAX:,} bytes."
+        raise Problem(TOO_LARGE, detail)
     try:
         return from_json(body, catch_duplicate_keys=True, allow_inf_nan=False)
     except ValueError as error:
         complaint = str(error)[:LONGEST_MESSAGE]  # it may cite a key as long as the body
         raise Problem(MALFORMED, f"The body is not the JSON it should be: {complaint}.") from None
+
+
+def _syntax(body: bytes) -> int:
+    """How many bytes are neither in strings nor white space, as far as that is worth counting."""
+    unescaped = body.replace(rb"\\", b"").replace(rb"\"", b"")
+    # Each string takes a comma or the like; to split at many quotes would cost more than to count.
+    if (quotes := unescaped.count(b'"')) > 2 * MOST_SYNTAX:
+        return quotes
+    outside = b"".join(unescaped.split(b'"')[::2])
+    return len(outside.translate(None, b" \t\r\n"))

@@ -76,6 +76,8 @@ def translate(schema: dict[str, Any], direction: Direction, where: Where) -> dic
     _translate_nullable(schema, translated, where)
     if direction == "response":
         _translate_excluding(translated)
+    elif {"items", "maxItems"} <= translated.keys():
+        _count_before_items(translated)
     return translated
 
 
@@ -174,6 +176,12 @@ def _translate_nullable(schema: dict[str, Any], translated: dict[str, Any], wher
     translated["type"] = [schema["type"], "null"]
     if "enum" in schema:
         translated["enum"] = [*schema["enum"], None]
+
+
+def _count_before_items(translated: dict[str, Any]) -> None:
+    """Of an array that is too long that alone is a fault: its items may be half a million."""
+    translated["if"] = {"maxItems": translated["maxItems"]}
+    translated["then"] = {"items": translated.pop("items")}
 
 
 def _translate_excluding(translated: dict[str, Any]) -> None:

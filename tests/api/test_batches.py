@@ -241,6 +241,10 @@ def test_a_fault_is_told_where_it_is(alice: User) -> None:
     assert len(response.json()["errors"]) == 7
 
 
+def test_the_faults_of_a_batch_that_is_too_long_do_not_name_its_operations(alice: User) -> None:
+    assert_faults(batch(alice, *[{"op": "create"}] * 101), "/operations")
+
+
 @pytest.mark.parametrize("count", [0, 101])
 def test_a_batch_has_one_to_a_hundred_operations(alice: User, count: int) -> None:
     assert_faults(batch(alice, *[creates()] * count), "/operations")

@@ -156,3 +156,9 @@ def test_a_uuid_of_any_version_will_do(alice: User, version: str) -> None:
     response = alice.get(f"{alice.tasks}/00000000-0000-{version}-0000-000000000000")
 
     assert_refused(response, 404, "task-not-found")
+
+
+def test_more_parameters_than_ten_thousand_are_not_read(alice: User) -> None:
+    response = alice.get(alice.tasks + "?" + "&" * 10_000)
+
+    assert_refused(response, 400, "malformed-request")

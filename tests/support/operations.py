@@ -25,6 +25,7 @@ class Operation:
     parameters: list[dict[str, Any]]
     body: dict[str, Any] | None
     responses: dict[str, Any]
+    media_types: list[str]
 
     @property
     def success(self) -> int:
@@ -49,6 +50,7 @@ def _operations() -> dict[str, Operation]:
             [*item.get("parameters", []), *described.get("parameters", [])],
             described["requestBody"]["content"][JSON] if "requestBody" in described else None,
             described["responses"],
+            list(described.get("requestBody", {}).get("content", {})),
         )
         for path, item in SPECIFICATION["paths"].items()
         for method, described in item.items()
