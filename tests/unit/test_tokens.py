@@ -24,12 +24,6 @@ ALGORITHMS = ["EdDSA", "ES256", "RS256", "PS256"]
 SOON = 60
 
 
-@pytest.fixture
-def issuer() -> Iterator[Issuer]:
-    with running_issuer() as running:
-        yield running
-
-
 @pytest.fixture(scope="module")
 def strangers_key() -> SigningKey:
     return SigningKey("EdDSA", new_private("EdDSA"))
