@@ -78,6 +78,10 @@ class DatabaseAway(Unavailable):
     """No connection became free in time, because the database is away or too busy."""
 
 
+class DatabaseFailing(Unavailable):
+    """The database lacks disk, memory or connections, or cannot use them; it changed nothing."""
+
+
 class ConnectionLost(Unavailable):
     """The connection broke while a write was under way: it may have happened or not."""
 

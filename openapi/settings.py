@@ -10,7 +10,7 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from db.postgres.connection import check_url
+from db.postgres.hosts import check_url
 from db.postgres.pool import PoolOptions
 from openapi.setting_types import HostName, Listed, Network, Origin, RedisUrl
 
@@ -135,7 +135,7 @@ class Settings(BaseSettings):
         10, gt=0, le=600, description="Seconds that a statement may take."
     )
     prepare: bool = Field(
-        True, description="Prepare statements on each connection; off for transaction poolers."
+        True, description="Prepare statements on each connection, unless a pooler is noticed."
     )
 
     @property

@@ -17,7 +17,8 @@ import psycopg2
 
 from db.errors import ConnectionLost, DatabaseAway, StatementTimedOut
 from db.postgres.connection import Connection, Row
-from db.postgres.pool import UNCERTAIN, Pool
+from db.postgres.failures import UNCERTAIN, had_no_effect
+from db.postgres.pool import Pool
 from db.postgres.statement import OWNER, Statement
 
 
@@ -99,9 +100,10 @@ class Group:
         if answers.cancelled():
             return
         if error := answers.exception():
-            had_no_effect = self._pool.had_no_effect(error, self._connection)
+            if had_no_effect(error, lost=self._connection.lost):
+                error = Undone()
             for job in jobs:
-                job.fail(Undone() if had_no_effect else error)
+                job.fail(error)
             return
         done = answers.result()
         for job, (document,) in zip(jobs, done, strict=False):
@@ -150,7 +152,7 @@ class Gathering:
                     self._refuse(refusal)
                     continue
                 jobs = self._taken()
-                if jobs and connection.knows_functions:
+                if jobs and connection.has_functions:
                     self._begin(jobs, connection)
                 else:
                     self._pool.release(connection)
@@ -203,7 +205,7 @@ class Groups:
 
     async def fetch(self, statement: Statement, values: dict[str, Any]) -> Document:
         """What one statement returns, which takes effect with others or alone."""
-        if not self.pool.prepares:
+        if not self.pool.runs_groups:
             return await self._alone(statement, values)
         job = self._gathering(statement).add(values)
         try:

@@ -1,13 +1,17 @@
-"""What libpq can do and psycopg2 does not offer, on psycopg2's connections and in its library."""
+"""libpq's asynchronous side: to connect, and to cancel, without ever blocking the event loop."""
 
+import asyncio
 import ctypes
 from typing import Any
 
 import psycopg2
+from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE
 
 Text = ctypes.c_char_p
 Number = ctypes.c_int
 Pointer = ctypes.c_void_p
+
+CANCEL_ACCEPTED = 3
 
 # What is called here never waits, so that Python's global lock need not be given away meanwhile.
 _library = ctypes.PyDLL(psycopg2._psycopg.__file__)
@@ -22,9 +26,56 @@ def _function(name: str, result: Any, *arguments: Any) -> Any:
 
 CAN_CANCEL = hasattr(_library, "PQcancelCreate")
 if CAN_CANCEL:
-    new_cancel = _function("PQcancelCreate", Pointer, Pointer)
-    start_cancel = _function("PQcancelStart", Number, Pointer)
-    cancel_socket = _function("PQcancelSocket", Number, Pointer)
-    poll_cancel = _function("PQcancelPoll", Number, Pointer)
-    cancel_error = _function("PQcancelErrorMessage", Text, Pointer)
-    finish_cancel = _function("PQcancelFinish", None, Pointer)
+    _new_cancel = _function("PQcancelCreate", Pointer, Pointer)
+    _start_cancel = _function("PQcancelStart", Number, Pointer)
+    _cancel_socket = _function("PQcancelSocket", Number, Pointer)
+    _poll_cancel = _function("PQcancelPoll", Number, Pointer)
+    _cancel_error = _function("PQcancelErrorMessage", Text, Pointer)
+    _finish_cancel = _function("PQcancelFinish", None, Pointer)
+
+
+async def connect(url: str) -> Any:
+    """A new connection of psycopg2's."""
+    raw = psycopg2.connect(url, async_=1)
+    try:
+        while (state := raw.poll()) != POLL_OK:
+            await _ready(raw.fileno(), state)
+    except BaseException:
+        raw.close()
+        raise
+    return raw
+
+
+async def cancel(raw: Any) -> None:
+    """Have the server cancel what it runs on a connection; the request takes a second connection.
+
+    psycopg2's own way to cancel blocks, and holds Python's global lock while it does: a network
+    that swallows packets would stop the whole process. libpq 17 has one that does not block.
+    """
+    if raw.closed or not CAN_CANCEL:
+        raise psycopg2.NotSupportedError("a statement of this connection cannot be cancelled")
+    request = _new_cancel(raw.pgconn_ptr)
+    try:
+        state = POLL_WRITE if _start_cancel(request) else POLL_OK
+        while state in (POLL_READ, POLL_WRITE):
+            await _ready(_cancel_socket(request), state)
+            state = _poll_cancel(request)
+        if state != CANCEL_ACCEPTED:
+            raise psycopg2.OperationalError(_cancel_error(request).decode())
+    finally:
+        _finish_cancel(request)
+
+
+async def _ready(descriptor: int, state: int) -> None:
+    """Wait until the socket can be read or written; at each step it may be another one."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    if state == POLL_READ:
+        add, remove = loop.add_reader, loop.remove_reader
+    else:
+        add, remove = loop.add_writer, loop.remove_writer
+    add(descriptor, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        remove(descriptor)

@@ -1,8 +1,6 @@
 """A fixed number of asynchronous connections, shared by all requests of one process."""
 
 import asyncio
-import logging
-import random
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
@@ -11,33 +9,21 @@ from itertools import count
 from typing import Any, NamedTuple
 
 import psycopg2
-from psycopg2 import errorcodes
 
-from db.errors import ConnectionLost, DatabaseAway, StatementTimedOut, UnfitRole
-from db.postgres.connection import Connection, Row, single_host_urls
+from db.errors import ConnectionLost, DatabaseAway, StatementTimedOut
+from db.postgres.connection import Connection, Row
+from db.postgres.connector import Connector
+from db.postgres.failures import UNCERTAIN, domain_error, is_failing, is_worth_a_retry
 from db.postgres.statement import Statement
+from db.postgres.throttled_log import ThrottledLog
 from db.postgres.transaction import Transaction
 
-log = logging.getLogger("errand.database")
-
-# The statement had no effect, and the same one may well succeed.
-WORTH_A_RETRY = {
-    errorcodes.SERIALIZATION_FAILURE,
-    errorcodes.DEADLOCK_DETECTED,
-    errorcodes.READ_ONLY_SQL_TRANSACTION,
-}
 TRIES = 3
 
-# Else a list is planned anew for each request, which takes PostgreSQL as long as the list itself.
-PLANNED_ONCE = "SET plan_cache_mode = force_generic_plan"
-
-SHORTEST_PAUSE = 0.05
-LONGEST_PAUSE = 2.0
 SWEEP_INTERVAL = 0.1
 CANCEL_TIMEOUT = 3.0
 
 CLOSING = "The server is stopping."
-UNCERTAIN = "A change may have been made or not: look."
 
 
 @dataclass(frozen=True)
@@ -69,16 +55,20 @@ class Pool:
 
     def __init__(self, options: PoolOptions, statements: Sequence[Statement]) -> None:
         self._options = options
-        prepared = statements if options.prepare else []
-        self._preparations = [PLANNED_ONCE, *(each.preparation for each in prepared)]
-        self._functions = [each.preparation_for_each for each in prepared if each.returns_document]
-        self._urls = deque(single_host_urls(options.url))
+        self._connector = Connector(
+            options.url,
+            connect_timeout=options.connect_timeout,
+            statement_timeout=options.statement_timeout,
+            prepared=statements if options.prepare else [],
+        )
+        self._log = ThrottledLog()
         self._connections: set[Connection] = set()
         self._free: list[Connection] = []
         self._waiting: deque[Waiter] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._connecting = asyncio.Lock()
         self._closed = False
+        self.runs_groups = options.prepare
+        """Whether its connections know the functions that run groups of calls."""
 
     def open(self) -> None:
         """Begin to connect; requests may come at once, and wait."""
@@ -102,10 +92,10 @@ class Pool:
         for tried in count(1):
             connection = await self.acquire(self.deadline())
             try:
-                return await connection.fetch(self._sql(statement, values), values)
+                return await connection.fetch(connection.sql(statement, values), values)
             except psycopg2.Error as error:
                 if not self._worth_another(error, connection, statement, tried):
-                    raise self._translated(error, connection) from error
+                    raise self._explained(error, connection) from error
             finally:
                 self.release(connection)
         raise AssertionError("a try returns, raises, or is followed by another")
@@ -114,7 +104,7 @@ class Pool:
     async def transaction(self) -> AsyncIterator[Transaction]:
         """Statements that take effect together, or not at all."""
         connection = await self.acquire(self.deadline())
-        transaction = Transaction(connection, self._sql)
+        transaction = Transaction(connection, connection.sql)
         try:
             try:
                 yield transaction
@@ -125,43 +115,27 @@ class Pool:
                     await connection.fetch("ROLLBACK")
                 raise
         except psycopg2.Error as error:
-            raise self._translated(error, connection) from error
+            raise self._explained(error, connection) from error
         finally:
             transaction.over = True
             self.release(connection)
 
-    def _sql(self, statement: Statement, values: dict[str, Any]) -> str:
-        return statement.sql(values, prepared=self._options.prepare)
-
     def _worth_another(
         self, error: psycopg2.Error, connection: Connection, statement: Statement, tried: int
     ) -> bool:
-        if error.pgcode in WORTH_A_RETRY:
+        if is_worth_a_retry(error):
             return tried < TRIES
         # Where the server has restarted, every connection may prove to be lost.
         return connection.lost and statement.only_reads and tried < TRIES + self._options.size
 
-    def had_no_effect(self, error: BaseException, connection: Connection) -> bool:
-        """Whether the database has refused the statement, and not just vanished."""
-        code = getattr(error, "pgcode", None)
-        return code in WORTH_A_RETRY or (code is not None and not connection.lost)
-
-    def _translated(self, error: psycopg2.Error, connection: Connection) -> Exception:
-        if error.pgcode in WORTH_A_RETRY:
-            return DatabaseAway("The database could not take the change; nothing was changed.")
-        if error.pgcode == errorcodes.QUERY_CANCELED:
-            return StatementTimedOut("The database cancelled the statement; nothing was changed.")
-        if connection.lost:
-            return ConnectionLost(f"The connection to the database broke. {UNCERTAIN}")
-        return error
-
-    @property
-    def prepares(self) -> bool:
-        """Whether its connections know the statements."""
-        return self._options.prepare
+    def _explained(self, error: psycopg2.Error, connection: Connection) -> Exception:
+        """What callers are to know of an error."""
+        if is_failing(error):
+            self._log.warn(str(error.pgcode), f"the database is failing: {str(error).strip()}")
+        return domain_error(error, lost=connection.lost)
 
     def deadline(self) -> float:
-        """Until when somebody who comes now may wait for a connection."""
+        """Until when a request that comes now may wait for a connection."""
         return asyncio.get_running_loop().time() + self._options.wait_timeout
 
     async def acquire(self, deadline: float) -> Connection:
@@ -239,38 +213,14 @@ class Pool:
         if connection in self._free:
             self._free.remove(connection)
         if connection.refused_to_write:
-            self._avoid(connection.url)
+            self._connector.avoid(connection.url)
         self._in_background(self._connect())
 
-    def _avoid(self, url: str) -> None:
-        """Turn to the next host, unless that has been done."""
-        if self._urls[0] == url:
-            self._urls.rotate(-1)
-
     async def _connect(self) -> None:
-        """Open a connection, however long it takes; one try at a time spares a database in need."""
-        pause = SHORTEST_PAUSE
-        async with self._connecting:
-            while (connection := await self._try_to_connect()) is None:
-                await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
-                pause = min(2 * pause, LONGEST_PAUSE)
+        connection = await self._connector.connect()
+        self.runs_groups = connection.has_functions
         self._connections.add(connection)
         self.release(connection)
-
-    async def _try_to_connect(self) -> Connection | None:
-        url = self._urls[0]
-        try:
-            return await Connection.open(
-                url,
-                connect_timeout=self._options.connect_timeout,
-                statement_timeout=self._options.statement_timeout,
-                preparations=self._preparations,
-                functions=self._functions,
-            )
-        except (psycopg2.Error, OSError, UnfitRole) as error:
-            log.warning("cannot connect to the database: %s", str(error).strip() or repr(error))
-            self._avoid(url)
-            return None
 
     async def _sweep(self) -> None:
         """Let nobody wait longer than they may, and no lost connection go unnoticed.
@@ -281,6 +231,7 @@ class Pool:
             await asyncio.sleep(SWEEP_INTERVAL)
             self._give_up_waiting()
             for connection in list(self._connections):
+                connection.advance()
                 if connection.lost:
                     self._replace(connection)
                 elif connection.overdue:

@@ -8,7 +8,8 @@ from typing import Any
 from db.postgres.connection import Connection, Row
 from db.postgres.statement import Statement
 
-BEGIN = "BEGIN; "
+# PostgreSQL ends the transaction, and with it its locks, of a server that has frozen or vanished.
+BEGIN = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '3s'; "
 MARK = "SAVEPOINT part; "
 UNMARK = "RELEASE part; "
 UNDO = "ROLLBACK TO part; RELEASE part; "

@@ -49,6 +49,7 @@ NO_VERSION     = Kind(428, "if-match-required",      "A change must name a versi
 TOO_MANY       = Kind(429, "too-many-requests",      "You ask too often",                    "Try again after the seconds that Retry-After names; RateLimit says how many requests are left.")
 INTERNAL       = Kind(500, "internal-error",         "The server is at fault",              "The server has logged what happened under `request_id`.")
 DATABASE_AWAY  = Kind(503, "database-away",          "The database cannot be reached",      "Nothing was changed. Try again after the seconds that Retry-After names.")
+DATABASE_FAILING = Kind(503, "database-failing",     "The database cannot do its work",     "Nothing was changed. Try again after the seconds that Retry-After names; if it stays so, tell the operator.")
 TOO_SLOW       = Kind(503, "database-too-slow",      "The database took too long",         "Try again after the seconds that Retry-After names; if it was a change, look first whether it was made.")
 OUTCOME_UNSURE = Kind(503, "outcome-unknown",        "The database did not say how it went", "Send it again with the same Idempotency-Key; if it had none, look first whether the change was made.")
 KEYS_AWAY      = Kind(503, "keys-away",              "Tokens cannot be checked",            "The issuer's keys cannot be had now. Try again after the seconds that Retry-After names.")
@@ -70,6 +71,7 @@ OF_DOMAIN_ERRORS: dict[type[errors.DomainError], Kind] = {
     errors.TaskChanged: TASK_CHANGED,
     errors.TaskExists: TASK_EXISTS,
     errors.DatabaseAway: DATABASE_AWAY,
+    errors.DatabaseFailing: DATABASE_FAILING,
     errors.ConnectionLost: OUTCOME_UNSURE,
     errors.StatementTimedOut: TOO_SLOW,
 }

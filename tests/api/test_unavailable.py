@@ -62,6 +62,32 @@ def test_while_the_database_is_away_requests_are_answered_503(
         assert alice.get(task.url).json() == task.document
 
 
+def test_a_full_disk_is_answered_503_and_logged_once(own_database: str, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    process = started(log=log, DATABASE_URL=own_database)
+    with User(url_of(process)) as alice, administration(own_database) as execute:
+        task = alice.creates()
+        execute(
+            "CREATE FUNCTION fill() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            " RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$"
+        )
+        execute("CREATE TRIGGER fill BEFORE INSERT ON tasks FOR EACH ROW EXECUTE FUNCTION fill()")
+
+        refused = [alice.post(alice.tasks, json={"title": "x"}) for _ in range(10)]
+
+        assert alice.get(task.url).status_code == 200
+        execute("DROP TRIGGER fill ON tasks")
+        alice.creates()
+    process.terminate()
+    process.communicate(timeout=20)
+    for response in refused:
+        assert_problem(response, 503, "database-failing")
+        assert "retry-after" in response.headers
+    logged = log.read_text()
+    assert logged.count("could not extend file") == 1
+    assert "Traceback" not in logged
+
+
 def test_a_write_whose_connection_breaks_has_an_unknown_outcome(
     serve: Serve, own_database: str, locked: connection, postgres_url: str
 ) -> None:

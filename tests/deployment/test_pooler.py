@@ -15,7 +15,7 @@ import pytest
 from psycopg2.extensions import connection, make_dsn, parse_dsn
 
 from tests.support.network import network_to
-from tests.support.servers import Serve
+from tests.support.servers import Serve, started, url_of
 from tests.support.users import User
 
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
@@ -107,17 +107,22 @@ def test_keys_of_requests_need_no_connection_of_their_own(serve: Serve, pooler_u
     assert sorted(titles) == sorted(map(str, range(20)))
 
 
-def test_without_prepared_statements_a_transaction_pooler_serves(
-    serve: Serve, pooler_url: str
+@pytest.mark.parametrize("prepare", ["on", "off"])
+def test_behind_a_transaction_pooler_statements_are_not_prepared(
+    pooler_url: str, tmp_path: Path, prepare: str
 ) -> None:
-    server = serve(DATABASE_URL=pooler_url, ERRAND_PREPARE="off")
-    with User(server) as alice, ThreadPoolExecutor(16) as pool:
+    log = tmp_path / "log"
+    process = started(log=log, DATABASE_URL=pooler_url, ERRAND_PREPARE=prepare)
+    with User(url_of(process)) as alice, ThreadPoolExecutor(16) as pool:
         created = list(pool.map(lambda number: alice.creates(str(number)), range(200)))
         toggled = list(pool.map(lambda task: alice.patch(f"{task.url}/complete"), created))
         deleted = list(pool.map(lambda task: alice.delete(task.url), created[:100]))
         left = alice.get(alice.tasks, params={"limit": 100}).json()
+    process.terminate()
+    process.communicate(timeout=20)
 
     assert {response.status_code for response in toggled} == {200}
     assert {response.status_code for response in deleted} == {204}
     assert {task["id"] for task in left} == {task.document["id"] for task in created[100:]}
     assert all(task["completed"] for task in left)
+    assert log.read_text().count("there is a connection pooler") == (prepare == "on")

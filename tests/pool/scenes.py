@@ -152,14 +152,28 @@ class Observer:
 
 
 @asynccontextmanager
-async def pool_of(
-    size: int, url: str, *, wait: float = 10, timeout: float = 10, prepare: bool = True
-) -> AsyncIterator[Pool]:
+async def pool_of(size: int, url: str, **options: Any) -> AsyncIterator[Pool]:
     """An open pool, all of its connections made."""
+    async with connecting_pool(size, url, **options) as pool:
+        await eventually(lambda: len(pool._free) == size, within=10)
+        yield pool
+
+
+@asynccontextmanager
+async def connecting_pool(
+    size: int,
+    url: str,
+    *,
+    connect: float = 1,
+    wait: float = 10,
+    timeout: float = 10,
+    prepare: bool = True,
+) -> AsyncIterator[Pool]:
+    """An open pool, which may have no connections yet."""
     options = PoolOptions(
         url=url,
         size=size,
-        connect_timeout=1,
+        connect_timeout=connect,
         wait_timeout=wait,
         statement_timeout=timeout,
         prepare=prepare,
@@ -167,7 +181,6 @@ async def pool_of(
     pool = Pool(options, CATALOGUE)
     pool.open()
     try:
-        await eventually(lambda: len(pool._free) == size, within=10)
         yield pool
     finally:
         await pool.close()

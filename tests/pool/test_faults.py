@@ -1,14 +1,19 @@
 """The pool on a bad day: broken connections, hanging networks, hosts that are down."""
 
 import asyncio
+import logging
+import os
 import random
+import signal
 import time
 
+import psycopg2
 import pytest
 from psycopg2.extensions import make_dsn
 
-from db.errors import ConnectionLost, DatabaseAway, StatementTimedOut
+from db.errors import ConnectionLost, DatabaseAway, DatabaseFailing, StatementTimedOut
 from tests.pool.scenes import (
+    COUNT,
     MOMENT,
     NAP,
     STUMBLE,
@@ -17,6 +22,7 @@ from tests.pool.scenes import (
     WRITE_SLOWLY,
     Observer,
     abandoned,
+    connecting_pool,
     eventually,
     on_both_loops,
     pool_of,
@@ -75,6 +81,89 @@ async def test_a_write_whose_connection_breaks_is_not_run_again(url: str, server
             await write
         assert await pool.fetch(WRITE, text="next") == [("next",)]
         assert server.written("once") == 0
+
+
+@on_both_loops
+async def test_a_statement_sent_as_the_server_ends_the_session_fails_at_once(
+    url: str, server: Observer
+) -> None:
+    async with pool_of(1, url) as pool:
+        [pid] = server.pids()
+        os.kill(pid, signal.SIGSTOP)
+        server.kill()
+        write = asyncio.ensure_future(pool.fetch(WRITE, text="x" * 20_000))
+        await asyncio.sleep(MOMENT)
+
+        os.kill(pid, signal.SIGCONT)
+        # So that the event loop sees the last message and the socket's error as one event.
+        time.sleep(MOMENT)  # noqa: ASYNC251
+
+        with pytest.raises(ConnectionLost):
+            await asyncio.wait_for(write, 2)
+        assert await asyncio.wait_for(pool.fetch(WHO), 2) != [(pid,)]
+
+
+@on_both_loops
+async def test_a_session_that_ends_by_a_fatal_error_is_not_used_again(
+    url: str, server: Observer
+) -> None:
+    async with pool_of(1, url) as pool:
+        connection = await pool.acquire(pool.deadline())
+        await connection.fetch("SET idle_in_transaction_session_timeout = 1")
+        await connection.fetch("BEGIN")
+        # So that the next statement is sent before the event loop can see what has happened.
+        time.sleep(MOMENT)  # noqa: ASYNC251
+        with pytest.raises(psycopg2.Error):
+            await asyncio.wait_for(connection.fetch("SELECT 1"), 2)
+
+        assert connection.lost
+        pool.release(connection)
+        assert await pool.fetch(WRITE, text="next") == [("next",)]
+
+
+@on_both_loops
+async def test_a_server_that_freezes_in_a_transaction_loses_its_locks(
+    url: str, server: Observer
+) -> None:
+    server.note("locked")
+    async with pool_of(1, url) as frozen, pool_of(1, url) as other:
+        with pytest.raises(ConnectionLost):
+            async with frozen.transaction() as transaction:
+                await transaction.fetch(COUNT, text="locked")
+                assert await asyncio.wait_for(other.fetch(COUNT, text="locked"), 5) == [(1,)]
+
+
+@pytest.mark.parametrize("code", ["53100", "53200", "58030", "08006"])
+@on_both_loops
+async def test_a_database_that_fails_is_logged_once_and_not_for_each_statement(
+    url: str, server: Observer, caplog: pytest.LogCaptureFixture, code: str
+) -> None:
+    caplog.set_level(logging.WARNING)
+    async with pool_of(2, url) as pool:
+        for _ in range(5):
+            with pytest.raises(DatabaseFailing, match="nothing was changed"):
+                await pool.fetch(STUMBLE, code=code, times=5)
+
+        assert await pool.fetch(STUMBLE, code=code, times=5)
+
+    assert [each for each in caplog.messages if "failing" in each] == [
+        "the database is failing: stumbled\nCONTEXT:  PL/pgSQL function"
+        " stumble(text,integer) line 4 at RAISE"
+    ]
+
+
+@on_both_loops
+async def test_a_statement_that_the_session_does_not_know_is_run_in_another_session(
+    url: str, server: Observer
+) -> None:
+    async with pool_of(2, url) as pool:
+        pids = server.pids()
+
+        [(pid,)] = await pool.fetch(STUMBLE, code="26000", times=1)
+
+        await eventually(lambda: len(server.pids()) == 2)
+        assert len({*pids, *server.pids()}) == 3
+        assert pid in pids
 
 
 @on_both_loops
@@ -159,7 +248,21 @@ async def test_a_host_that_hangs_is_passed_over_once(network: Network, detour: N
     async with pool_of(4, two_hosts(network, detour)):
         assert time.monotonic() - start < 2
 
-    assert network.connections_made == 1
+    assert network.connections_made <= 2
+
+
+@on_both_loops
+async def test_a_host_that_hangs_does_not_delay_the_one_that_comes_back(
+    network: Network, detour: Network
+) -> None:
+    network.hang()
+    detour.go_down()
+    async with connecting_pool(1, two_hosts(network, detour), connect=30) as pool:
+        await asyncio.sleep(2)
+
+        detour.come_back()
+
+        assert await asyncio.wait_for(pool.fetch(WHO), 2)
 
 
 @on_both_loops

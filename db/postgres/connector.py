@@ -1,0 +1,148 @@
+"""New connections: to the host that serves, as a fit role, with the statements prepared."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Sequence
+
+import psycopg2
+
+from db.errors import UnfitRole
+from db.postgres.connection import Connection
+from db.postgres.hosts import host_of, single_host_urls
+from db.postgres.roles import POWERS, Powers, require_held
+from db.postgres.statement import Statement
+from db.postgres.throttled_log import ThrottledLog
+
+SHORTEST_PAUSE = 0.05
+LONGEST_PAUSE = 0.5
+HEAD_START = 1.0
+
+# Without the first a list is planned anew for each request, which takes PostgreSQL as long as the
+# list itself. Without the others PostgreSQL keeps the session of a server that has vanished.
+SESSION = [
+    "SET plan_cache_mode = force_generic_plan",
+    "SET tcp_keepalives_idle = 5",
+    "SET tcp_keepalives_interval = 2",
+    "SET tcp_keepalives_count = 2",
+    "SET tcp_user_timeout = 5000",
+]
+FACTS = "SELECT pg_backend_pid(), current_setting('transaction_read_only') = 'on'"
+
+POOLED = (
+    "there is a connection pooler before the database: statements are not prepared, and requests"
+    " do not share transactions; ERRAND_PREPARE=off would say the same"
+)
+
+
+class Connector:
+    """Opens connections to one database, which may have several hosts."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        connect_timeout: float,
+        statement_timeout: float,
+        prepared: Sequence[Statement],
+    ) -> None:
+        self._urls = single_host_urls(url)
+        self._connect_timeout = connect_timeout
+        self._statement_timeout = statement_timeout
+        self._preparations = [each.preparation for each in prepared]
+        self._functions = [each.preparation_for_each for each in prepared if each.returns_document]
+        self._one_at_a_time = asyncio.Lock()
+        self._log = ThrottledLog()
+
+    async def connect(self) -> Connection:
+        """A new connection, however long that takes; one at a time spares a database in need."""
+        async with self._one_at_a_time:
+            connection = await self._first_of_all_hosts()
+            self._urls.remove(connection.url)
+            self._urls.insert(0, connection.url)
+            return connection
+
+    def avoid(self, url: str) -> None:
+        """Prefer another host, unless another is preferred already."""
+        if self._urls[0] == url:
+            self._urls.append(self._urls.pop(0))
+
+    async def _first_of_all_hosts(self) -> Connection:
+        """A connection to the preferred host; if it fails or is slow, to the first that serves.
+
+        Each host is tried again and again by itself, so that one that hangs delays no other.
+        """
+        preferred, *others = self._urls
+        attempt = asyncio.create_task(self._attempt(preferred))
+        tasks = [asyncio.create_task(self._persist(preferred, attempt))]
+        winner = None
+        try:
+            await asyncio.wait([attempt], timeout=HEAD_START)
+            if not attempt.done() or attempt.result() is None:
+                tasks += [asyncio.create_task(self._persist(each)) for each in others]
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            winner = done.pop().result()
+            return winner
+        finally:
+            for task in tasks:
+                task.cancel()
+            # Critical section: another may have connected in the same moment.
+            for result in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(result, Connection) and result is not winner:
+                    result.close()
+
+    async def _persist(
+        self, url: str, attempt: Awaitable[Connection | None] | None = None
+    ) -> Connection:
+        """A connection to the host, as soon as there is one."""
+        pause = SHORTEST_PAUSE
+        while (connection := await (attempt or self._attempt(url))) is None:
+            attempt = None
+            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
+            pause = min(2 * pause, LONGEST_PAUSE)
+        return connection
+
+    async def _attempt(self, url: str) -> Connection | None:
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                return await self._prepared(url)
+        except TimeoutError:
+            limit = self._connect_timeout
+            self._log.warn(url, f"cannot connect to {host_of(url)} within {limit:g} s")
+        except (psycopg2.Error, OSError, UnfitRole) as error:
+            self._log.warn(
+                url, f"cannot connect to the database: {str(error).strip() or repr(error)}"
+            )
+        return None
+
+    async def _prepared(self, url: str) -> Connection:
+        """A connection that is fit for use.
+
+        Each one is checked, because the database may be another one than at the start.
+        """
+        connection = await Connection.open(url, self._statement_timeout)
+        try:
+            [powers] = await connection.fetch(POWERS)
+            require_held(Powers(*powers))
+            [(pid, read_only)] = await connection.fetch(FACTS)
+            if self._preparations and pid != connection.announced_pid:
+                self._log.warn("pooler", POOLED)
+            elif self._preparations:
+                await connection.fetch("; ".join([*SESSION, *self._preparations]))
+                connection.has_prepared = True
+                if not read_only:
+                    await self._make_functions(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    async def _make_functions(self, connection: Connection) -> None:
+        """Make the functions that run groups of calls, if the role may; else each runs alone."""
+        try:
+            await connection.fetch("; ".join(self._functions))
+        except psycopg2.Error as error:
+            if connection.lost:
+                raise
+            self._log.warn("functions", f"requests do not share transactions: {str(error).strip()}")
+        else:
+            connection.has_functions = True

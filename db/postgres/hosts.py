@@ -1,0 +1,50 @@
+"""The database's URL, and the hosts it names."""
+
+import psycopg2
+from psycopg2.extensions import make_dsn, parse_dsn
+
+# Without the first four a network that swallows packets holds a request for minutes.
+ALWAYS = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 5000,
+    "client_encoding": "UTF8",
+    "application_name": "errand",
+}
+
+
+def single_host_urls(url: str) -> list[str]:
+    """The URL once for each of its hosts.
+
+    libpq's connect_timeout does not count on asynchronous connections: a host that swallows
+    packets would keep it from the next one, so each gets a try and a deadline of its own.
+    """
+    options = {**ALWAYS, **parse_dsn(url)}
+    hosts = options.get("host", "").split(",")
+    ports = options.get("port", "").split(",")
+    if len(ports) == 1:
+        ports *= len(hosts)
+    one_each = zip(hosts, ports, strict=True)
+    return [
+        make_dsn(**{**options, "host": host or None, "port": port or None})
+        for host, port in one_each
+    ]
+
+
+def check_url(url: str) -> str:
+    """The URL, if libpq understands it."""
+    try:
+        single_host_urls(url)
+    except (psycopg2.Error, ValueError):
+        # libpq's own words would show the password
+        raise ValueError(
+            "libpq does not understand it; it takes postgresql://user:password@host:port/database,"
+            " or several hosts with as many ports, or one"
+        ) from None
+    return url
+
+
+def host_of(url: str) -> str:
+    """The host of a URL that has one, for people to read."""
+    return str(parse_dsn(url).get("host", "the local socket"))
