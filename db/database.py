@@ -1,110 +1,110 @@
-"""The pool of this process: made at start-up, used by every resource of the data layer."""
+"""The database: one object, made when the server starts and passed to whatever needs data."""
 
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
-from contextvars import ContextVar
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Protocol, Self, TypeVar
 from uuid import UUID
 
 from db.postgres.connection import Row
-from db.postgres.group_commit import Document, Groups, document_in
+from db.postgres.group_commit import Document, Groups
 from db.postgres.pool import Pool, PoolOptions
-from db.postgres.statement import OWNER, Statement
+from db.postgres.statement import OWNER, Access, Statement
 from db.postgres.transaction import Transaction
-from db.tasks import statements, waiting
 
-Asked = TypeVar("Asked")
-
-UNCONNECTED = "the database is used outside of `connected`"
-
-_groups: Groups | None = None
-_transaction: ContextVar[Transaction | None] = ContextVar("transaction", default=None)
-_constants: dict[str, list[Row]] = {}
+Result = TypeVar("Result")
 
 
-@asynccontextmanager
-async def connected(options: PoolOptions) -> AsyncIterator[Pool]:
-    """Have a database while the server runs."""
-    global _groups
-    catalogue = [each for each in vars(statements).values() if isinstance(each, Statement)]
-    pool = Pool(options, catalogue)
-    _groups = Groups(pool)
-    pool.open()
-    waiting.begin()
-    try:
-        yield pool
-    finally:
-        waiting.end()
-        await pool.close()
-        _groups = None
-        _constants.clear()
+class Session(Protocol):
+    """What statements are run through: the database, or one transaction of it."""
+
+    def fetch(self, statement: Statement, /, **values: Any) -> Coroutine[Any, Any, list[Row]]:
+        """Run a statement, and return its rows."""
+
+    def fetch_dicts(
+        self, statement: Statement, /, **values: Any
+    ) -> Coroutine[Any, Any, list[dict[str, Any]]]:
+        """Run a statement, and return its rows by the names of their columns."""
+
+    def fetch_document(
+        self, statement: Statement, /, **values: Any
+    ) -> Coroutine[Any, Any, Document]:
+        """Run a statement about one user that returns one JSON document or none."""
+
+    def fetch_constant(self, statement: Statement, /) -> Coroutine[Any, Any, list[Row]]:
+        """Run a statement whose rows never change; the database caches them."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """Statements that take effect together, or not at all.
+
+        Within a transaction it is a savepoint: undone alone if it fails, committed with the rest.
+        """
 
 
-def _connected() -> Groups:
-    """What runs statements together, and the pool that runs them alone."""
-    if _groups is None:
-        raise RuntimeError(UNCONNECTED)
-    return _groups
+class Database:
+    """Runs statements on a pool of connections, each as a transaction of its own.
 
-
-def fetch(statement: Statement, **values: Any) -> Coroutine[Any, Any, list[Row]]:
-    """Run one statement as a transaction of its own, unless it is asked within another."""
-    pool = _connected().pool
-    current = _transaction.get()
-    changes_data = statement.has_owner and not statement.only_reads
-    if current is not None:
-        if changes_data:
-            current.written.add(values[OWNER])
-        return current.fetch(statement, **values)
-    asked = pool.fetch(statement, **values)
-    return _telling_who_waits(asked, values[OWNER]) if changes_data else asked
-
-
-async def _telling_who_waits(asked: Coroutine[Any, Any, Asked], user_id: UUID) -> Asked:
-    answer = await asked
-    waiting.written(user_id)
-    return answer
-
-
-async def fetch_dicts(statement: Statement, **values: Any) -> list[dict[str, Any]]:
-    """The same, each row by the names of its columns."""
-    columns = statement.columns
-    return [dict(zip(columns, row, strict=True)) for row in await fetch(statement, **values)]
-
-
-async def fetch_document(statement: Statement, **values: Any) -> Document:
-    """The same, of a statement of a user's that returns one JSON document at the most."""
-    groups = _connected()
-    if _transaction.get() is not None:
-        return document_in(await fetch(statement, **values))
-    asked = groups.fetch(statement, values)
-    return await (asked if statement.only_reads else _telling_who_waits(asked, values[OWNER]))
-
-
-async def fetch_constant(statement: Statement) -> list[Row]:
-    """The same, of what never changes: the database is asked but once."""
-    if statement.name not in _constants:
-        _constants[statement.name] = await fetch(statement)
-    return _constants[statement.name]
-
-
-@asynccontextmanager
-async def transaction() -> AsyncIterator[Transaction]:
-    """Let all that is fetched meanwhile take effect, or nothing; within another, as a part of it.
-
-    It is the task's own: what it fetches, it fetches one after the other.
+    It is open from where it is entered until it is left.
     """
-    pool = _connected().pool
-    outer = _transaction.get()
-    if outer is not None:
-        async with outer.part():
-            yield outer
-        return
-    async with pool.transaction() as current:
-        before = _transaction.set(current)
-        try:
-            yield current
-        finally:
-            _transaction.reset(before)
-    for user_id in current.written:
-        waiting.written(user_id)
+
+    def __init__(self, options: PoolOptions, catalogue: Sequence[Statement]) -> None:
+        """The statements of the catalogue are prepared on every connection."""
+        self._pool = Pool(options, catalogue)
+        self._groups = Groups(self._pool)
+        self._constants: dict[str, list[Row]] = {}
+        self._observers: list[Callable[[UUID], None]] = []
+
+    async def __aenter__(self) -> Self:
+        self._pool.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._pool.close()
+
+    def observe_writes(self, observer: Callable[[UUID], None]) -> None:
+        """Call the observer with the owner's id after each write of a user's data."""
+        self._observers.append(observer)
+
+    def fetch(self, statement: Statement, /, **values: Any) -> Coroutine[Any, Any, list[Row]]:
+        """Run one statement as a transaction of its own, and return its rows."""
+        rows = self._pool.fetch(statement, **values)
+        return self._observed(rows, values[OWNER]) if statement.changes_user_data else rows
+
+    async def fetch_dicts(self, statement: Statement, /, **values: Any) -> list[dict[str, Any]]:
+        """The same, each row by the names of its columns."""
+        return statement.as_dicts(await self.fetch(statement, **values))
+
+    def fetch_document(
+        self, statement: Statement, /, **values: Any
+    ) -> Coroutine[Any, Any, Document]:
+        """The same, of a statement about one user that returns one JSON document or none.
+
+        Calls of the same statement that come at once share a round trip and a commit.
+        """
+        document = self._groups.fetch(statement, values)
+        if statement.access is Access.READ:
+            return document
+        return self._observed(document, values[OWNER])
+
+    async def fetch_constant(self, statement: Statement, /) -> list[Row]:
+        """The same, of a statement whose rows never change: it is run once."""
+        rows = self._constants.get(statement.name)
+        if rows is None:
+            rows = self._constants[statement.name] = await self.fetch(statement)
+        return rows
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Statements on one connection that take effect together, or not at all."""
+        async with self._pool.transaction() as transaction:
+            yield transaction
+        for user_id in transaction.changed_users:
+            self._notify(user_id)
+
+    async def _observed(self, write: Coroutine[Any, Any, Result], user_id: UUID) -> Result:
+        result = await write
+        self._notify(user_id)
+        return result
+
+    def _notify(self, user_id: UUID) -> None:
+        for observer in self._observers:
+            observer(user_id)

@@ -1,13 +1,13 @@
 """What can go wrong with the data, in the words of the domain; no status codes, no SQL."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 
 class DomainError(Exception):
     """Base of everything that the data layer raises on purpose; its text is fit for a client."""
 
-    operation: int | None = None
-    """Which operation of a batch it ended."""
+    is_final: bool = True
+    """Whether the same request, sent again, would deserve the same response."""
 
 
 class TaskNotFound(DomainError):
@@ -16,6 +16,8 @@ class TaskNotFound(DomainError):
 
 class VersionRequired(DomainError):
     """The operation does not say which version of the task it is about."""
+
+    is_final = False
 
 
 class KeyReused(DomainError):
@@ -51,8 +53,6 @@ class ChangesForgotten(DomainError):
 class Contradiction(DomainError):
     """What is there stands against the request; `current` is the task, be it in the trash."""
 
-    location: str | None = None
-
     def __init__(self, detail: str, current: dict[str, Any] | None = None) -> None:
         super().__init__(detail)
         self.current = current
@@ -70,8 +70,37 @@ class TaskExists(Contradiction):
     """The same, where the request says that there must be none."""
 
 
+class Refused(NamedTuple):
+    """An operation of a batch that was not done, and why."""
+
+    operation: int
+    """Its index in the batch."""
+
+    kind: type[DomainError]
+    detail: str
+    current: dict[str, Any] | None
+    """The task that it contradicts."""
+
+    @classmethod
+    def because_of(cls, error: DomainError, operation: int) -> "Refused":
+        """The error as a value."""
+        current = error.current if isinstance(error, Contradiction) else None
+        return cls(operation, type(error), str(error), current)
+
+
+class BatchRefused(DomainError):
+    """One operation of an atomic batch was refused, and the others were undone."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused.detail)
+        self.refused = refused
+        self.is_final = refused.kind.is_final
+
+
 class Unavailable(DomainError):
     """The database cannot serve this request now; a later try may succeed."""
+
+    is_final = False
 
 
 class DatabaseAway(Unavailable):

@@ -1,18 +1,26 @@
-"""Whether the database answers."""
+"""Whether the database responds."""
 
 import asyncio
 
-from db.database import fetch
+from sqlalchemy import select
+
+from db.database import Session
 from db.errors import DatabaseAway
-from db.tasks import statements
+from db.postgres.statement import Access, Statement
+from db.schema.clauses import ONE
 
-PATIENCE = 1.0
+TIMEOUT = 1.0
+
+PING = Statement("ping", select(ONE.label("pong")), Access.READ)
+
+CATALOGUE = (PING,)
+"""The statements that a connection prepares."""
 
 
-async def ping() -> None:
-    """Return if the database answers within a second."""
+async def ping(database: Session) -> None:
+    """Return if the database responds within a second."""
     try:
-        async with asyncio.timeout(PATIENCE):
-            await fetch(statements.PING)
+        async with asyncio.timeout(TIMEOUT):
+            await database.fetch(PING)
     except TimeoutError:
-        raise DatabaseAway(f"The database did not answer within {PATIENCE:g} s.") from None
+        raise DatabaseAway(f"The database did not respond within {TIMEOUT:g} s.") from None

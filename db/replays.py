@@ -1,83 +1,167 @@
-"""Answers to requests that bear a key: stored with what they answer, and given again."""
+"""Stored responses: a request that repeats an Idempotency-Key gets the response of the first."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from psycopg2.errors import ForeignKeyViolation, UniqueViolation
+from sqlalchemy import (
+    BigInteger,
+    Integer,
+    Interval,
+    String,
+    Text,
+    bindparam,
+    cast,
+    delete,
+    func,
+    literal_column,
+    select,
+)
+from sqlalchemy.dialects.postgresql import insert
 
-from db.database import transaction
+from db.database import Session
 from db.errors import KeyInUse, KeyReused
+from db.postgres.statement import Access, Statement
 from db.postgres.transaction import Transaction
-from db.tasks import statements
+from db.schema.clauses import CLAIM_MADE, TRUE, param, replays
 
 REUSED = "This key was sent with another request: each request needs a key of its own."
-IN_USE = "A request with this key is still being answered."
+IN_USE = "A request with this key is still being processed."
+
+# Whether a key was claimed is kept for the next statement: only a statement that begins after the
+# claim sees what was committed before it.
+CLAIMED = literal_column("'errand.claimed'", String)
+
+CLAIM = Statement(
+    "claim_key",
+    select(
+        func.set_config(
+            CLAIMED,
+            cast(func.pg_try_advisory_xact_lock(bindparam("lock", type_=BigInteger)), Text),
+            TRUE,
+        ).label("claimed")
+    ),
+    Access.LOCK,
+)
+
+_claim = select((func.current_setting(CLAIMED, TRUE) == CLAIM_MADE).label("claimed")).subquery()
+FIND_REPLAY = Statement(
+    "find_replay",
+    select(
+        _claim.c.claimed,
+        *(replays.c[name] for name in ("fingerprint", "status", "headers", "body")),
+    ).select_from(
+        _claim.outerjoin(
+            replays,
+            (replays.c.user_id == param("user_id", replays.c.user_id))
+            & (replays.c.key == param("key", replays.c.key))
+            & (replays.c.expires_at > func.now()),
+        )
+    ),
+    Access.READ,
+)
+
+FORGET_REPLAYS = Statement(
+    "forget_replays",
+    delete(replays)
+    .where(replays.c.user_id == param("user_id", replays.c.user_id))
+    .where(replays.c.expires_at <= func.now()),
+    Access.WRITE,
+)
+
+KEEP_REPLAY = Statement(
+    "keep_replay",
+    insert(replays).values(
+        user_id=param("user_id", replays.c.user_id),
+        key=param("new_key", replays.c.key),
+        fingerprint=param("fingerprint", replays.c.fingerprint),
+        status=param("status", replays.c.status),
+        headers=param("headers", replays.c.headers),
+        body=param("body", replays.c.body),
+        expires_at=func.now() + bindparam("lifetime", type_=Interval),
+    ),
+    Access.WRITE,
+)
+
+PURGE_REPLAYS = Statement(
+    "purge_replays",
+    select(func.purge_replays(bindparam("at_most", type_=Integer)).label("purged")),
+    Access.WRITE,
+)
+
+CATALOGUE = (CLAIM, FIND_REPLAY, FORGET_REPLAYS, KEEP_REPLAY, PURGE_REPLAYS)
+"""The statements that a connection prepares."""
 
 
-class Given(NamedTuple):
-    """An answer, as it is stored."""
+class StoredResponse(NamedTuple):
+    """A response, as it is stored."""
 
     status: int
     headers: str
     body: bytes
 
 
-async def once(
-    user_id: UUID,
-    key: str,
-    fingerprint: bytes,
-    lifetime: timedelta,
-    answer: Callable[[], Awaitable[Given]],
-) -> tuple[Given, bool]:
-    """The answer that the key's request was given before, or is given now, and whether before.
+@dataclass(frozen=True)
+class Claim:
+    """A key that one request holds until the end of the transaction that processes it."""
 
-    An answer that is given now is stored in the transaction of what it changes.
+    transaction: Transaction
+    stored: StoredResponse | None
+    """The response of an earlier request with the key."""
+
+    user_id: UUID
+    key: str
+    fingerprint: bytes
+    lifetime: timedelta
+
+    async def store(self, response: StoredResponse) -> None:
+        """Store the response, and commit it together with all that led to it."""
+        try:
+            async with self.transaction.savepoint():
+                await self.transaction.finish(
+                    FORGET_REPLAYS,
+                    KEEP_REPLAY,
+                    user_id=self.user_id,
+                    new_key=self.key,
+                    fingerprint=self.fingerprint,
+                    lifetime=self.lifetime,
+                    **response._asdict(),
+                )
+        except ForeignKeyViolation:
+            pass  # the user has no data, so that a repetition cannot change any twice
+        except UniqueViolation:  # a request on another host claimed it in spite of the lock
+            raise KeyInUse(IN_USE) from None
+
+
+@asynccontextmanager
+async def claim(
+    database: Session, user_id: UUID, key: str, fingerprint: bytes, lifetime: timedelta
+) -> AsyncIterator[Claim]:
+    """Claim the key within a transaction; `stored` is the response of an earlier request with it.
+
+    Raises `KeyInUse` while another request holds the key, `KeyReused` if it was another request's.
     """
-    async with transaction() as whole:
-        asked = await whole.fetch(
-            statements.CLAIM,
-            statements.FIND_REPLAY,
-            lock=lock_of(user_id, key),
-            user_id=user_id,
-            key=key,
+    async with database.transaction() as transaction:
+        rows = await transaction.fetch(
+            CLAIM, FIND_REPLAY, lock=lock_of(user_id, key), user_id=user_id, key=key
         )
-        claimed, known, *found = asked[0]
-        if known is not None:
-            return _given_before(bytes(known) == fingerprint, *found), True
-        if not claimed:
+        claimed, known_fingerprint, status, headers, body = rows[0]
+        stored = None
+        if known_fingerprint is not None:
+            if bytes(known_fingerprint) != fingerprint:
+                raise KeyReused(REUSED)
+            stored = StoredResponse(status, headers, bytes(body))
+        elif not claimed:
             raise KeyInUse(IN_USE)
-        given = await answer()
-        await _keep(
-            whole,
-            user_id=user_id,
-            new_key=key,
-            fingerprint=fingerprint,
-            lifetime=lifetime,
-            **given._asdict(),
-        )
-        return given, False
+        yield Claim(transaction, stored, user_id, key, fingerprint, lifetime)
 
 
 def lock_of(user_id: UUID, key: str) -> int:
-    """The number of the advisory lock that a request with the key holds while it is answered."""
+    """The number of the advisory lock that a request with the key holds while it is processed."""
     digest = blake2b(user_id.bytes + key.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
-
-
-def _given_before(same: bool, status: int, headers: str, body: memoryview) -> Given:
-    if not same:
-        raise KeyReused(REUSED)
-    return Given(status, headers, bytes(body))
-
-
-async def _keep(whole: Transaction, **replay: Any) -> None:
-    try:
-        async with whole.part():
-            await whole.finish(statements.FORGET_REPLAYS, statements.KEEP_REPLAY, **replay)
-    except ForeignKeyViolation:
-        pass  # nothing is stored of this user, so that nothing can be lost of them either
-    except UniqueViolation:  # whoever claimed it in spite of us was first
-        raise KeyInUse(IN_USE) from None

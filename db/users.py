@@ -2,10 +2,19 @@
 
 from uuid import UUID
 
-from db.database import fetch
-from db.tasks import statements
+from sqlalchemy import delete
+
+from db.database import Session
+from db.postgres.statement import Access, Statement
+from db.schema.clauses import this_owner, users
+
+# Every table of users' data refers to the user's row, and its rows are deleted with it.
+ERASE = Statement("erase_user", delete(users).where(this_owner).returning(users.c.id), Access.WRITE)
+
+CATALOGUE = (ERASE,)
+"""The statements that a connection prepares."""
 
 
-async def erase(user_id: UUID) -> None:
-    """Remove the user, and with them every row that is theirs."""
-    await fetch(statements.ERASE, user_id=user_id)
+async def erase(database: Session, user_id: UUID) -> None:
+    """Delete the user, and with them every row that is theirs."""
+    await database.fetch(ERASE, user_id=user_id)

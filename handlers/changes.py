@@ -4,11 +4,14 @@ from typing import Any
 from uuid import UUID
 
 from db.tasks import feed
+from handlers.context import Context
 
 
 async def list_changes(
-    user_id: UUID, limit: int, wait: int, since: str | None = None
+    context: Context, user_id: UUID, limit: int, wait: int, since: str | None = None
 ) -> dict[str, Any]:
-    """A page of the user's changes, and how to go on from it."""
-    page = await feed.page(user_id, since=since, limit=limit, wait=wait)
+    """A page of the user's changes, and the token of the next."""
+    page = await feed.page(
+        context.database, context.notifications, user_id, since=since, limit=limit, wait=wait
+    )
     return page._asdict()

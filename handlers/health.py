@@ -1,14 +1,15 @@
-"""Signs of life."""
+"""Liveness and readiness."""
 
 from db import health
+from handlers.context import Context
 
 
-async def get_liveness() -> dict[str, str]:
+async def get_liveness(context: Context) -> dict[str, str]:
     """The process serves requests."""
     return {"status": "ok"}
 
 
-async def get_readiness() -> dict[str, str]:
-    """The database answers."""
-    await health.ping()
+async def get_readiness(context: Context) -> dict[str, str]:
+    """The database responds."""
+    await health.ping(context.database)
     return {"status": "ok"}

@@ -1,34 +1,15 @@
-"""Users: who they are, and how they are forgotten."""
+"""Users: what is known of the caller, and how a user is erased."""
 
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 from db import users
+from handlers.context import Context
 
 
-class Caller(Protocol):
-    """Who sends a request; of the sample user of open mode no more is known than the id."""
-
-    @property
-    def user_id(self) -> UUID:
-        """Under which their data is."""
-
-    @property
-    def issuer(self) -> str | None:
-        """Who vouches for them."""
-
-    @property
-    def subject(self) -> str | None:
-        """What the issuer calls them."""
-
-    @property
-    def expires_at(self) -> datetime | None:
-        """Until when."""
-
-
-async def get_me(caller: Caller) -> dict[str, Any]:
-    """Tell the callers who they are."""
+async def get_me(context: Context) -> dict[str, Any]:
+    """The user whose token the request bears."""
+    caller = context.caller
     return {
         "user_id": caller.user_id,
         "issuer": caller.issuer,
@@ -37,6 +18,6 @@ async def get_me(caller: Caller) -> dict[str, Any]:
     }
 
 
-async def erase_user(user_id: UUID) -> None:
-    """Forget a user, with all that is theirs."""
-    await users.erase(user_id)
+async def erase_user(context: Context, user_id: UUID) -> None:
+    """Erase a user, with all their data."""
+    await users.erase(context.database, user_id)

@@ -19,7 +19,7 @@ from db.errors import ConnectionLost, DatabaseAway, StatementTimedOut
 from db.postgres.connection import Connection, Row
 from db.postgres.failures import UNCERTAIN, had_no_effect
 from db.postgres.pool import Pool
-from db.postgres.statement import OWNER, Statement
+from db.postgres.statement import OWNER, Access, Statement
 
 
 class Bounds(NamedTuple):
@@ -193,7 +193,7 @@ class Gathering:
 def _bounds(statement: Statement) -> Bounds:
     if statement.finds_many:
         return PAGES
-    return READS if statement.only_reads else WRITES
+    return READS if statement.access is Access.READ else WRITES
 
 
 class Groups:
@@ -218,11 +218,11 @@ class Groups:
             return await self._alone(statement, values)
         except StatementTimedOut:
             # It may have been another of the group that took the time.
-            if statement.only_reads and job.group is not None and job.group.has_company:
+            if statement.access is Access.READ and job.group is not None and job.group.has_company:
                 return await self._alone(statement, values)
             raise
         except psycopg2.Error as error:
-            if statement.only_reads:
+            if statement.access is Access.READ:
                 return await self._alone(statement, values)
             raise ConnectionLost(f"The connection to the database broke. {UNCERTAIN}") from error
 

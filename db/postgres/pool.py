@@ -14,7 +14,7 @@ from db.errors import ConnectionLost, DatabaseAway, StatementTimedOut
 from db.postgres.connection import Connection, Row
 from db.postgres.connector import Connector
 from db.postgres.failures import UNCERTAIN, domain_error, is_failing, is_worth_a_retry
-from db.postgres.statement import Statement
+from db.postgres.statement import Access, Statement
 from db.postgres.throttled_log import ThrottledLog
 from db.postgres.transaction import Transaction
 
@@ -126,7 +126,11 @@ class Pool:
         if is_worth_a_retry(error):
             return tried < TRIES
         # Where the server has restarted, every connection may prove to be lost.
-        return connection.lost and statement.only_reads and tried < TRIES + self._options.size
+        return (
+            connection.lost
+            and statement.access is Access.READ
+            and tried < TRIES + self._options.size
+        )
 
     def _explained(self, error: psycopg2.Error, connection: Connection) -> Exception:
         """What callers are to know of an error."""

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterator
+from enum import Enum, auto
 from functools import cached_property
 from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy import JSON, Select
+from sqlalchemy import JSON
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Compiled, Dialect
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
@@ -34,13 +35,28 @@ class Returning(Protocol):
         """It as text."""
 
 
+class Access(Enum):
+    """What a statement does to the data; it decides where it may run, and how often."""
+
+    READ = auto()
+    """It changes nothing: a standby can run it, and it is run again if its connection is lost."""
+
+    LOCK = auto()
+    """It changes nothing, but takes a lock until its transaction ends."""
+
+    WRITE = auto()
+    """It may change rows."""
+
+
 class Statement:
     """A named statement, in the forms that a connection may want it."""
 
-    def __init__(self, name: str, clause: Returning, *, finds_many: bool = False) -> None:
+    def __init__(
+        self, name: str, clause: Returning, access: Access, *, finds_many: bool = False
+    ) -> None:
         self.name = name
+        self.access = access
         self.finds_many = finds_many
-        self.only_reads = isinstance(clause, Select)
         self._clause = clause
 
     @cached_property
@@ -55,6 +71,11 @@ class Statement:
         return OWNER in self._places
 
     @cached_property
+    def changes_user_data(self) -> bool:
+        """Whether it may change one user's rows."""
+        return self.access is Access.WRITE and self.has_owner
+
+    @cached_property
     def returns_document(self) -> bool:
         """Whether it returns one JSON document at the most, about one user's rows."""
         returned = [column.type for column in self._clause.exported_columns]
@@ -64,6 +85,10 @@ class Statement:
     def columns(self) -> tuple[str, ...]:
         """The names of what it returns, in order."""
         return tuple(self._clause.exported_columns.keys())
+
+    def as_dicts(self, rows: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
+        """Rows that it returned, by the names of their columns."""
+        return [dict(zip(self.columns, row, strict=True)) for row in rows]
 
     @cached_property
     def _places(self) -> list[str]:
@@ -118,7 +143,7 @@ class Statement:
             LANGUAGE plpgsql AS $function$
             DECLARE given record; told text; document json;
             BEGIN
-                {"" if self.only_reads else BRIEFLY_IF_SEVERAL}
+                {"" if self.access is Access.READ else BRIEFLY_IF_SEVERAL}
                 FOR given IN SELECT * FROM json_to_recordset(calls) AS call ({columns}) LOOP
                     told := set_config('errand.user_id', given.{OWNER}::text, true);
                     {statement} INTO document;

@@ -3,67 +3,88 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Self
+from uuid import UUID
 
 from db.postgres.connection import Connection, Row
-from db.postgres.statement import Statement
+from db.postgres.statement import OWNER, Statement
 
 # PostgreSQL ends the transaction, and with it its locks, of a server that has frozen or vanished.
 BEGIN = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '3s'; "
-MARK = "SAVEPOINT part; "
-UNMARK = "RELEASE part; "
-UNDO = "ROLLBACK TO part; RELEASE part; "
+SAVEPOINT = "SAVEPOINT s; "
+RELEASE = "RELEASE s; "
+ROLLBACK = "ROLLBACK TO s; RELEASE s; "
 
 
 class Transaction:
     """Runs statements on the one connection of a transaction, one round trip each time.
 
-    What begins it, and what marks or undoes a part of it, goes ahead of the next statement. Whose
-    data it changes is noted in `written`.
+    What begins the transaction, or begins or ends a savepoint, is sent ahead of the next statement.
+    `changed_users` are the owners of the rows it may have changed.
     """
 
     def __init__(
         self, connection: Connection, sql: Callable[[Statement, dict[str, Any]], str]
     ) -> None:
         self.over = False
-        self.written: set[Any] = set()
+        self.changed_users: set[UUID] = set()
         self._connection = connection
         self._sql = sql
         self._ahead = BEGIN
 
     async def fetch(self, *statements: Statement, **values: Any) -> list[Row]:
         """Run statements in this order, and return the rows of the last."""
-        return await self._send([self._sql(each, values) for each in statements], values)
+        return await self._send(self._texts(statements, values), values)
+
+    async def fetch_dicts(self, statement: Statement, /, **values: Any) -> list[dict[str, Any]]:
+        """Run a statement, and return its rows by the names of their columns."""
+        return statement.as_dicts(await self.fetch(statement, **values))
+
+    async def fetch_document(self, statement: Statement, /, **values: Any) -> Any:
+        """Run a statement that returns one JSON document, or None if it returns no row."""
+        rows = await self.fetch(statement, **values)
+        return rows[0][0] if rows else None
+
+    async def fetch_constant(self, statement: Statement, /) -> list[Row]:
+        """Run a statement whose rows never change."""
+        return await self.fetch(statement)
 
     async def finish(self, *statements: Statement, **values: Any) -> None:
         """Run the last statements, and commit."""
-        await self._send([*(self._sql(each, values) for each in statements), "COMMIT"], values)
+        await self._send([*self._texts(statements, values), "COMMIT"], values)
         self.over = True
 
     async def commit(self) -> None:
-        """Let it take effect, unless that is done, or nothing was."""
+        """Commit, unless that is done or nothing was sent."""
         if not self.over and self._ahead != BEGIN:
             await self._send(["COMMIT"], {})
 
     @asynccontextmanager
-    async def part(self) -> AsyncIterator["Transaction"]:
-        """Statements of which none takes effect if one of them, or what is between them, fails."""
-        self._ahead += MARK
+    async def savepoint(self) -> AsyncIterator[Self]:
+        """Statements that are undone if one of them, or the code between them, fails."""
+        self._ahead += SAVEPOINT
         try:
             yield self
         except BaseException:
-            self._leave_part(UNDO)
+            self._end_savepoint(ROLLBACK)
             raise
-        self._leave_part(UNMARK)
+        self._end_savepoint(RELEASE)
 
-    def _leave_part(self, how: str) -> None:
-        if self._ahead.endswith(MARK):  # nothing has been sent since
-            self._ahead = self._ahead.removesuffix(MARK)
+    transaction = savepoint
+
+    def _end_savepoint(self, sql: str) -> None:
+        if self._ahead.endswith(SAVEPOINT):  # nothing has been sent since
+            self._ahead = self._ahead.removesuffix(SAVEPOINT)
         else:
-            self._ahead += how
+            self._ahead += sql
+
+    def _texts(self, statements: tuple[Statement, ...], values: dict[str, Any]) -> list[str]:
+        if any(each.changes_user_data for each in statements):
+            self.changed_users.add(values[OWNER])
+        return [self._sql(each, values) for each in statements]
 
     def _send(self, texts: list[str], values: dict[str, Any]) -> "asyncio.Future[list[Row]]":
         if self.over:
-            raise RuntimeError("the transaction is over, and its connection somebody else's")
+            raise RuntimeError("the transaction is over; its connection may serve another request")
         ahead, self._ahead = self._ahead, ""
         return self._connection.fetch(ahead + "; ".join(texts), values)

@@ -27,7 +27,7 @@ from sqlalchemy import (
     update,
 )
 
-from db.postgres.statement import Statement
+from db.postgres.statement import Access, Statement
 from db.schema.models import Replay, Secret, Task, TaskRead, User
 
 ONE = literal_column("1", Integer)
@@ -43,7 +43,7 @@ replays: Table = Replay.metadata.tables["replays"]
 secrets: Table = Secret.metadata.tables["secrets"]
 
 
-def given(name: str, column: ColumnElement[Any] | Any) -> ColumnElement[Any]:
+def param(name: str, column: ColumnElement[Any] | Any) -> ColumnElement[Any]:
     """A value that comes with the request, of the type of that column."""
     return bindparam(name, type_=column.type)
 
@@ -68,9 +68,9 @@ def document(names: list[str]) -> ColumnElement[Any]:
     return func.json_build_object(*chain.from_iterable(named), type_=JSON).label("task")
 
 
-this_owner = users.c.id == given("user_id", users.c.id)
-this_user = tasks.c.user_id == given("user_id", tasks.c.user_id)
-this_id = this_user & (tasks.c.id == given("task_id", tasks.c.id))
+this_owner = users.c.id == param("user_id", users.c.id)
+this_user = tasks.c.user_id == param("user_id", tasks.c.user_id)
+this_id = this_user & (tasks.c.id == param("task_id", tasks.c.id))
 this_task = this_id & tasks.c.deleted_at.is_(None)
 this_tombstone = this_id & tasks.c.deleted_at.is_not(None)
 
@@ -115,14 +115,14 @@ class Listing:
         self._names = [name for name in names if name != "user_id"]
         self._condition = this_user & condition & (_completed.is_(None) | _as_completed)
         place = tuple_(tasks.c[newest_by], tasks.c.id)
-        after = self._page(place < _given_place)
-        before = self._page(place > _given_place, backwards=True)
-        self.first = Statement(name, self._page(true()), finds_many=True)
-        # Of its own, so that nobody who wants the first page waits for what is skipped.
-        skipping = self._page(true(), skips=True)
-        self.by_offset = Statement(f"{name}_by_offset", skipping, finds_many=True)
-        self.after = Statement(f"{name}_after", after, finds_many=True)
-        self.before = Statement(f"{name}_before", before, finds_many=True)
+        after = self._page(place < _cursor_place)
+        before = self._page(place > _cursor_place, backwards=True)
+        self.first = _read_many(name, self._page(true()))
+        # A statement of its own, so that no first page waits in a group for rows that are skipped.
+        self.by_offset = _read_many(f"{name}_by_offset", self._page(true(), skips=True))
+        self.after = _read_many(f"{name}_after", after)
+        self.before = _read_many(f"{name}_before", before)
+        self.statements = (self.first, self.by_offset, self.after, self.before)
 
     def _page(
         self, beside: ColumnElement[bool], *, skips: bool = False, backwards: bool = False
@@ -151,8 +151,12 @@ class Listing:
         return [column.asc() if backwards else column.desc() for column in order]
 
 
+def _read_many(name: str, clause: Select[Any]) -> Statement:
+    return Statement(name, clause, Access.READ, finds_many=True)
+
+
 # An aggregate, so that it is one value even where a statement has forgotten its owner.
 _owner_revision = select(func.max(users.c.revision)).where(this_owner).scalar_subquery()
-_completed = given("completed", tasks.c.completed)
+_completed = param("completed", tasks.c.completed)
 _as_completed = tasks.c.completed == _completed
-_given_place = tuple_(given("place_time", tasks.c.created_at), given("place_id", tasks.c.id))
+_cursor_place = tuple_(param("place_time", tasks.c.created_at), param("place_id", tasks.c.id))

@@ -7,23 +7,29 @@ changes it in between. In return a hundred operations take the round trips of on
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
 
-from db.database import fetch, transaction
-from db.errors import Contradiction, DomainError, IdTaken, VersionRequired
+from db.database import Session
+from db.errors import BatchRefused, DomainError, IdTaken, Refused, VersionRequired
 from db.postgres.transaction import Transaction
 from db.schema.clauses import IN_TRASH
 from db.tasks import statements
-from db.tasks.tasks import NOBODYS, TaskFields, as_expected, shown, unknown, uuid7
+from db.tasks.tasks import NO_REVISION, TaskFields, as_expected, shown, unknown, uuid7
 
 Operation = dict[str, Any]
 """One of the contract's operations: its `op`, the task's `id`, `if_match`, fields of the task."""
 
-Outcome = TaskFields | DomainError | None
-"""The task as the operation left it, nothing if it was deleted, or why nothing was done."""
+
+class Done(NamedTuple):
+    """An operation that was done, and the task as it left it; none if the task was deleted."""
+
+    task: TaskFields | None
+
+
+Outcome = Done | Refused
 
 MICROSECOND = timedelta(microseconds=1)
 CONTRADICTS_ITSELF = "An operation before it, undone like all others, stands against it."
@@ -31,19 +37,24 @@ UNNAMED = "Send the task's `revision` as `if_match` of the operation."
 
 
 async def run(
-    user_id: UUID, operations: Sequence[Operation], *, atomic: bool, naming_versions: bool
+    database: Session,
+    user_id: UUID,
+    operations: Sequence[Operation],
+    *,
+    atomic: bool,
+    requires_if_match: bool,
 ) -> list[Outcome]:
-    """Do one after the other; if it is atomic, all of them or, raising why, none."""
+    """Do one after the other; if it is atomic, all of them, or none and raise `BatchRefused`."""
     outcomes: list[Outcome] = []
-    async with transaction() as whole:
-        draft = await _begun(whole, user_id, operations)
-        for place, operation in enumerate(operations):
-            outcome = _attempted(draft, place, operation, naming_versions)
-            if atomic and isinstance(outcome, DomainError):
-                raise _as_before(draft, outcome)
+    async with database.transaction() as transaction:
+        draft = await _begin(transaction, user_id, operations)
+        for index, operation in enumerate(operations):
+            outcome = _attempt(draft, index, operation, requires_if_match)
+            if atomic and isinstance(outcome, Refused):
+                raise BatchRefused(_without_undone(draft, outcome))
             outcomes.append(outcome)
         if draft.written:
-            await fetch(
+            await transaction.fetch(
                 statements.WRITE_TASKS,
                 user_id=user_id,
                 revision=draft.revision,
@@ -59,7 +70,7 @@ class Draft:
         self,
         user_id: UUID,
         tasks: Iterable[TaskFields] = (),
-        revision: int = NOBODYS,
+        revision: int = NO_REVISION,
         moment: str | None = None,
     ) -> None:
         self.before: dict[str, TaskFields] = {task["id"]: task for task in tasks}
@@ -97,11 +108,11 @@ class Draft:
         return task
 
 
-async def _begun(whole: Transaction, user_id: UUID, operations: Sequence[Operation]) -> Draft:
+async def _begin(transaction: Transaction, user_id: UUID, operations: Sequence[Operation]) -> Draft:
     """Lock the user's row, and read what the operations are about."""
     creates = any(each["op"] == "create" for each in operations)
     lock = statements.LOCK_OR_MAKE_USER if creates else statements.LOCK_USER
-    rows = await whole.fetch(
+    rows = await transaction.fetch(
         lock,
         statements.LOOK_FOR_TASKS,
         user_id=user_id,
@@ -115,33 +126,28 @@ async def _begun(whole: Transaction, user_id: UUID, operations: Sequence[Operati
     return Draft(user_id, map(shown, found), revision, moment)
 
 
-def _attempted(draft: Draft, place: int, operation: Operation, naming_versions: bool) -> Outcome:
-    """What comes of one operation; a refusal says which one it was."""
+def _attempt(draft: Draft, index: int, operation: Operation, requires_if_match: bool) -> Outcome:
+    """Do one operation, or say why it is refused."""
     named = {name: value for name, value in operation.items() if name not in ("op", "if_match")}
     if "id" in named:
         named["id"] = str(UUID(named["id"]))
     expected = [operation["if_match"]] if "if_match" in operation else None
     try:
         if operation["op"] == "create":
-            return _create(draft, **named)
-        if naming_versions and expected is None:
+            return Done(_create(draft, **named))
+        if requires_if_match and expected is None:
             raise VersionRequired(UNNAMED)
-        return CHANGES[operation["op"]](draft, expected, **named)
-    except DomainError as refusal:
-        refusal.operation = place
-        return refusal
+        return Done(CHANGES[operation["op"]](draft, expected, **named))
+    except DomainError as error:
+        return Refused.because_of(error, index)
 
 
-def _as_before(draft: Draft, refusal: DomainError) -> DomainError:
-    """The refusal, but it tells of no version of a task that is undone with the batch."""
-    if not isinstance(refusal, Contradiction) or refusal.current is None:
-        return refusal
-    task_id = refusal.current["id"]
-    if task_id not in draft.written:
-        return refusal
-    undone = type(refusal)(CONTRADICTS_ITSELF, draft.before.get(task_id))
-    undone.operation = refusal.operation
-    return undone
+def _without_undone(draft: Draft, refused: Refused) -> Refused:
+    """The same, but it shows no version of a task that is undone with the batch."""
+    if refused.current is None or refused.current["id"] not in draft.written:
+        return refused
+    before = draft.before.get(refused.current["id"])
+    return refused._replace(detail=CONTRADICTS_ITSELF, current=before)
 
 
 def _create(

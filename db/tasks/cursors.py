@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from db.database import Session
 from db.errors import CursorRefused
 from db.tasks.tokens import Forged, the_seal
 
@@ -62,17 +63,17 @@ def beside(
     return before, behind if more else None
 
 
-async def sealed(cursor: Cursor, user_id: UUID, listing: str) -> str:
+async def sealed(database: Session, cursor: Cursor, user_id: UUID, listing: str) -> str:
     """The cursor as a client gets it, good for this list alone."""
     place = cursor.place
     content = LAYOUT.pack(cursor.backwards, place.moment, place.id.to_bytes(16))
-    return (await the_seal()).close(content + listing.encode(), PURPOSE, user_id)
+    return (await the_seal(database)).close(content + listing.encode(), PURPOSE, user_id)
 
 
-async def opened(token: str, user_id: UUID, listing: str) -> Cursor:
+async def opened(database: Session, token: str, user_id: UUID, listing: str) -> Cursor:
     """The cursor that a client brings back."""
     try:
-        content = (await the_seal()).open(token, PURPOSE, user_id)
+        content = (await the_seal(database)).open(token, PURPOSE, user_id)
     except Forged:
         raise CursorRefused(UNUSABLE) from None
     if content[LAYOUT.size :] != listing.encode():

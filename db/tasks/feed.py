@@ -15,10 +15,11 @@ import struct
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from db.database import fetch_dicts
+from db.database import Session
 from db.errors import ChangesForgotten, SinceRefused
 from db.schema.clauses import AT_LARGE
-from db.tasks import statements, tasks, waiting
+from db.tasks import statements
+from db.tasks.change_notifications import ChangeNotifications
 from db.tasks.cursors import microseconds
 from db.tasks.tokens import Forged, the_seal
 
@@ -53,23 +54,31 @@ class Reader(NamedTuple):
     began: int = 0
 
 
-async def page(user_id: UUID, *, since: str | None, limit: int, wait: float) -> Page:
+async def page(
+    database: Session,
+    notifications: ChangeNotifications,
+    user_id: UUID,
+    *,
+    since: str | None,
+    limit: int,
+    wait: float,
+) -> Page:
     """The changes behind the token; if there are none, wait so many seconds for some."""
-    reader = Reader() if since is None else await _opened(since, user_id)
+    reader = Reader() if since is None else await _opened(database, since, user_id)
     if not wait:
-        return (await _looked(user_id, reader, limit))[0]
+        return (await _read(database, user_id, reader, limit))[0]
     deadline = asyncio.get_running_loop().time() + wait
-    with waiting.waiting_for(user_id, tasks.revision) as waiter:
+    with notifications.waiter(user_id) as waiter:
         while True:
-            waiter.about_to_look()
-            page, revision = await _looked(user_id, reader, limit)
-            if page.changes or not await waiter.woken(revision, deadline):
+            waiter.about_to_read()
+            page, revision = await _read(database, user_id, reader, limit)
+            if page.changes or not await waiter.changed(revision, deadline):
                 return page
 
 
-async def _looked(user_id: UUID, reader: Reader, limit: int) -> tuple[Page, int]:
-    """What the database has to tell, and the user's revision at that moment."""
-    rows = await fetch_dicts(
+async def _read(database: Session, user_id: UUID, reader: Reader, limit: int) -> tuple[Page, int]:
+    """The page of changes behind the reader, and the user's revision at that moment."""
+    rows = await database.fetch_dicts(
         statements.CHANGES,
         user_id=user_id,
         after=reader.told,
@@ -79,13 +88,13 @@ async def _looked(user_id: UUID, reader: Reader, limit: int) -> tuple[Page, int]
     if not rows:
         if reader != Reader():
             raise ChangesForgotten(FORGOTTEN)
-        return Page([], await _sealed(reader, user_id), more=False), 0
+        return Page([], await _sealed(database, reader, user_id), more=False), 0
     revision: int = rows[0]["user_revision"]
     reader = _recognised(reader, rows[0])
     changes = [_told(row) for row in rows if row["id"] is not None]
     more = len(changes) > limit
     told = changes[limit - 1]["revision"] if more else revision
-    token = await _sealed(reader._replace(told=told), user_id)
+    token = await _sealed(database, reader._replace(told=told), user_id)
     return Page(changes[:limit], token, more), revision
 
 
@@ -110,13 +119,13 @@ def _told(row: dict[str, Any]) -> Change:
     return {name: row[name] for name in names}
 
 
-async def _sealed(reader: Reader, user_id: UUID) -> str:
-    return (await the_seal()).close(LAYOUT.pack(*reader), PURPOSE, user_id)
+async def _sealed(database: Session, reader: Reader, user_id: UUID) -> str:
+    return (await the_seal(database)).close(LAYOUT.pack(*reader), PURPOSE, user_id)
 
 
-async def _opened(token: str, user_id: UUID) -> Reader:
+async def _opened(database: Session, token: str, user_id: UUID) -> Reader:
     try:
-        content = (await the_seal()).open(token, PURPOSE, user_id)
+        content = (await the_seal(database)).open(token, PURPOSE, user_id)
     except Forged:
         raise SinceRefused(UNUSABLE) from None
     return Reader(*LAYOUT.unpack(content))

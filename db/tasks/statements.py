@@ -1,4 +1,4 @@
-"""Every statement that the program asks of its database, in the contract's order.
+"""The statements about tasks, in the contract's order.
 
 Each is one round trip and leads with the owner; nothing is executed here.
 """
@@ -6,18 +6,14 @@ Each is one round trip and leads with the owner; nothing is executed here.
 from sqlalchemy import (
     ARRAY,
     JSON,
-    BigInteger,
     Integer,
     Interval,
     String,
-    Text,
     Uuid,
     any_,
     bindparam,
     case,
-    cast,
     column,
-    delete,
     func,
     literal_column,
     null,
@@ -27,22 +23,19 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from db.postgres.statement import Statement
+from db.postgres.statement import Access, Statement
 from db.schema.clauses import (
     AT_LARGE,
-    CLAIM_MADE,
     IN_TRASH,
     ONE,
     RFC_3339,
     TASK,
-    TRUE,
     UTC,
     Listing,
     as_written,
     changed,
     document,
-    given,
-    replays,
+    param,
     secrets,
     tasks,
     this_id,
@@ -53,7 +46,7 @@ from db.schema.clauses import (
     users,
 )
 
-REVISION = Statement("revision", select(users.c.revision).where(this_owner))
+REVISION = Statement("revision", select(users.c.revision).where(this_owner), Access.READ)
 
 TASKS = Listing("list_tasks", AT_LARGE, tasks.c.deleted_at.is_(None), newest_by="created_at")
 LIST, LIST_BY_OFFSET = TASKS.first, TASKS.by_offset
@@ -65,12 +58,12 @@ LIST_TRASH_AFTER, LIST_TRASH_BEFORE = TRASH.after, TRASH.before
 
 ONE_TASK = document(AT_LARGE)
 
-_same_id = this_user & (tasks.c.id == given("id", tasks.c.id))
+_same_id = this_user & (tasks.c.id == param("id", tasks.c.id))
 _next_revision = (
     insert(users)
     .from_select(
         ["id"],
-        select(given("user_id", users.c.id)).where(
+        select(param("user_id", users.c.id)).where(
             ~select(ONE).select_from(tasks).where(_same_id).exists()
         ),
     )
@@ -79,7 +72,7 @@ _next_revision = (
     .cte("owner")
 )
 _brought = {
-    name: given(name, tasks.c[name])
+    name: param(name, tasks.c[name])
     for name in ("user_id", "id", "title", "description", "completed")
 }
 CREATE = Statement(
@@ -89,50 +82,60 @@ CREATE = Statement(
     # Two that bring the same id at once both have found it free.
     .on_conflict_do_nothing(index_elements=["user_id", "id"])
     .returning(ONE_TASK),
+    Access.WRITE,
 )
 
-GET = Statement("get_task", select(ONE_TASK).where(this_task))
+GET = Statement("get_task", select(ONE_TASK).where(this_task), Access.READ)
 
 UPDATE = Statement(
     "update_task",
     changed(
-        title=func.coalesce(given("title", tasks.c.title), tasks.c.title),
+        title=func.coalesce(param("title", tasks.c.title), tasks.c.title),
         # null is a description like any other, so that its absence needs a word of its own
         description=case(
             (
-                given("names_description", tasks.c.completed),
-                given("description", tasks.c.description),
+                param("names_description", tasks.c.completed),
+                param("description", tasks.c.description),
             ),
             else_=tasks.c.description,
         ),
-        completed=func.coalesce(given("completed", tasks.c.completed), tasks.c.completed),
+        completed=func.coalesce(param("completed", tasks.c.completed), tasks.c.completed),
     ).returning(ONE_TASK),
+    Access.WRITE,
 )
 
-DELETE = Statement("delete_task", changed(deleted_at=func.clock_timestamp()).returning(ONE_TASK))
+DELETE = Statement(
+    "delete_task", changed(deleted_at=func.clock_timestamp()).returning(ONE_TASK), Access.WRITE
+)
 
-TOGGLE = Statement("toggle_task", changed(completed=~tasks.c.completed).returning(ONE_TASK))
+TOGGLE = Statement(
+    "toggle_task", changed(completed=~tasks.c.completed).returning(ONE_TASK), Access.WRITE
+)
 
-# Every table of users' data refers to the user's row, and goes with it.
-ERASE = Statement("erase_user", delete(users).where(this_owner).returning(users.c.id))
-
-RESTORE = Statement("restore_task", changed(this_tombstone, deleted_at=null()).returning(ONE_TASK))
+RESTORE = Statement(
+    "restore_task",
+    changed(this_tombstone, deleted_at=null()).returning(ONE_TASK),
+    Access.WRITE,
+)
 
 # A task, or the tombstone of one.
-LOOK = Statement("look_for_task", select(document(IN_TRASH)).where(this_id))
+LOOK = Statement("look_for_task", select(document(IN_TRASH)).where(this_id), Access.READ)
 
 # A batch begins with the lock that every write of the user's takes, so that what it reads after
 # that stays true until it writes. To read is a statement of its own, because a statement sees
 # nothing that was committed while it waited for a lock.
-LOCK_USER = Statement("lock_user", select(users.c.revision).where(this_owner).with_for_update())
+LOCK_USER = Statement(
+    "lock_user", select(users.c.revision).where(this_owner).with_for_update(), Access.LOCK
+)
 
 # One who is erased meanwhile is made anew, which DO NOTHING would not do.
 LOCK_OR_MAKE_USER = Statement(
     "lock_or_make_user",
     insert(users)
-    .values(id=given("user_id", users.c.id))
+    .values(id=param("user_id", users.c.id))
     .on_conflict_do_update(index_elements=["id"], set_={"revision": users.c.revision})
     .returning(users.c.revision),
+    Access.WRITE,
 )
 
 # Tasks of these ids, in the trash or not, and beside each its owner's revision and the time.
@@ -151,6 +154,7 @@ LOOK_FOR_TASKS = Statement(
         )
     )
     .where(this_owner),
+    Access.READ,
 )
 
 _stored = [each.name for each in tasks.c if each.name != "user_id"]
@@ -162,7 +166,7 @@ _batch = (
 _counted = (
     update(users)
     .where(this_owner)
-    .values(revision=given("revision", users.c.revision))
+    .values(revision=param("revision", users.c.revision))
     .returning(users.c.id)
     .cte("owner")
 )
@@ -176,6 +180,7 @@ WRITE_TASKS = Statement(
         index_elements=["user_id", "id"],
         set_={name: _upserted.excluded[name] for name in _stored if name != "id"},
     ),
+    Access.WRITE,
 )
 
 PURGE = Statement(
@@ -185,18 +190,17 @@ PURGE = Statement(
             bindparam("older_than", type_=Interval), bindparam("at_most", type_=Integer)
         ).label("purged")
     ),
+    Access.WRITE,
 )
-
-PING = Statement("ping", select(ONE.label("answer")))
 
 # Tombstones from before a reader began are of tasks that the reader was never told of.
 _changed = (
     select(*TASK, as_written(tasks.c.deleted_at))
     .where(this_user)
-    .where(tasks.c.revision > given("after", tasks.c.revision))
+    .where(tasks.c.revision > param("after", tasks.c.revision))
     .where(
         tasks.c.deleted_at.is_(None)
-        | (tasks.c.revision > func.coalesce(given("began", tasks.c.revision), users.c.revision))
+        | (tasks.c.revision > func.coalesce(param("began", tasks.c.revision), users.c.revision))
     )
     .order_by(tasks.c.revision)
     .limit(bindparam("limit", type_=Integer))
@@ -213,64 +217,17 @@ CHANGES = Statement(
     .select_from(users.outerjoin(_changed, true()))
     .where(this_owner)
     .order_by(_changed.c.revision),
+    Access.READ,
 )
 
 SEAL = Statement(
-    "get_seal", select(secrets.c.value).where(secrets.c.purpose == literal_column("'seal'", String))
+    "get_seal",
+    select(secrets.c.value).where(secrets.c.purpose == literal_column("'seal'", String)),
+    Access.READ,
 )
 
-# Whether a key was claimed is remembered for the next statement, because that one alone can see
-# what was committed before the claim.
-CLAIMED = literal_column("'errand.claimed'", String)
-
-CLAIM = Statement(
-    "claim_key",
-    select(
-        func.set_config(
-            CLAIMED,
-            cast(func.pg_try_advisory_xact_lock(bindparam("lock", type_=BigInteger)), Text),
-            TRUE,
-        ).label("claimed")
-    ),
+CATALOGUE = (
+    *(REVISION, *TASKS.statements, *TRASH.statements, CREATE, GET, UPDATE, DELETE, TOGGLE, RESTORE),
+    *(LOOK, LOCK_USER, LOCK_OR_MAKE_USER, LOOK_FOR_TASKS, WRITE_TASKS, PURGE, CHANGES, SEAL),
 )
-
-_claim = select((func.current_setting(CLAIMED, TRUE) == CLAIM_MADE).label("claimed")).subquery()
-FIND_REPLAY = Statement(
-    "find_replay",
-    select(
-        _claim.c.claimed,
-        *(replays.c[name] for name in ("fingerprint", "status", "headers", "body")),
-    ).select_from(
-        _claim.outerjoin(
-            replays,
-            (replays.c.user_id == given("user_id", replays.c.user_id))
-            & (replays.c.key == given("key", replays.c.key))
-            & (replays.c.expires_at > func.now()),
-        )
-    ),
-)
-
-FORGET_REPLAYS = Statement(
-    "forget_replays",
-    delete(replays)
-    .where(replays.c.user_id == given("user_id", replays.c.user_id))
-    .where(replays.c.expires_at <= func.now()),
-)
-
-KEEP_REPLAY = Statement(
-    "keep_replay",
-    insert(replays).values(
-        user_id=given("user_id", replays.c.user_id),
-        key=given("new_key", replays.c.key),
-        fingerprint=given("fingerprint", replays.c.fingerprint),
-        status=given("status", replays.c.status),
-        headers=given("headers", replays.c.headers),
-        body=given("body", replays.c.body),
-        expires_at=func.now() + bindparam("lifetime", type_=Interval),
-    ),
-)
-
-PURGE_REPLAYS = Statement(
-    "purge_replays",
-    select(func.purge_replays(bindparam("at_most", type_=Integer)).label("purged")),
-)
+"""The statements that a connection prepares."""

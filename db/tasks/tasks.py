@@ -6,7 +6,7 @@ from collections.abc import Coroutine
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from db.database import fetch, fetch_document
+from db.database import Session
 from db.errors import CursorRefused, IdTaken, TaskChanged, TaskExists, TaskNotFound
 from db.postgres.statement import Statement
 from db.tasks import cursors, statements
@@ -17,7 +17,7 @@ TaskFields = dict[str, Any]
 Versions = list[int] | None
 """The revisions of which a task must have one to be changed; None takes any."""
 
-NOBODYS = 0
+NO_REVISION = 0
 """The revision of a user of whom nothing is known."""
 
 
@@ -31,6 +31,7 @@ class Page(NamedTuple):
 
 
 async def page(
+    database: Session,
     user_id: UUID,
     *,
     offset: int,
@@ -44,7 +45,7 @@ async def page(
         raise CursorRefused("A cursor has its own place: leave out either it or `offset`.")
     listing = statements.TRASH if deleted else statements.TASKS
     filters = f"deleted={deleted} completed={completed}"
-    came_by = None if cursor is None else await cursors.opened(cursor, user_id, filters)
+    came_by = None if cursor is None else await cursors.opened(database, cursor, user_id, filters)
     wanted = {"user_id": user_id, "completed": completed, "limit": limit + 1}
     place: dict[str, Any] = {}
     if came_by is not None:
@@ -54,15 +55,17 @@ async def page(
         statement, place = listing.by_offset, {"offset": offset}
     else:
         statement = listing.first
-    owner_revision, *columns = await fetch_document(statement, **wanted, **place)
+    owner_revision, *columns = await database.fetch_document(statement, **wanted, **place)
     deletions = columns.pop() if deleted else None
     found = _from_columns(str(user_id), columns, deletions)
     tasks = found[:limit]
     if came_by is not None and came_by.backwards:
         tasks.reverse()
     beside = cursors.beside(tasks, came_by, len(found) > limit, listing.newest_by)
-    previous, next_ = [each and await cursors.sealed(each, user_id, filters) for each in beside]
-    return Page(tasks, previous, next_, owner_revision or NOBODYS)
+    previous, next_ = [
+        each and await cursors.sealed(database, each, user_id, filters) for each in beside
+    ]
+    return Page(tasks, previous, next_, owner_revision or NO_REVISION)
 
 
 def _from_columns(owner: str, columns: list[Any], deletions: list[str] | None) -> list[TaskFields]:
@@ -93,13 +96,14 @@ def _from_columns(owner: str, columns: list[Any], deletions: list[str] | None) -
     return found
 
 
-async def revision(user_id: UUID) -> int:
+async def revision(database: Session, user_id: UUID) -> int:
     """How often the user's tasks have changed."""
-    rows = await fetch(statements.REVISION, user_id=user_id)
-    return rows[0][0] if rows else NOBODYS
+    rows = await database.fetch(statements.REVISION, user_id=user_id)
+    return rows[0][0] if rows else NO_REVISION
 
 
 async def create(
+    database: Session,
     user_id: UUID,
     *,
     title: str,
@@ -110,7 +114,7 @@ async def create(
 ) -> TaskFields:
     """Store a new task; the first one makes its owner known."""
     task_id = id or uuid7()
-    created: TaskFields | None = await fetch_document(
+    created: TaskFields | None = await database.fetch_document(
         statements.CREATE,
         user_id=user_id,
         id=task_id,
@@ -120,25 +124,33 @@ async def create(
     )
     if created is None:
         kind = TaskExists if must_be_new else IdTaken
-        raise kind(f"This user has used the id {task_id}.", await _looked_for(user_id, task_id))
+        raise kind(
+            f"This user has used the id {task_id}.", await _fetch_any(database, user_id, task_id)
+        )
     return created
 
 
-async def get(user_id: UUID, task_id: UUID) -> TaskFields:
+async def get(database: Session, user_id: UUID, task_id: UUID) -> TaskFields:
     """One task of the user's."""
-    task = await _found(user_id, task_id)
+    task = await _fetch_active(database, user_id, task_id)
     if task is None:
         raise unknown(task_id)
     return task
 
 
 async def update(
-    user_id: UUID, task_id: UUID, changes: TaskFields, *, expected: Versions = None
+    database: Session,
+    user_id: UUID,
+    task_id: UUID,
+    changes: TaskFields,
+    *,
+    expected: Versions = None,
 ) -> TaskFields:
     """Change the fields that are named, and no other; where none is, the task is but looked at."""
     if not changes:
-        return as_expected(await get(user_id, task_id), expected)
+        return as_expected(await get(database, user_id, task_id), expected)
     return await _changed(
+        database,
         statements.UPDATE,
         user_id,
         task_id,
@@ -150,29 +162,35 @@ async def update(
     )
 
 
-async def delete(user_id: UUID, task_id: UUID, *, expected: Versions = None) -> None:
+async def delete(
+    database: Session, user_id: UUID, task_id: UUID, *, expected: Versions = None
+) -> None:
     """Make a tombstone of the task, which is in the trash and nowhere else."""
-    await _changed(statements.DELETE, user_id, task_id, expected)
+    await _changed(database, statements.DELETE, user_id, task_id, expected)
 
 
-async def toggle(user_id: UUID, task_id: UUID, *, expected: Versions = None) -> TaskFields:
+async def toggle(
+    database: Session, user_id: UUID, task_id: UUID, *, expected: Versions = None
+) -> TaskFields:
     """Complete the task, or open it again."""
-    return await _changed(statements.TOGGLE, user_id, task_id, expected)
+    return await _changed(database, statements.TOGGLE, user_id, task_id, expected)
 
 
-async def restore(user_id: UUID, task_id: UUID, *, expected: Versions = None) -> TaskFields:
+async def restore(
+    database: Session, user_id: UUID, task_id: UUID, *, expected: Versions = None
+) -> TaskFields:
     """Bring a task back from the trash; one that is not in it is left as it is."""
-    restored: TaskFields | None = await fetch_document(
+    restored: TaskFields | None = await database.fetch_document(
         statements.RESTORE, user_id=user_id, task_id=task_id, expected=expected
     )
     if restored is not None:
         return restored
-    task = await _looked_for(user_id, task_id)
+    task = await _fetch_any(database, user_id, task_id)
     if task is None:
         raise unknown(task_id)
     if "deleted_at" in task and expected is None:
-        # Somebody has deleted it between the two looks.
-        return await restore(user_id, task_id)
+        # It was deleted between the two statements.
+        return await restore(database, user_id, task_id)
     return as_expected(task, expected)
 
 
@@ -186,15 +204,20 @@ def uuid7() -> UUID:
 
 
 async def _changed(
-    statement: Statement, user_id: UUID, task_id: UUID, expected: Versions, **values: Any
+    database: Session,
+    statement: Statement,
+    user_id: UUID,
+    task_id: UUID,
+    expected: Versions,
+    **values: Any,
 ) -> TaskFields:
     """Change the task at once, if it is as expected; look only afterwards why it was not."""
-    task: TaskFields | None = await fetch_document(
+    task: TaskFields | None = await database.fetch_document(
         statement, user_id=user_id, task_id=task_id, expected=expected, **values
     )
     if task is not None:
         return task
-    current = None if expected is None else await _found(user_id, task_id)
+    current = None if expected is None else await _fetch_active(database, user_id, task_id)
     if current is None:
         raise unknown(task_id)
     raise _changed_meanwhile(current)
@@ -207,14 +230,17 @@ def as_expected(task: TaskFields, expected: Versions) -> TaskFields:
     return task
 
 
-async def _looked_for(user_id: UUID, task_id: UUID) -> TaskFields | None:
+async def _fetch_any(database: Session, user_id: UUID, task_id: UUID) -> TaskFields | None:
     """The task, be it in the trash or not."""
-    task = await fetch_document(statements.LOOK, user_id=user_id, task_id=task_id)
+    task = await database.fetch_document(statements.LOOK, user_id=user_id, task_id=task_id)
     return None if task is None else shown(task)
 
 
-def _found(user_id: UUID, task_id: UUID) -> Coroutine[Any, Any, TaskFields | None]:
-    return fetch_document(statements.GET, user_id=user_id, task_id=task_id)
+def _fetch_active(
+    database: Session, user_id: UUID, task_id: UUID
+) -> Coroutine[Any, Any, TaskFields | None]:
+    """The task, unless it is in the trash."""
+    return database.fetch_document(statements.GET, user_id=user_id, task_id=task_id)
 
 
 def shown(task: TaskFields) -> TaskFields:

@@ -4,7 +4,7 @@ import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from uuid import UUID
 
-from db.database import fetch_constant
+from db.database import Session
 from db.tasks import statements
 
 MAC_LENGTH = 16
@@ -38,9 +38,9 @@ class Seal:
         return hmac.digest(self._key, message, "sha256")[:MAC_LENGTH]
 
 
-async def the_seal() -> Seal:
+async def the_seal(database: Session) -> Seal:
     """The seal that all servers of this database share."""
-    [(key,)] = await fetch_constant(statements.SEAL)
+    [(key,)] = await database.fetch_constant(statements.SEAL)
     return Seal(bytes(key))
 
 

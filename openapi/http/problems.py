@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 import orjson
 
 from db import errors
-from openapi.http.response import Header, Headers, Response
+from handlers.links import path_of_task
+from openapi.http.response import Header, Response
 from openapi.http.security_headers import WITH_ERRORS
 
 log = logging.getLogger("errand")
@@ -75,6 +76,9 @@ OF_DOMAIN_ERRORS: dict[type[errors.DomainError], Kind] = {
     errors.ConnectionLost: OUTCOME_UNSURE,
     errors.StatementTimedOut: TOO_SLOW,
 }
+
+NAMING_A_TASK = (ID_TAKEN, TASK_EXISTS)
+"""The kinds that say in Location which task has the id."""
 
 WORTH_ANOTHER_TRY = (errors.Unavailable, errors.KeyInUse)
 
@@ -144,27 +148,37 @@ def problem_response(error: BaseException, failed: str) -> Response:
 
 
 def _of_domain_error(error: errors.DomainError) -> Problem:
+    if isinstance(error, errors.BatchRefused):
+        return _of_refused(error.refused)
     if isinstance(error, errors.ArgumentRefused):
         return invalid([Fault(str(error), parameter=error.argument)])
     kind = OF_DOMAIN_ERRORS[type(error)]
-    headers: Headers = []
-    members = {}
-    if isinstance(error, WORTH_ANOTHER_TRY):
-        headers.append(RETRY_AFTER)
     if isinstance(error, errors.Contradiction):
-        if error.location:
-            headers.append((b"location", error.location.encode()))
-        if error.current:
-            members["current"] = error.current
-    faults = []
-    if error.operation is not None:
-        faults.append(Fault(str(error), pointer=f"/operations/{error.operation}"))
-    return Problem(kind, str(error), faults=faults, headers=headers, members=members)
+        return _contradiction(kind, str(error), error.current)
+    headers = [RETRY_AFTER] if isinstance(error, WORTH_ANOTHER_TRY) else []
+    return Problem(kind, str(error), headers=headers)
 
 
-def document_of(error: errors.DomainError) -> dict[str, Any]:
-    """What is said of one operation among others, which ends nothing but itself."""
-    return _members(_of_domain_error(error), uuid4())
+def _of_refused(refused: errors.Refused) -> Problem:
+    kind = OF_DOMAIN_ERRORS[refused.kind]
+    fault = Fault(refused.detail, pointer=f"/operations/{refused.operation}")
+    return _contradiction(kind, refused.detail, refused.current, [fault])
+
+
+def _contradiction(
+    kind: Kind, detail: str, current: dict[str, Any] | None, faults: Sequence[Fault] = ()
+) -> Problem:
+    """A problem that shows the task which the request contradicts, and where it is."""
+    if current is None:
+        return Problem(kind, detail, faults=faults)
+    path = path_of_task(current["user_id"], current["id"])
+    headers = [(b"location", path.encode())] if kind in NAMING_A_TASK else []
+    return Problem(kind, detail, faults=faults, headers=headers, members={"current": current})
+
+
+def document_of(refused: errors.Refused) -> dict[str, Any]:
+    """The problem document of one operation of a batch."""
+    return _members(_of_refused(refused), uuid4())
 
 
 def _members(problem: Problem, request_id: UUID) -> dict[str, Any]:

@@ -31,10 +31,12 @@ class Request:
         "method",
         "path",
         "query",
+        "state",
     )
 
     def __init__(self, scope: Any, receive: Receive) -> None:
         self._receive = receive
+        self.state: Any = scope["state"]
         self.method: str = scope["method"]
         self.path: bytes = scope["raw_path"]
         self.query: bytes = scope["query_string"]

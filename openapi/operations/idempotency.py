@@ -1,4 +1,4 @@
-"""A request that is sent again with its Idempotency-Key gets the answer it got, and is not redone.
+"""A request that repeats an Idempotency-Key gets the response of the first, and is not redone.
 
 An operation needs no more for it than the parameter in the contract (draft-ietf-httpapi-
 idempotency-key-header); its handler knows nothing of it.
@@ -13,10 +13,11 @@ from typing import Any
 import orjson
 
 from db import replays
-from db.database import transaction
-from db.errors import DomainError, Unavailable, VersionRequired
+from db.errors import DomainError
 from db.postgres.statement import OWNER
-from db.replays import Given
+from db.postgres.transaction import Transaction
+from db.replays import StoredResponse
+from handlers.context import Context
 from openapi.contract.document import Unsupported, Where
 from openapi.http.problems import KEY_IN_USE, problem_response
 from openapi.http.response import Headers, Response
@@ -26,46 +27,46 @@ from openapi.operations.parameters import Parameter
 HEADER = "Idempotency-Key"
 ARGUMENT = "idempotency_key"
 REPLAYED = "Idempotency-Replayed"
-MARK = (REPLAYED.lower().encode(), b"true")
+REPLAYED_HEADER = (REPLAYED.lower().encode(), b"true")
 
-Values = dict[str, Any]
+Arguments = dict[str, Any]
+Handle = Callable[[Context, Arguments], Awaitable[Response]]
 
 
-class Replays:
-    """The answers of an operation to requests with a key."""
+class Idempotency:
+    """Processes the requests of an operation that have a key: each once."""
 
     def __init__(self, operation_id: str, hours: int) -> None:
         self._operation_id = operation_id
         self._lifetime = timedelta(hours=hours)
 
-    async def answer(
-        self, values: Values, handle: Callable[[Values], Awaitable[Response]]
-    ) -> Response:
-        """The answer that the request got before, or gets now from the handler."""
-        key = values.pop(ARGUMENT).strip('"')
+    async def respond(self, context: Context, arguments: Arguments, handle: Handle) -> Response:
+        """The response of the first request with the key, or of this one if it is the first."""
+        key = arguments.pop(ARGUMENT).strip('"')
+        fingerprint = _fingerprint(self._operation_id, arguments)
+        async with replays.claim(
+            context.database, arguments[OWNER], key, fingerprint, self._lifetime
+        ) as claim:
+            if claim.stored is not None:
+                return _replayed(claim.stored)
+            context = context._replace(database=claim.transaction)
+            response = await self._process(claim.transaction, handle(context, arguments))
+            await claim.store(_as_stored(response))
+        return response
 
-        async def answered_now() -> Given:
-            return _as_given(await self._decided(handle(values)))
-
-        fingerprint = _fingerprint(self._operation_id, values)
-        given, before = await replays.once(
-            values[OWNER], key, fingerprint, self._lifetime, answered_now
-        )
-        return _as_answer(given, [MARK] if before else [])
-
-    async def _decided(self, work: Awaitable[Response]) -> Response:
-        """What went well, or a refusal that stands, with nothing changed."""
+    async def _process(self, transaction: Transaction, work: Awaitable[Response]) -> Response:
+        """The response; if it is a refusal, nothing that the handler has changed is left."""
         try:
-            async with transaction():
+            async with transaction.savepoint():
                 return await work
-        except (Unavailable, VersionRequired):
-            raise  # it may be mended, and tells nothing of the data
-        except DomainError as refusal:
-            return problem_response(refusal, self._operation_id)
+        except DomainError as error:
+            if not error.is_final:
+                raise
+            return problem_response(error, self._operation_id)
 
 
 def check_key(described: Any, arguments: Mapping[str, Parameter], where: Where) -> None:
-    """Whoever declares the key must declare what comes of it, and have an owner for it."""
+    """An operation that takes the key needs an owner, and the responses that follow from it."""
     if ARGUMENT not in arguments:
         return
     key = arguments[ARGUMENT]
@@ -78,30 +79,31 @@ def check_key(described: Any, arguments: Mapping[str, Parameter], where: Where) 
             raise Unsupported(f"with {HEADER}, {status} needs {REPLAYED}", where)
 
 
-def _fingerprint(operation_id: str, values: Values) -> bytes:
-    """What tells a request from others: all that its handler is given, but for the caller."""
-    told = {name: value for name, value in values.items() if name != "caller"}
-    return sha256(json.dumps([operation_id, told], sort_keys=True, default=str).encode()).digest()
+def _fingerprint(operation_id: str, arguments: Arguments) -> bytes:
+    """Distinguishes requests with the same key: all that the handler gets from the request."""
+    request = json.dumps([operation_id, arguments], sort_keys=True, default=str)
+    return sha256(request.encode()).digest()
 
 
-def _as_given(answer: Response) -> Given:
-    usual = _usual(answer.status)
+def _as_stored(response: Response) -> StoredResponse:
+    common = _common_headers(response.status)
     headers = [
         [name.decode("latin-1"), value.decode("latin-1")]
-        for name, value in answer.headers
-        if (name, value) not in usual
+        for name, value in response.headers
+        if (name, value) not in common
     ]
-    return Given(answer.status, orjson.dumps(headers).decode(), answer.body)
+    return StoredResponse(response.status, orjson.dumps(headers).decode(), response.body)
 
 
-def _as_answer(given: Given, more: Headers) -> Response:
+def _replayed(stored: StoredResponse) -> Response:
     headers = [
         (name.encode("latin-1"), value.encode("latin-1"))
-        for name, value in orjson.loads(given.headers)
+        for name, value in orjson.loads(stored.headers)
     ]
-    return Response(given.status, [*_usual(given.status), *headers, *more], given.body)
+    common = _common_headers(stored.status)
+    return Response(stored.status, [*common, *headers, REPLAYED_HEADER], stored.body)
 
 
-def _usual(status: int) -> Headers:
-    """What every such answer says, which need not be stored."""
+def _common_headers(status: int) -> Headers:
+    """The headers of every such response, which are not stored."""
     return WITH_ERRORS if status >= 400 else WITH_DATA  # noqa: PLR2004

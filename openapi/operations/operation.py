@@ -3,9 +3,9 @@
 import inspect
 import re
 from collections.abc import Callable, Coroutine
-from functools import partial
 from typing import Any
 
+from handlers.context import Context, Principal, State
 from openapi.contract.document import Unsupported, Where
 from openapi.http.media_types import JSON, accepts_json
 from openapi.http.problems import (
@@ -21,14 +21,13 @@ from openapi.http.request import Request
 from openapi.http.response import Response
 from openapi.operations.bodies import ABSENT, Body, refuse_body
 from openapi.operations.idempotency import ARGUMENT as KEY
-from openapi.operations.idempotency import Replays, check_key
+from openapi.operations.idempotency import Idempotency, check_key
 from openapi.operations.parameters import Parameters
 from openapi.operations.responses import DeclaredResponse
 from openapi.operations.security import requires_bearer_token
 from openapi.settings import Settings
 
-CALLER = "caller"
-NAMING_VERSIONS = "naming_versions"
+CONTEXT = "context"
 
 # To ignore one of these would be to do what the client has forbidden (RFC 9110, 13.1). The other
 # two are ignored, as there is no Last-Modified and no partial response.
@@ -45,16 +44,12 @@ class Operation:
         self.where = where
         self.id: str = described.operation_id.rpartition(".")[2]
         self._handler: Handler = described.function
-        if NAMING_VERSIONS in inspect.signature(self._handler).parameters:
-            # Versions are named in the body, where only the handler knows them.
-            self._handler = partial(self._handler, naming_versions=settings.require_if_match)
         self._body_limit = settings.body_limit
         self.requires_token = requires_bearer_token(described, where)
         self._parameters = Parameters(_without_repeats(described.parameters), where)
         self._untaken_conditions = CONDITIONS - self._parameters.in_headers
-        self._requires_if_match = (
-            settings.require_if_match and b"if-match" in self._parameters.in_headers
-        )
+        self._requires_if_match = settings.require_if_match
+        self._takes_if_match = b"if-match" in self._parameters.in_headers
         request_body = described.request_body
         self._body = (
             Body(request_body, (*where, "requestBody"), patches=described.method == "patch")
@@ -73,23 +68,25 @@ class Operation:
         self._check_path(where)
         self._check_handler(where)
         check_key(described, self._parameters.arguments, where)
-        self._replays = Replays(self.id, settings.replay_hours)
-        self._takes_caller = CALLER in inspect.signature(self._handler).parameters
+        self._idempotency = Idempotency(self.id, settings.replay_hours)
 
     @property
     def accept_patch(self) -> bytes:
         """What the resource can be patched with, if that is what the operation does."""
         return self._body.accept_patch if self._body else b""
 
-    async def respond(self, request: Request, path: dict[str, str], caller: Any) -> Response:
+    async def respond(self, request: Request, path: dict[str, str], caller: Principal) -> Response:
         """Decode and validate the request, call the handler, validate and encode the response."""
         self._check_accept(request.headers)
         arguments = await self._arguments(request, path)
-        if self._takes_caller:
-            arguments[CALLER] = caller
+        context = self._context(request.state, caller)
         if KEY in arguments:
-            return await self._replays.answer(arguments, self._handle)
-        return self._encode(await self._handler(**arguments))
+            return await self._idempotency.respond(context, arguments, self._handle)
+        return self._encode(await self._handler(context, **arguments))
+
+    def _context(self, state: State, caller: Principal) -> Context:
+        requires_if_match = self._requires_if_match
+        return Context(state["database"], state["notifications"], caller, requires_if_match)
 
     async def _arguments(self, request: Request, path: dict[str, str]) -> dict[str, Any]:
         """The arguments of the handler; raises every fault of the request at once."""
@@ -105,12 +102,12 @@ class Operation:
             faults += self._faults_of_conditions(request.headers)
         if faults:
             raise invalid(faults)
-        if self._requires_if_match and b"if-match" not in request.headers:
+        if self._requires_if_match and self._takes_if_match and b"if-match" not in request.headers:
             raise Problem(NO_VERSION, "Send the task's ETag as If-Match.")
         return arguments
 
-    async def _handle(self, arguments: dict[str, Any]) -> Response:
-        return self._encode(await self._handler(**arguments))
+    async def _handle(self, context: Context, arguments: dict[str, Any]) -> Response:
+        return self._encode(await self._handler(context, **arguments))
 
     def _check_accept(self, headers: dict[bytes, bytes]) -> None:
         accept = headers.get(b"accept", b"*/*")
@@ -156,11 +153,10 @@ class Operation:
             *(n for n, each in self._parameters.arguments.items() if each.has_default),
             *(["body"] if self._body and self._body.required else []),
         }
-        taken = {
-            name: each
-            for name, each in inspect.signature(self._handler).parameters.items()
-            if name not in (CALLER, NAMING_VERSIONS)
-        }
+        taken = dict(inspect.signature(self._handler).parameters)
+        if next(iter(taken), None) != CONTEXT:
+            raise Unsupported(f"the first parameter of {self.id} is not `{CONTEXT}`", where)
+        del taken[CONTEXT]
         wanted = {name for name, each in taken.items() if each.default is inspect.Parameter.empty}
         if not (wanted <= certain and given <= taken.keys()):
             raise Unsupported(

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from pydantic import BaseModel
 
-from db.errors import DomainError
+from db.errors import Refused
 from openapi.contract.document import Unsupported, Where
 from openapi.http.media_types import JSON
 from openapi.http.problems import ResponseBreaksContract, document_of
@@ -89,7 +89,7 @@ class DeclaredResponse:
 def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
-    if isinstance(value, DomainError):  # what came of one operation among several
+    if isinstance(value, Refused):  # the outcome of one operation of a batch
         problem = document_of(value)
         return {"status": problem["status"], "problem": problem}
     raise TypeError(f"{type(value).__name__} is not JSON")

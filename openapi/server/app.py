@@ -4,7 +4,7 @@ import asyncio
 import multiprocessing
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -13,8 +13,11 @@ from typing import Any
 from connexion import AsyncApp
 from connexion.middleware.lifespan import LifespanMiddleware
 
-from db import database
-from db.tasks import trash
+from db.catalogue import CATALOGUE
+from db.database import Database
+from db.purge import purge_daily
+from db.tasks.change_notifications import ChangeNotifications
+from handlers.context import State
 from openapi.access.cors import Origins
 from openapi.access.policy import guard_of
 from openapi.access.rate_limits import Limiter
@@ -26,6 +29,13 @@ from openapi.server.middleware import ContractMiddleware
 from openapi.server.request_log import RequestLog
 from openapi.server.watchdog import RequestWatchdog
 from openapi.settings import Settings
+
+
+class LifespanState(State):
+    """What lasts as long as the server runs; connections know it, and so do requests."""
+
+    begin_shutdown: Callable[[], None]
+    """Ends the long polls, before the server closes its connections."""
 
 
 class App(AsyncApp):  # type: ignore[misc]
@@ -62,7 +72,7 @@ class App(AsyncApp):  # type: ignore[misc]
         return self
 
     @asynccontextmanager
-    async def _lifespan(self, _: Any) -> AsyncIterator[None]:
+    async def _lifespan(self, _: Any) -> AsyncIterator[LifespanState]:
         """Have a database, and watch the requests, while they are served."""
         _stop_with_parent()
         watching = asyncio.create_task(self._watchdog.run())
@@ -70,11 +80,17 @@ class App(AsyncApp):  # type: ignore[misc]
             self._log,
             self._guard or nullcontext(),
             self._limiter or nullcontext(),
-            database.connected(self._settings.pool_options()),
+            Database(self._settings.pool_options(), CATALOGUE) as database,
         ):
-            purging = asyncio.create_task(trash.purge_daily(self._settings.trash_days))
-            yield
+            notifications = ChangeNotifications.of(database)
+            purging = asyncio.create_task(purge_daily(database, self._settings.trash_days))
+            yield LifespanState(
+                database=database,
+                notifications=notifications,
+                begin_shutdown=notifications.close,
+            )
             purging.cancel()
+            notifications.close()
         watching.cancel()
 
 

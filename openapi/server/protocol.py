@@ -10,7 +10,6 @@ import httptools
 from starlette.types import Message
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from db.tasks import waiting
 from openapi.http.problems import (
     CROWDED,
     MALFORMED,
@@ -151,9 +150,9 @@ class Protocol(HttpToolsProtocol):
         self.cycle = self._answering = self._next = None  # type: ignore[assignment]
 
     def shutdown(self) -> None:
-        """The server stops, and so does all waiting for changes, of whomever."""
+        """Finish the response under way, and close: the server stops."""
         super().shutdown()
-        waiting.end()
+        self.app_state["begin_shutdown"]()
 
     def data_received(self, data: bytes) -> None:
         """Take what has come, if it leads to a request some day."""

@@ -8,17 +8,20 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 import click
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
+from db import purge as purging
+from db.database import Database
 from db.errors import DatabaseAway
 from db.migrate import NEWEST, check_role, migrate, require_newest, schema_version
 from db.postgres.embedded import running_postgres
+from db.postgres.pool import PoolOptions
 from db.postgres.roles import as_application
-from db.tasks.trash import purge_at
 from openapi.access.policy import SAMPLE_USER, check_who_may_come_in
 from openapi.server.app import App
 from openapi.server.protocol import Protocol
@@ -85,11 +88,16 @@ def _stop_on_signals(server: uvicorn.Server) -> None:
 
 
 def purge(settings: Settings) -> int:
-    """Purge the trash, and say of how many tasks."""
+    """Purge the trash, and return how many tasks were purged."""
+
+    async def purge_once(options: PoolOptions) -> int:
+        async with Database(replace(options, size=1), purging.CATALOGUE) as database:
+            return await purging.purge(database, settings.trash_days)
+
     with database_at(settings) as given:
         url = _prepared(settings, given)
         options = settings.model_copy(update={"database_url": url}).pool_options()
-        return asyncio.run(purge_at(options, settings.trash_days))
+        return asyncio.run(purge_once(options))
 
 
 def _compiled(settings: Settings, log: RequestLog) -> App | None:

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db import database
+from db.catalogue import CATALOGUE
+from db.database import Database
 from db.postgres.connection import Connection
 from db.tasks import batches
 from openapi.settings import load_settings
@@ -392,10 +393,12 @@ def test_a_hundred_creations_take_as_many_round_trips_as_one(
 
     async def trips(count: int) -> int:
         settings = load_settings(database_url=database_url, pool_size=1)
-        async with database.connected(settings.pool_options()):
-            await batches.run(uuid4(), [creates()], atomic=True, naming_versions=False)
-            sent.clear()
-            await batches.run(uuid4(), [creates()] * count, atomic=True, naming_versions=False)
+        async with Database(settings.pool_options(), CATALOGUE) as database:
+            for operations in ([creates()], [creates()] * count):
+                sent.clear()
+                await batches.run(
+                    database, uuid4(), operations, atomic=True, requires_if_match=False
+                )
             return len(sent)
 
     monkeypatch.setattr(Connection, "fetch", counted)

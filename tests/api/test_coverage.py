@@ -12,6 +12,7 @@ import pytest
 
 from db.replays import lock_of
 from handlers import health, users
+from handlers.context import Context
 from openapi.server.app import App
 from openapi.settings import load_settings
 from tests.support.databases import administration, away, store_task
@@ -160,13 +161,17 @@ def failing(operation: Operation, servers: Servers) -> httpx.Response:
     if "user_id" in operation.path:
         return at("broken_server", BROKEN)(operation, servers)
 
-    async def broken(caller: Any = None) -> None:
+    async def broken(context: Context) -> None:
         raise RuntimeError("because")
 
     module = {"get_me": users}.get(operation.id, health)
 
     async def get() -> httpx.Response:
-        transport = httpx.ASGITransport(App(load_settings(database_url=NOWHERE)))
+        app = App(load_settings(database_url=NOWHERE))
+        state = {"database": None, "notifications": None}
+        transport = httpx.ASGITransport(
+            lambda scope, receive, send: app({**scope, "state": state}, receive, send)
+        )
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.get(operation.path)
 

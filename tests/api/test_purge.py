@@ -13,10 +13,11 @@ import psycopg2
 import pytest
 from psycopg2.extensions import make_dsn
 
-from db.database import connected
+from db import purge as purging
+from db.catalogue import CATALOGUE
+from db.database import Database
 from db.migrate import migrate
 from db.postgres.roles import as_application
-from db.tasks import trash
 from openapi.settings import load_settings
 from tests.support.databases import administration, as_owner, empty_database
 from tests.support.responses import assert_problem
@@ -111,7 +112,7 @@ def test_how_long_the_trash_is_kept_can_be_set(carol: User, own_database: str) -
 
 
 def test_several_may_purge_at_once_while_people_work(carol: User, own_database: str) -> None:
-    tombstones = 5 * trash.AT_ONCE
+    tombstones = 5 * purging.BATCH_SIZE
     with administration(own_database) as execute:
         execute("INSERT INTO users (id) SELECT gen_random_uuid() FROM generate_series(1, 50)")
         execute(
@@ -122,9 +123,9 @@ def test_several_may_purge_at_once_while_people_work(carol: User, own_database: 
     task = carol.creates()
 
     with ThreadPoolExecutor(5) as pool:
-        purging = [pool.submit(purge, own_database) for _ in range(3)]
+        purges = [pool.submit(purge, own_database) for _ in range(3)]
         working = [pool.submit(back_and_forth, carol, task) for _ in range(2)]
-    purged = sum(int(each.result().split()[0]) for each in purging)
+    purged = sum(int(each.result().split()[0]) for each in purges)
 
     assert purged == tombstones
     assert {status for each in working for status in each.result()} <= {200, 204, 404}
@@ -160,20 +161,21 @@ def test_whoever_writes_just_now_is_passed_over(carol: User, own_database: str) 
 def test_a_server_purges_by_itself(
     carol: User, own_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trash, "SOON", (0.0, 0.0))
-    monkeypatch.setattr(trash, "A_DAY", 0.01)
+    monkeypatch.setattr(purging, "FIRST_DELAY", (0.0, 0.0))
+    monkeypatch.setattr(purging, "DAY", 0.01)
     task = carol.creates()
 
     async def serve_for_a_while() -> None:
-        async with connected(load_settings(database_url=own_database).pool_options()):
-            purging = asyncio.create_task(trash.purge_daily(30))
+        options = load_settings(database_url=own_database).pool_options()
+        async with Database(options, CATALOGUE) as database:
+            daily = asyncio.create_task(purging.purge_daily(database, 30))
             await asyncio.sleep(0.3)
             carol.delete(task.url)
             aged(own_database, task, days=31)
             async with asyncio.timeout(10):
                 while rows(own_database, "SELECT FROM tasks"):  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
-            purging.cancel()
+            daily.cancel()
 
     asyncio.run(serve_for_a_while())
 

@@ -2,19 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import psycopg2
 import pytest
 
-from db import database
-from db.postgres.pool import PoolOptions
-from db.tasks import feed, tasks, waiting
+from db.catalogue import CATALOGUE
+from db.database import Database
+from db.tasks import change_notifications, feed, tasks
+from db.tasks.change_notifications import INTERVAL, ChangeNotifications
 from openapi.settings import load_settings
 from tests.support.databases import administration, away
 from tests.support.polling import eventually
@@ -23,7 +24,7 @@ from tests.support.users import Task, User
 from tests.support.wire import request, wire_to
 
 SOON = 0.7  # less than the interval at which others' writes are looked for
-LATER = waiting.INTERVAL + 1
+LATER = INTERVAL + 1
 
 
 @pytest.fixture
@@ -243,77 +244,87 @@ def test_a_server_that_stops_answers_those_who_wait(
 def test_a_wait_that_is_abandoned_leaves_nothing_behind(database_url: str) -> None:
     async def scene() -> None:
         user_id = uuid4()
-        async with database.connected(options(database_url)):
+        async with open_database(database_url) as (database, notifications):
             waits = [
-                asyncio.create_task(feed.page(user_id, since=None, limit=1, wait=30))
+                asyncio.create_task(long_poll(database, notifications, user_id, wait=30))
                 for _ in range(5)
             ]
             await asyncio.sleep(0.2)
-            assert len(waiting._waiters[user_id]) == 5
+            assert len(notifications._waiters[user_id]) == 5
             for each in waits[:4]:
                 each.cancel()
             await asyncio.sleep(0.01)
-            assert len(waiting._waiters[user_id]) == 1
-            await tasks.create(user_id, title="x")
+            assert len(notifications._waiters[user_id]) == 1
+            await tasks.create(database, user_id, title="x")
             assert (await waits[4]).changes
-            assert user_id not in waiting._waiters
-            await asyncio.sleep(waiting.INTERVAL + 0.2)
-            assert user_id not in waiting._polls
+            assert user_id not in notifications._waiters
+            await asyncio.sleep(INTERVAL + 0.2)
+            assert user_id not in notifications._polls
 
     asyncio.run(scene())
 
 
-def test_a_write_between_a_look_and_the_wait_is_not_overslept(
+def test_a_write_between_a_read_and_the_wait_wakes_the_waiter(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Others' writes are looked for so seldom here that they would be missed."""
-    monkeypatch.setattr(waiting, "INTERVAL", 60)
-    looked = feed._looked
+    """Other processes' writes are looked for so seldom here that they would be missed."""
+    monkeypatch.setattr(change_notifications, "INTERVAL", 60)
+    read = feed._read
 
     async def scene() -> None:
         user_id = uuid4()
-        async with database.connected(options(database_url)):
+        async with open_database(database_url) as (database, notifications):
 
-            async def looked_then_written(*arguments: Any) -> Any:
-                found = await looked(*arguments)
+            async def read_then_write(*arguments: Any) -> Any:
+                found = await read(*arguments)
                 if not found[0].changes:
-                    await tasks.create(user_id, title="x")
+                    await tasks.create(database, user_id, title="x")
                 return found
 
-            monkeypatch.setattr(feed, "_looked", looked_then_written)
+            monkeypatch.setattr(feed, "_read", read_then_write)
             async with asyncio.timeout(5):
-                page = await feed.page(user_id, since=None, limit=1, wait=30)
+                page = await long_poll(database, notifications, user_id, wait=30)
             assert page.changes
 
     asyncio.run(scene())
 
 
-def test_who_is_woken_for_nothing_looks_once_and_waits_on(
+def test_a_waiter_that_is_woken_for_nothing_reads_once_and_waits_on(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks = 0
-    looked = feed._looked
+    reads = 0
+    read = feed._read
 
     async def counted(*arguments: Any) -> Any:
-        nonlocal looks
-        looks += 1
-        return await looked(*arguments)
+        nonlocal reads
+        reads += 1
+        return await read(*arguments)
 
-    monkeypatch.setattr(feed, "_looked", counted)
+    monkeypatch.setattr(feed, "_read", counted)
 
     async def scene() -> None:
         user_id = uuid4()
-        async with database.connected(options(database_url)):
-            waits = asyncio.create_task(feed.page(user_id, since=None, limit=1, wait=1))
+        async with open_database(database_url) as (database, notifications):
+            waits = asyncio.create_task(long_poll(database, notifications, user_id, wait=1))
             await asyncio.sleep(0.3)
-            waiting.written(user_id)
+            notifications.notify(user_id)
             async with asyncio.timeout(5):
                 assert (await waits).changes == []
 
     asyncio.run(scene())
 
-    assert looks == 2
+    assert reads == 2
 
 
-def options(url: str) -> PoolOptions:
-    return load_settings(database_url=url, pool_size=2).pool_options()
+@asynccontextmanager
+async def open_database(url: str) -> AsyncIterator[tuple[Database, ChangeNotifications]]:
+    """A database as a server has it."""
+    options = load_settings(database_url=url, pool_size=2).pool_options()
+    async with Database(options, CATALOGUE) as database:
+        yield database, ChangeNotifications.of(database)
+
+
+def long_poll(
+    database: Database, notifications: ChangeNotifications, user_id: UUID, wait: float
+) -> Coroutine[Any, Any, feed.Page]:
+    return feed.page(database, notifications, user_id, since=None, limit=1, wait=wait)

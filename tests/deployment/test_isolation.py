@@ -20,13 +20,14 @@ import pytest
 from psycopg2 import errors
 from psycopg2.extensions import make_dsn
 
+from db.catalogue import CATALOGUE
 from db.errors import DatabaseAway, UnfitRole
 from db.migrate import check_role
 from db.postgres.connection import Row
 from db.postgres.group_commit import Groups
 from db.postgres.pool import Pool
 from db.postgres.roles import APPLICATION, OWNED
-from db.postgres.statement import OWNER, Statement
+from db.postgres.statement import OWNER, Access, Statement
 from db.tasks import statements
 from openapi.settings import load_settings
 from tests.support.databases import administration, as_owner
@@ -80,9 +81,7 @@ TYPICAL = {
     "INTERVAL": timedelta(days=1),
 }
 
-OF_ONE_USER = [
-    each for each in vars(statements).values() if isinstance(each, Statement) and each.has_owner
-]
+OF_ONE_USER = [each for each in CATALOGUE if each.has_owner]
 
 in_both_modes = pytest.mark.parametrize("prepare", [True, False], ids=["prepared", "plain"])
 
@@ -104,7 +103,7 @@ class Impostor(Statement):
     """A statement about whom it names, asked for Alice."""
 
     def __init__(self, statement: Statement) -> None:
-        super().__init__(statement.name, statement._clause)
+        super().__init__(statement.name, statement._clause, statement.access)
 
     def sql(self, values: dict[str, Any], *, prepared: bool) -> str:
         return super().sql({**values, OWNER: ALICE}, prepared=prepared)
@@ -215,7 +214,7 @@ def assert_it_would_reach_bob(cursor: Any, statement: Statement, user: UUID) -> 
     before = everything_of_bobs(cursor)
     cursor.execute(statement.bare, values_for(statement, user))
     rows = cursor.fetchall() if cursor.description else []
-    is_kept_from_writing = not rows and not statement.only_reads
+    is_kept_from_writing = not rows and statement.access is not Access.READ
     reaches = tell_of_bob(rows) or is_kept_from_writing or everything_of_bobs(cursor) != before
     assert reaches, "see VALUES"
     cursor.connection.rollback()
@@ -244,7 +243,7 @@ def test_a_statement_that_forgets_its_owner_finds_nobody_elses_rows(
 
     assert not tell_of_bob(rows)
     assert everything_of_bobs(owners) == before
-    if statement.only_reads:  # a number, too, tells of whom it counts
+    if statement.access is Access.READ:  # a number, too, tells of whom it counts
         honest_rows = asked(database, honest, prepare=prepare, **values)
         assert timeless(statement, rows) == timeless(statement, honest_rows)
 

@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 
 from db.postgres.pool import Pool, PoolOptions
-from db.postgres.statement import Statement
+from db.postgres.statement import Access, Statement
 from db.schema import clauses
 from db.tasks import statements
 
@@ -41,22 +41,29 @@ _text = bindparam("text", type_=Text)
 _seconds = bindparam("seconds", type_=Float)
 _sleep = func.pg_sleep(_seconds)
 
-ECHO = Statement("echo", select(_text.label("text")))
-WHO = Statement("who", select(func.pg_backend_pid().label("pid")))
-NAP = Statement("nap", select(func.pg_backend_pid().label("pid"), _sleep.label("slept")))
-WRITE = Statement("write", insert(notes).values(text=_text).returning(notes.c.text))
+ECHO = Statement("echo", select(_text.label("text")), Access.READ)
+WHO = Statement("who", select(func.pg_backend_pid().label("pid")), Access.READ)
+NAP = Statement(
+    "nap", select(func.pg_backend_pid().label("pid"), _sleep.label("slept")), Access.READ
+)
+WRITE = Statement("write", insert(notes).values(text=_text).returning(notes.c.text), Access.WRITE)
 WRITE_SLOWLY = Statement(
     "write_slowly",
     insert(notes).from_select(["text"], select(_text).select_from(_sleep)).returning(notes.c.text),
+    Access.WRITE,
 )
 _counted = update(notes).where(notes.c.text == _text).values(counter=notes.c.counter + clauses.ONE)
-COUNT = Statement("count_up", _counted.returning(notes.c.counter))
+COUNT = Statement("count_up", _counted.returning(notes.c.counter), Access.WRITE)
 COUNT_TWO = Statement(
-    "count_two", select(func.count_two(_text, bindparam("other", type_=Text)).label("done"))
+    "count_two",
+    select(func.count_two(_text, bindparam("other", type_=Text)).label("done")),
+    Access.WRITE,
 )
 _stumble = func.stumble(bindparam("code", type_=Text), bindparam("times", type_=Integer))
-STUMBLE = Statement("stumble", select(_stumble.label("pid")))
-FAR_FUTURE = Statement("far", select(literal_column("timestamptz '20000-01-01'").label("moment")))
+STUMBLE = Statement("stumble", select(_stumble.label("pid")), Access.READ)
+FAR_FUTURE = Statement(
+    "far", select(literal_column("timestamptz '20000-01-01'").label("moment")), Access.READ
+)
 
 # The same as documents of a user's, of which several can be asked for together.
 _owner = func.current_setting(literal_column("'errand.user_id'", Text), clauses.TRUE)
@@ -71,15 +78,19 @@ _noted_or_not = insert(notes).from_select(
 )
 _said = func.json_build_array(_text, _owner, func.pg_backend_pid(), func.now(), type_=JSON)
 _said_late = func.to_json(_text, type_=JSON)
-SAY = Statement("say", select(_said).where(_whosever))
-SAY_LATE = Statement("say_late", select(_said_late).select_from(_sleep).where(_whosever))
-NOTE = Statement("note", _noted.returning(_as_document))
-NOTE_LATE = Statement("note_late", _noted_late.returning(_as_document))
+SAY = Statement("say", select(_said).where(_whosever), Access.READ)
+SAY_LATE = Statement(
+    "say_late", select(_said_late).select_from(_sleep).where(_whosever), Access.READ
+)
+NOTE = Statement("note", _noted.returning(_as_document), Access.WRITE)
+NOTE_LATE = Statement("note_late", _noted_late.returning(_as_document), Access.WRITE)
 NOTE_UNLESS_IT_STUMBLES = Statement(
-    "note_unless_it_stumbles", _noted_or_not.returning(_as_document)
+    "note_unless_it_stumbles", _noted_or_not.returning(_as_document), Access.WRITE
 )
 COUNT_ON = Statement(
-    "count_on", _counted.where(_whosever).returning(func.to_json(notes.c.counter, type_=JSON))
+    "count_on",
+    _counted.where(_whosever).returning(func.to_json(notes.c.counter, type_=JSON)),
+    Access.WRITE,
 )
 CATALOGUE = [
     *(SAY, SAY_LATE, NOTE, NOTE_LATE, NOTE_UNLESS_IT_STUMBLES, COUNT_ON),

@@ -13,7 +13,7 @@ from sqlalchemy import (
 )
 
 from db.errors import DatabaseAway
-from db.postgres.statement import Statement
+from db.postgres.statement import Access, Statement
 from db.tasks import statements
 from tests.pool.scenes import (
     ECHO,
@@ -78,7 +78,7 @@ async def test_a_statement_may_be_larger_than_a_socket_buffer(
 @on_both_loops
 async def test_without_preparing_nothing_is_left_in_the_server(url: str) -> None:
     left = literal_column("(SELECT count(*) FROM pg_prepared_statements)", Integer)
-    prepared = Statement("left_behind", select(left.label("count")))
+    prepared = Statement("left_behind", select(left.label("count")), Access.READ)
     async with pool_of(1, url, prepare=False) as pool:
         await pool.fetch(ECHO, text="anything")
 

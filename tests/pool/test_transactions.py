@@ -65,7 +65,7 @@ async def test_a_transaction_in_which_nothing_is_asked_costs_nothing(
     url: str, server: Observer
 ) -> None:
     async with pool_of(1, url) as pool, pool.transaction() as transaction:
-        async with transaction.part():
+        async with transaction.savepoint():
             pass
 
         assert server.pids("idle in transaction") == []
@@ -76,15 +76,15 @@ async def test_a_part_that_fails_has_no_effect_and_the_rest_has(url: str, server
     async with pool_of(1, url) as pool:
         async with pool.transaction() as whole:
             await whole.fetch(WRITE, text="before")
-            async with whole.part() as kept:
+            async with whole.savepoint() as kept:
                 with pytest.raises(psycopg2.DataError):
-                    async with kept.part() as failed:
+                    async with kept.savepoint() as failed:
                         await failed.fetch(WRITE, text="failed")
                         await failed.fetch(STUMBLE, code="22012", times=1000)
                 await kept.fetch(WRITE, text="after")
             with pytest.raises(ZeroDivisionError):
-                async with whole.part() as failed:
-                    async with failed.part() as done:
+                async with whole.savepoint() as failed:
+                    async with failed.savepoint() as done:
                         await done.fetch(WRITE, text="failed")
                     raise ZeroDivisionError
 

@@ -1,8 +1,19 @@
-"""Links from one page of a list to the others (RFC 8288)."""
+"""Where tasks are, and links from one page of a list to the others (RFC 8288)."""
 
 from collections.abc import Mapping
+from uuid import UUID
 
 Parameters = Mapping[str, int | str | bool | None]
+
+
+def path_of_tasks(user_id: UUID | str) -> str:
+    """The path of a user's tasks."""
+    return f"/api/{user_id}/tasks"
+
+
+def path_of_task(user_id: UUID | str, task_id: str) -> str:
+    """The path of one task."""
+    return f"/api/{user_id}/tasks/{task_id}"
 
 
 def links_by_offset(path: str, offset: int, limit: int, more: bool, filters: Parameters) -> str:

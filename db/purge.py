@@ -1,0 +1,51 @@
+"""Deletes for good what was soft deleted, and stored responses that have expired."""
+
+import asyncio
+import logging
+import random
+from datetime import timedelta
+from typing import Any
+
+from db.database import Session
+from db.postgres.statement import Statement
+from db.replays import PURGE_REPLAYS
+from db.tasks.statements import PURGE
+
+log = logging.getLogger("errand.trash")
+
+CATALOGUE = (PURGE, PURGE_REPLAYS)
+"""The statements that a connection prepares for it."""
+
+BATCH_SIZE = 1000
+DAY = 24 * 60 * 60.0
+# Not while the server starts; workers that start together purge one after the other.
+FIRST_DELAY = (10.0, 60.0)
+
+
+async def purge(database: Session, days: int) -> int:
+    """Delete tasks that have been in the trash for so many days; return how many.
+
+    Several processes may purge at the same time. Expired stored responses are deleted with them.
+    """
+    await _purge_with(database, PURGE_REPLAYS)
+    return await _purge_with(database, PURGE, older_than=timedelta(days=days))
+
+
+async def purge_daily(database: Session, days: int) -> None:
+    """Purge soon, and then every day."""
+    await asyncio.sleep(random.uniform(*FIRST_DELAY))  # noqa: S311
+    while True:
+        try:
+            if purged := await purge(database, days):
+                log.info("purged %d tasks from the trash", purged)
+        except Exception as error:  # it is tried again tomorrow
+            log.warning("the trash was not purged: %s", error)
+        await asyncio.sleep(DAY)
+
+
+async def _purge_with(database: Session, statement: Statement, **values: Any) -> int:
+    """Delete a batch at a time until nothing is left, so that no transaction takes long."""
+    purged = 0
+    while count := (await database.fetch(statement, at_most=BATCH_SIZE, **values))[0][0]:
+        purged += count
+    return purged

@@ -1,0 +1,50 @@
+"""What a handler knows of a request besides the parameters and the body of its operation."""
+
+from datetime import datetime
+from typing import NamedTuple, Protocol, TypedDict
+from uuid import UUID
+
+from db.database import Database, Session
+from db.tasks.change_notifications import ChangeNotifications
+
+
+class Principal(Protocol):
+    """The user who sends a request; the sample user of open mode has nothing but an id."""
+
+    @property
+    def user_id(self) -> UUID:
+        """The owner of the user's data."""
+
+    @property
+    def issuer(self) -> str | None:
+        """The issuer of the user's token."""
+
+    @property
+    def subject(self) -> str | None:
+        """The user's name at the issuer."""
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the token expires."""
+
+
+class State(TypedDict):
+    """What all requests share: it is made when the server starts."""
+
+    database: Database
+    notifications: ChangeNotifications
+
+
+class Context(NamedTuple):
+    """The first argument of every handler."""
+
+    database: Session
+    """The database, or for a request with an Idempotency-Key the transaction of its claim."""
+
+    notifications: ChangeNotifications
+    """What a long poll waits for."""
+
+    caller: Principal
+
+    requires_if_match: bool
+    """Whether a change of a task has to name the version that it is about."""
