@@ -23,8 +23,14 @@ from openapi.http.response import Headers, Response
 from openapi.server.request_log import RequestLog
 
 LONGEST_HEAD = 64 * 1024
+VERSIONS = ("1.1", "1.0")
 CLOSE = (b"connection", b"close")
+NOT_HTTP = "This is not a well-formed HTTP request."
 GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Malformed(Exception):
+    """Raised where the parser takes what HTTP does not allow."""
 
 
 class Exchange:
@@ -159,8 +165,10 @@ class Protocol(HttpToolsProtocol):
         self._unparsed += len(data)
         try:
             self._feed(data)
-        except httptools.HttpParserError:
-            self.send_400_response("This is not a well-formed HTTP request.")
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            detail = str(cause) if isinstance(cause, Malformed) else NOT_HTTP
+            self.send_400_response(detail)
             return
         if self._unparsed > LONGEST_HEAD:
             self.send_400_response(f"The headers are longer than {LONGEST_HEAD:,} bytes.")
@@ -183,9 +191,13 @@ class Protocol(HttpToolsProtocol):
         """Its headers have come: let it be answered, once those before it are."""
         self._unparsed = 0
         self.scope["method"] = self.parser.get_method().decode("ascii")
-        self.scope["http_version"] = self.parser.get_http_version()
+        self.scope["http_version"] = version = self.parser.get_http_version()
+        if version not in VERSIONS:
+            raise Malformed(f"HTTP/{version} is not supported.")
         if self.parser.should_upgrade():
             return
+        # What follows a chunked body has the form of headers, but was checked by no proxy.
+        self.headers = []
         self._read_url()
         before = self.cycle
         keep_alive = self.scope["http_version"] != "1.0" and self.parser.should_keep_alive()
@@ -249,6 +261,14 @@ class Protocol(HttpToolsProtocol):
             self._look_again_in(left)
         else:
             self.transport.close()
+
+    def on_chunk_header(self) -> None:
+        """Refuse a chunked body that is encoded in another way as well (RFC 9112, 6.1)."""
+        codings = [value for name, value in self.scope["headers"] if name == b"transfer-encoding"]
+        if [each.lower() for each in codings] != [b"chunked"]:
+            raise Malformed("The only Transfer-Encoding is `chunked`.")
+        if self.scope["http_version"] == "1.0":
+            raise Malformed("HTTP/1.0 has no Transfer-Encoding.")
 
     def on_body(self, body: bytes) -> None:
         """Its body comes."""

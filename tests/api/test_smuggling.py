@@ -1,11 +1,15 @@
 """What is no proper HTTP, by mistake or by malice: no second request hides in it."""
 
+import time
+
 import pytest
 
 from tests.support.contract import problem_validator
+from tests.support.issuer import Issuer
 from tests.support.responses import assert_problem
+from tests.support.servers import Serve
 from tests.support.users import Task, User
-from tests.support.wire import ALIVE, BODY, CHUNKED, JSON, LENGTH, Wire, request
+from tests.support.wire import ALIVE, BODY, CHUNKED, JSON, LENGTH, Wire, chunked, request, wire_to
 
 
 def assert_unreadable(wire: Wire) -> None:
@@ -36,6 +40,9 @@ def assert_unreadable(wire: Wire) -> None:
         ["Transfer-Encoding: chunked, identity"],
         ["Transfer-Encoding: xchunked"],
         ["Transfer-Encoding: identity"],
+        ["Transfer-Encoding: gzip, chunked"],
+        ["Transfer-Encoding: gzip", CHUNKED],
+        ["Transfer-Encoding: ,chunked"],
         ["Transfer-Encoding : chunked"],
         ["Transfer-Encoding:\r\n chunked"],
     ],
@@ -90,6 +97,9 @@ def test_the_body_of_a_request_that_asks_for_an_upgrade_is_read(wire: Wire, alic
         b"FOO / HTTP/1.1\r\n\r\n",
         b"get /health/live HTTP/1.1\r\n\r\n",
         b"GET /health/live HTTP/11\r\n\r\n",
+        b"GET /health/live HTTP/2.0\r\n\r\n",
+        b"GET /health/live HTTP/0.9\r\n\r\n",
+        b"GET /health/live\r\n\r\n",
         b"CONNECT example.com:443 HTTP/1.1\r\n\r\n",
         b"GET ?limit=1 HTTP/1.1\r\n\r\n",
         b"GET /health/\xc3\xa9 HTTP/1.1\r\n\r\n",
@@ -134,3 +144,65 @@ def test_an_upgrade_on_a_connection_that_closes_is_declined_too(wire: Wire) -> N
 
     assert wire.answer().status_code == 200
     assert wire.is_closed()
+
+
+@pytest.mark.parametrize("seconds", [0, 0.1])
+def test_a_token_in_a_trailer_lets_nobody_in(
+    guarded_server: str, issuer: Issuer, seconds: float
+) -> None:
+    with User(guarded_server, issuer) as alice, wire_to(guarded_server) as wire:
+        trailer = f"Authorization: {alice.headers['authorization']}\r\n".encode()
+        wire.sends(request("POST", alice.tasks, JSON, CHUNKED), chunked(BODY, ended=False))
+        time.sleep(seconds)
+        wire.sends(b"0\r\n", trailer, b"\r\n", ALIVE)
+
+        assert_problem(wire.answer(), 401, "unauthenticated")
+        assert wire.answer().status_code == 200
+        assert alice.get(alice.tasks).json() == []
+
+
+def test_an_address_in_a_trailer_is_not_that_of_the_client(serve: Serve) -> None:
+    server = serve(ERRAND_OPEN="on", ERRAND_TRUSTED_PROXIES="127.0.0.1", ERRAND_RATE_LIMIT="2")
+    with User(server) as alice, wire_to(server) as wire:
+        for number in range(3):
+            wire.sends(request("POST", alice.tasks, JSON, CHUNKED), chunked(BODY, ended=False))
+            wire.sends(b"0\r\nX-Forwarded-For: 203.0.113.%d\r\n\r\n" % number)
+
+        assert [wire.answer().status_code for _ in range(3)] == [201, 201, 429]
+
+
+def test_a_condition_in_a_trailer_is_none(wire: Wire, alice: User, task: Task) -> None:
+    wire.sends(request("PUT", task.url, JSON, CHUNKED), chunked(BODY, ended=False))
+    wire.sends(b'0\r\nIf-Match: "1"\r\nIdempotency-Key: k\r\nX-Unknown: a\r\n\r\n')
+
+    assert wire.answer().status_code == 200
+
+
+@pytest.mark.parametrize(
+    "codings",
+    [
+        ["Transfer-Encoding: gzip, chunked"],
+        ["Transfer-Encoding: gzip", CHUNKED],
+        ["Transfer-Encoding: ,chunked"],
+    ],
+)
+def test_a_chunked_body_that_is_encoded_besides_is_refused(
+    wire: Wire, alice: User, codings: list[str]
+) -> None:
+    wire.sends(request("POST", alice.tasks, JSON, *codings), chunked(BODY))
+
+    assert_unreadable(wire)
+    assert alice.get(alice.tasks).json() == []
+
+
+def test_chunks_in_http_1_0_are_refused(wire: Wire, alice: User) -> None:
+    head = request("POST", alice.tasks, JSON, CHUNKED).replace(b"HTTP/1.1", b"HTTP/1.0")
+    wire.sends(head, chunked(BODY))
+
+    assert_unreadable(wire)
+
+
+def test_the_name_of_the_transfer_encoding_may_have_capitals(wire: Wire, alice: User) -> None:
+    wire.sends(request("POST", alice.tasks, JSON, "Transfer-Encoding: Chunked"), chunked(BODY))
+
+    assert wire.answer().status_code == 201
