@@ -5,11 +5,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol, Self, TypeVar
 from uuid import UUID
 
+from db.owner import OWNER
 from db.postgres.connection import Row
 from db.postgres.group_commit import Document, Groups
 from db.postgres.pool import Pool, PoolOptions
-from db.postgres.statement import OWNER, Access, Statement
+from db.postgres.statement import Access, Statement
 from db.postgres.transaction import Transaction
+from db.schema.models import OWNED_TABLES
 
 Result = TypeVar("Result")
 
@@ -48,7 +50,7 @@ class Database:
 
     def __init__(self, options: PoolOptions, catalogue: Sequence[Statement]) -> None:
         """The statements of the catalogue are prepared on every connection."""
-        self._pool = Pool(options, catalogue)
+        self._pool = Pool(options, catalogue, OWNED_TABLES)
         self._groups = Groups(self._pool)
         self._constants: dict[str, list[Row]] = {}
         self._observers: list[Callable[[UUID], None]] = []

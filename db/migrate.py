@@ -8,7 +8,8 @@ from psycopg2 import errors
 from psycopg2.extensions import connection
 
 from db.errors import DatabaseAway, SchemaOutdated
-from db.postgres.roles import APPLICATION, POWERS, Powers, require_held
+from db.postgres.roles import APPLICATION, Powers, powers_query, require_fit
+from db.schema.models import OWNED_TABLES
 
 CONNECT_TIMEOUT_SECONDS = 5
 
@@ -54,10 +55,10 @@ def schema_version(url: str) -> str | None:
 
 
 def check_role(url: str) -> None:
-    """Refuse to serve as a role that row-level security does not hold."""
+    """Raise `UnfitRole` if row-level security does not apply to the URL's role."""
     with closing(_connect(url)) as opened, opened.cursor() as cursor:
-        cursor.execute(POWERS)
-        require_held(Powers(*cursor.fetchall()[0]))
+        cursor.execute(powers_query(OWNED_TABLES))
+        require_fit(Powers(*cursor.fetchall()[0]))
 
 
 def _reason(error: Exception) -> str:

@@ -6,14 +6,14 @@ import random
 from datetime import timedelta
 from typing import Any
 
+from db import replays
 from db.database import Session
 from db.postgres.statement import Statement
-from db.replays import PURGE_REPLAYS
-from db.tasks.statements import PURGE
+from db.tasks import statements as tasks
 
 log = logging.getLogger("errand.trash")
 
-CATALOGUE = (PURGE, PURGE_REPLAYS)
+CATALOGUE = (tasks.PURGE, replays.PURGE)
 """The statements that a connection prepares for it."""
 
 BATCH_SIZE = 1000
@@ -27,8 +27,8 @@ async def purge(database: Session, days: int) -> int:
 
     Several processes may purge at the same time. Expired stored responses are deleted with them.
     """
-    await _purge_with(database, PURGE_REPLAYS)
-    return await _purge_with(database, PURGE, older_than=timedelta(days=days))
+    await _purge_with(database, replays.PURGE)
+    return await _purge_with(database, tasks.PURGE, older_than=timedelta(days=days))
 
 
 async def purge_daily(database: Session, days: int) -> None:

@@ -50,7 +50,7 @@ CLAIM = Statement(
 )
 
 _claim = select((func.current_setting(CLAIMED, TRUE) == CLAIM_MADE).label("claimed")).subquery()
-FIND_REPLAY = Statement(
+FIND = Statement(
     "find_replay",
     select(
         _claim.c.claimed,
@@ -66,16 +66,16 @@ FIND_REPLAY = Statement(
     Access.READ,
 )
 
-FORGET_REPLAYS = Statement(
-    "forget_replays",
+DELETE_EXPIRED = Statement(
+    "delete_expired_replays",
     delete(replays)
     .where(replays.c.user_id == param("user_id", replays.c.user_id))
     .where(replays.c.expires_at <= func.now()),
     Access.WRITE,
 )
 
-KEEP_REPLAY = Statement(
-    "keep_replay",
+STORE = Statement(
+    "store_replay",
     insert(replays).values(
         user_id=param("user_id", replays.c.user_id),
         key=param("new_key", replays.c.key),
@@ -88,13 +88,13 @@ KEEP_REPLAY = Statement(
     Access.WRITE,
 )
 
-PURGE_REPLAYS = Statement(
+PURGE = Statement(
     "purge_replays",
     select(func.purge_replays(bindparam("at_most", type_=Integer)).label("purged")),
     Access.WRITE,
 )
 
-CATALOGUE = (CLAIM, FIND_REPLAY, FORGET_REPLAYS, KEEP_REPLAY, PURGE_REPLAYS)
+CATALOGUE = (CLAIM, FIND, DELETE_EXPIRED, STORE, PURGE)
 """The statements that a connection prepares."""
 
 
@@ -124,8 +124,8 @@ class Claim:
         try:
             async with self.transaction.savepoint():
                 await self.transaction.finish(
-                    FORGET_REPLAYS,
-                    KEEP_REPLAY,
+                    DELETE_EXPIRED,
+                    STORE,
                     user_id=self.user_id,
                     new_key=self.key,
                     fingerprint=self.fingerprint,
@@ -148,7 +148,7 @@ async def claim(
     """
     async with database.transaction() as transaction:
         rows = await transaction.fetch(
-            CLAIM, FIND_REPLAY, lock=lock_of(user_id, key), user_id=user_id, key=key
+            CLAIM, FIND, lock=lock_of(user_id, key), user_id=user_id, key=key
         )
         claimed, known_fingerprint, status, headers, body = rows[0]
         stored = None

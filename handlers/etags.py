@@ -1,6 +1,6 @@
 """Versions of what a client reads or changes: ETag, If-Match and If-None-Match (RFC 9110).
 
-The contract has checked how the headers are written: there is nothing but tags, commas and space.
+The contract has checked the syntax of the headers: they are lists of entity tags, or `*`.
 """
 
 import re
@@ -9,39 +9,39 @@ from typing import Any
 ANY = "*"
 STRONG = re.compile(r'(?<!/)"([1-9][0-9]{0,15})"')
 
-Headers = dict[str, str]
-Returned = tuple[Any, int, Headers]
+Returned = tuple[Any, int, dict[str, str]]
+"""A value, the status of the response, and its headers."""
 
 
 def of_task(task: dict[str, Any]) -> str:
-    """The tag of one task."""
+    """The ETag of one task."""
     return f'"{task["revision"]}"'
 
 
 def of_list(revision: int) -> str:
-    """The tag of every list of a user: weak, as it changes with tasks that are not in this one."""
+    """The ETag of every list of a user: weak, as other tasks than the list's change it, too."""
     return f'W/"{revision}"'
 
 
 def tagged(task: dict[str, Any], status: int = 200, **headers: str) -> Returned:
-    """A task with its tag."""
+    """A task with its ETag."""
     return task, status, {"ETag": of_task(task), **headers}
 
 
-def unchanged(tag: str) -> Returned:
-    """The client has it already."""
-    return None, 304, {"ETag": tag}
+def not_modified(etag: str) -> Returned:
+    """The response to a client that has the current version already."""
+    return None, 304, {"ETag": etag}
 
 
-def known(tag: str, if_none_match: str | None) -> bool:
-    """Whether the client has what bears that tag; strong or weak is no matter here."""
+def is_current(etag: str, if_none_match: str | None) -> bool:
+    """Whether If-None-Match names the ETag; weak comparison (RFC 9110, 8.8.3.2)."""
     if if_none_match is None:
         return False
-    return if_none_match == ANY or tag.removeprefix("W/") in if_none_match
+    return if_none_match == ANY or etag.removeprefix("W/") in if_none_match
 
 
-def expected(if_match: str | None) -> list[int] | None:
-    """The revisions that a client takes; a weak tag, or one that is not ours, is none of them."""
+def expected_revisions(if_match: str | None) -> list[int] | None:
+    """The revisions that If-Match names; strong comparison, so that a weak tag names none."""
     if if_match is None or if_match == ANY:
         return None
     return [int(number) for number in STRONG.findall(if_match)]

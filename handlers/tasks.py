@@ -6,7 +6,15 @@ from uuid import UUID
 from db.errors import Refused
 from db.tasks import batches, tasks
 from handlers.context import Context
-from handlers.etags import Returned, expected, known, of_list, of_task, tagged, unchanged
+from handlers.etags import (
+    Returned,
+    expected_revisions,
+    is_current,
+    not_modified,
+    of_list,
+    of_task,
+    tagged,
+)
 from handlers.links import links_by_cursor, links_by_offset, path_of_task, path_of_tasks
 
 
@@ -23,9 +31,9 @@ async def list_tasks(
 ) -> Returned:
     """A page of the user's tasks, or of their trash, with links to its neighbours."""
     if if_none_match and cursor is None:
-        tag = of_list(await tasks.revision(context.database, user_id))
-        if known(tag, if_none_match):
-            return unchanged(tag)
+        etag = of_list(await tasks.revision(context.database, user_id))
+        if is_current(etag, if_none_match):
+            return not_modified(etag)
     page = await tasks.page(
         context.database,
         user_id,
@@ -35,16 +43,16 @@ async def list_tasks(
         deleted=deleted,
         cursor=cursor,
     )
-    tag = of_list(page.revision)
-    if known(tag, if_none_match):  # only now, as the cursor could have been refused
-        return unchanged(tag)
+    etag = of_list(page.revision)
+    if is_current(etag, if_none_match):  # only now, as the cursor could have been refused
+        return not_modified(etag)
     filters = {"completed": completed, "deleted": deleted or None}
     path = path_of_tasks(user_id)
     if offset:
         links = links_by_offset(path, offset, limit, bool(page.next), filters)
     else:
         links = links_by_cursor(path, page.previous, page.next, limit, filters)
-    return page.tasks, 200, {"Link": links, "ETag": tag}
+    return page.tasks, 200, {"Link": links, "ETag": etag}
 
 
 async def create_task(
@@ -74,8 +82,8 @@ async def get_task(
 ) -> Returned:
     """One task."""
     task = await tasks.get(context.database, user_id, task_id)
-    tag = of_task(task)
-    return unchanged(tag) if known(tag, if_none_match) else tagged(task)
+    etag = of_task(task)
+    return not_modified(etag) if is_current(etag, if_none_match) else tagged(task)
 
 
 async def update_task(
@@ -86,8 +94,8 @@ async def update_task(
     if_match: str | None = None,
 ) -> Returned:
     """Change the fields that the body names, if the task has an expected version."""
-    versions = expected(if_match)
-    return tagged(await tasks.update(context.database, user_id, task_id, body, expected=versions))
+    revisions = expected_revisions(if_match)
+    return tagged(await tasks.update(context.database, user_id, task_id, body, expected=revisions))
 
 
 async def patch_task(
@@ -105,23 +113,23 @@ async def delete_task(
     context: Context, user_id: UUID, task_id: UUID, if_match: str | None = None
 ) -> None:
     """Move a task to the trash, if it has an expected version."""
-    await tasks.delete(context.database, user_id, task_id, expected=expected(if_match))
+    await tasks.delete(context.database, user_id, task_id, expected=expected_revisions(if_match))
 
 
 async def toggle_task(
     context: Context, user_id: UUID, task_id: UUID, if_match: str | None = None
 ) -> Returned:
     """Complete a task, or reopen it, if it has an expected version."""
-    versions = expected(if_match)
-    return tagged(await tasks.toggle(context.database, user_id, task_id, expected=versions))
+    revisions = expected_revisions(if_match)
+    return tagged(await tasks.toggle(context.database, user_id, task_id, expected=revisions))
 
 
 async def restore_task(
     context: Context, user_id: UUID, task_id: UUID, if_match: str | None = None
 ) -> Returned:
     """Move a task back from the trash, if it has an expected version."""
-    versions = expected(if_match)
-    return tagged(await tasks.restore(context.database, user_id, task_id, expected=versions))
+    revisions = expected_revisions(if_match)
+    return tagged(await tasks.restore(context.database, user_id, task_id, expected=revisions))
 
 
 def _result(operation: dict[str, Any], outcome: batches.Outcome) -> Any:

@@ -9,7 +9,7 @@ import psycopg2
 from db.errors import UnfitRole
 from db.postgres.connection import Connection
 from db.postgres.hosts import host_of, single_host_urls
-from db.postgres.roles import POWERS, Powers, require_held
+from db.postgres.roles import Powers, require_fit
 from db.postgres.statement import Statement
 from db.postgres.throttled_log import ThrottledLog
 
@@ -44,10 +44,12 @@ class Connector:
         connect_timeout: float,
         statement_timeout: float,
         prepared: Sequence[Statement],
+        powers_query: str,
     ) -> None:
         self._urls = single_host_urls(url)
         self._connect_timeout = connect_timeout
         self._statement_timeout = statement_timeout
+        self._powers_query = powers_query
         self._preparations = [each.preparation for each in prepared]
         self._functions = [each.preparation_for_each for each in prepared if each.returns_document]
         self._one_at_a_time = asyncio.Lock()
@@ -121,8 +123,8 @@ class Connector:
         """
         connection = await Connection.open(url, self._statement_timeout)
         try:
-            [powers] = await connection.fetch(POWERS)
-            require_held(Powers(*powers))
+            [powers] = await connection.fetch(self._powers_query)
+            require_fit(Powers(*powers))
             [(pid, read_only)] = await connection.fetch(FACTS)
             if self._preparations and pid != connection.announced_pid:
                 self._log.warn("pooler", POOLED)

@@ -16,10 +16,11 @@ import orjson
 import psycopg2
 
 from db.errors import ConnectionLost, DatabaseAway, StatementTimedOut
+from db.owner import OWNER
 from db.postgres.connection import Connection, Row
 from db.postgres.failures import UNCERTAIN, had_no_effect
 from db.postgres.pool import Pool
-from db.postgres.statement import OWNER, Access, Statement
+from db.postgres.statement import Access, Statement
 
 
 class Bounds(NamedTuple):

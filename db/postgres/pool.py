@@ -14,6 +14,7 @@ from db.errors import ConnectionLost, DatabaseAway, StatementTimedOut
 from db.postgres.connection import Connection, Row
 from db.postgres.connector import Connector
 from db.postgres.failures import UNCERTAIN, domain_error, is_failing, is_worth_a_retry
+from db.postgres.roles import powers_query
 from db.postgres.statement import Access, Statement
 from db.postgres.throttled_log import ThrottledLog
 from db.postgres.transaction import Transaction
@@ -53,13 +54,20 @@ class Waiter(NamedTuple):
 class Pool:
     """Runs statements, each on whichever connection is free; replaces connections that are lost."""
 
-    def __init__(self, options: PoolOptions, statements: Sequence[Statement]) -> None:
+    def __init__(
+        self,
+        options: PoolOptions,
+        statements: Sequence[Statement],
+        owned_tables: Sequence[str],
+    ) -> None:
+        """The statements are prepared; row-level security must be active on the tables."""
         self._options = options
         self._connector = Connector(
             options.url,
             connect_timeout=options.connect_timeout,
             statement_timeout=options.statement_timeout,
             prepared=statements if options.prepare else [],
+            powers_query=powers_query(owned_tables),
         )
         self._log = ThrottledLog()
         self._connections: set[Connection] = set()

@@ -1,37 +1,28 @@
-"""Whom the server is to its database: nobody whom row-level security would not hold."""
+"""The database role of the server: one that row-level security applies to."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from psycopg2.extensions import make_dsn
 
 from db.errors import UnfitRole
-from db.schema.models import User
 
 APPLICATION = "errand_app"
 
-OWNED = [
-    table.name
-    for table in User.metadata.sorted_tables
-    if "user_id" in table.c or table.name == User.__tablename__
-]
-"""The tables in which each row is some user's."""
-
-_owned = ", ".join(f"to_regclass('{name}')" for name in OWNED)
-
-# What counts is whom a session may become, for `SET ROLE` is a statement like any other.
-POWERS = f"""
+# It asks which roles a session may become, because `SET ROLE` is a statement like any other.
+POWERS = """
 SELECT session_user::text,
        EXISTS (SELECT FROM pg_roles
                 WHERE (rolsuper OR rolbypassrls) AND pg_has_role(session_user, oid, 'MEMBER')),
        EXISTS (SELECT FROM pg_class
-                WHERE oid IN ({_owned}) AND pg_has_role(session_user, relowner, 'MEMBER')),
+                WHERE oid IN ({tables}) AND pg_has_role(session_user, relowner, 'MEMBER')),
        (SELECT string_agg(relname, ', ' ORDER BY relname) FROM pg_class
-         WHERE oid IN ({_owned}) AND NOT row_security_active(oid))
-"""  # noqa: S608
+         WHERE oid IN ({tables}) AND NOT row_security_active(oid))
+"""
 
 
 class Powers(NamedTuple):
-    """What the role of a connection could do beside its work, as `POWERS` finds it."""
+    """What the role of a connection could do to the owned tables, as `powers_query` finds it."""
 
     role: str
     bypasses: bool
@@ -39,13 +30,19 @@ class Powers(NamedTuple):
     unguarded: str | None
 
 
+def powers_query(owned_tables: Iterable[str]) -> str:
+    """The query for the powers of a connection's role over tables whose rows have an owner."""
+    tables = ", ".join(f"to_regclass('{name}')" for name in owned_tables)
+    return POWERS.format(tables=tables)
+
+
 def as_application(url: str) -> str:
-    """The same database, as the server sees it."""
+    """The URL of the same database for the server's role."""
     return make_dsn(url, user=APPLICATION)
 
 
-def require_held(powers: Powers) -> None:
-    """Refuse a role to whom a condition that is missing would show another user's rows."""
+def require_fit(powers: Powers) -> None:
+    """Raise `UnfitRole` unless row-level security hides other users' rows from the role."""
     if powers.bypasses:
         reason = "is a superuser or bypasses row-level security, or may become a role that does"
     elif powers.owns:

@@ -13,12 +13,11 @@ from sqlalchemy.engine import Compiled, Dialect
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.compiler import SQLCompiler
 
-OWNER = "user_id"
-"""The parameter that names whose rows a statement is about."""
+from db.owner import OWNER
 
-PLACE = re.compile(r"\$(\d+)")
-BRIEFLY_IF_SEVERAL = """IF json_array_length(calls) > 1 THEN
-                    told := set_config('lock_timeout', '250ms', true);
+POSITION = re.compile(r"\$(\d+)")
+SHORT_LOCK_TIMEOUT = """IF json_array_length(calls) > 1 THEN
+                    setting := set_config('lock_timeout', '250ms', true);
                 END IF;"""
 
 _DIALECT = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
@@ -29,10 +28,10 @@ class Returning(Protocol):
 
     @property
     def exported_columns(self) -> ReadOnlyColumnCollection[Any, Any]:
-        """What it returns."""
+        """The columns of its rows."""
 
     def compile(self, *, dialect: Dialect) -> Compiled:
-        """It as text."""
+        """The clause as SQL."""
 
 
 class Access(Enum):
@@ -49,7 +48,7 @@ class Access(Enum):
 
 
 class Statement:
-    """A named statement, in the forms that a connection may want it."""
+    """A named statement, as SQL to be run with or without being prepared, alone or in a group."""
 
     def __init__(
         self, name: str, clause: Returning, access: Access, *, finds_many: bool = False
@@ -68,7 +67,7 @@ class Statement:
     @cached_property
     def has_owner(self) -> bool:
         """Whether it is about one user's rows."""
-        return OWNER in self._places
+        return OWNER in self._names
 
     @cached_property
     def changes_user_data(self) -> bool:
@@ -77,13 +76,13 @@ class Statement:
 
     @cached_property
     def returns_document(self) -> bool:
-        """Whether it returns one JSON document at the most, about one user's rows."""
+        """Whether it is about one user's rows, and returns one JSON document or none."""
         returned = [column.type for column in self._clause.exported_columns]
         return self.has_owner and len(returned) == 1 and isinstance(returned[0], JSON)
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
-        """The names of what it returns, in order."""
+        """The names of the columns it returns, in order."""
         return tuple(self._clause.exported_columns.keys())
 
     def as_dicts(self, rows: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
@@ -91,25 +90,26 @@ class Statement:
         return [dict(zip(self.columns, row, strict=True)) for row in rows]
 
     @cached_property
-    def _places(self) -> list[str]:
+    def _names(self) -> list[str]:
+        """The names of its parameters, by their positions."""
         return self._compiled.positiontup or []
 
     @property
     def _parameters(self) -> Iterator[tuple[str, str]]:
-        for name in self._places:
+        for name in self._names:
             yield name, self._compiled.binds[name].type.compile(_DIALECT)
 
     @cached_property
     def preparation(self) -> str:
-        """What makes it known to a connection, once."""
+        """The SQL that prepares it on a connection."""
         types = ", ".join(kind for _, kind in self._parameters)
         return f"PREPARE {self.name} ({types}) AS {self._compiled.string}".replace(" ()", "")
 
     def sql(self, values: dict[str, Any], *, prepared: bool) -> str:
-        """What runs it, and ahead of it what tells the policies, and them alone, for whom.
+        """The SQL that runs it; ahead of it, a setting names the owner to row-level security.
 
-        Sent as one query, both are one transaction, and its end forgets it. On PostgreSQL 18 this
-        costs half of what `SELECT set_config(…)` would.
+        Sent as one query, both are one transaction, at whose end the setting is gone. On PostgreSQL
+        18 this costs half of what `SELECT set_config(…)` would.
         """
         statement = self.prepared if prepared else self.bare
         if not self.has_owner:
@@ -119,33 +119,33 @@ class Statement:
 
     @cached_property
     def prepared(self) -> str:
-        """What runs it on a connection to which it is known."""
+        """The SQL that runs it on a connection that has prepared it."""
         values = ", ".join(f"%({name})s" for name, _ in self._parameters)
         return f"EXECUTE {self.name} ({values})".replace(" ()", "")
 
     @cached_property
     def prepared_for_each(self) -> str:
-        """What runs it for each of several calls, on a connection to which that is known."""
+        """The SQL that runs it for each of several calls, by a function of the connection."""
         return f"EXECUTE {self.name}_for_each (%(calls)s)"
 
     @cached_property
     def preparation_for_each(self) -> str:
-        """What makes that known to a connection, as a function of its session alone.
+        """The SQL that makes that function, of this session alone, and prepares a call of it.
 
-        It tells the policies of each call whose it is, and has none of several wait for a lock.
-        After 20 ms it stops, for those who share a commit wait for each other.
+        It names the owner of each call to row-level security, and if there are several calls, none
+        waits long for a lock. It stops after 20 ms: calls that share a commit wait for each other.
         """
         function = f"{self.name}_for_each"
         columns = ", ".join(f'"{name}" {kind}' for name, kind in self._parameters)
-        statement = self._with_names(self._compiled.string, 'given."{}"')
+        statement = self._with_names(self._compiled.string, 'arguments."{}"')
         return f"""
             CREATE FUNCTION pg_temp.{function}(calls json) RETURNS SETOF json
             LANGUAGE plpgsql AS $function$
-            DECLARE given record; told text; document json;
+            DECLARE arguments record; setting text; document json;
             BEGIN
-                {"" if self.access is Access.READ else BRIEFLY_IF_SEVERAL}
-                FOR given IN SELECT * FROM json_to_recordset(calls) AS call ({columns}) LOOP
-                    told := set_config('errand.user_id', given.{OWNER}::text, true);
+                {"" if self.access is Access.READ else SHORT_LOCK_TIMEOUT}
+                FOR arguments IN SELECT * FROM json_to_recordset(calls) AS call ({columns}) LOOP
+                    setting := set_config('errand.user_id', arguments.{OWNER}::text, true);
                     {statement} INTO document;
                     RETURN NEXT document;
                     EXIT WHEN clock_timestamp() > statement_timestamp() + interval '20 ms';
@@ -156,9 +156,9 @@ class Statement:
 
     @cached_property
     def bare(self) -> str:
-        """What runs it on any connection; alone, it shows nobody's rows to the server's role."""
+        """The SQL that runs it on any connection; without the setting it finds no owner's rows."""
         return self._with_names(self._compiled.string.replace("%", "%%"), "%({})s")
 
-    def _with_names(self, sql: str, written: str) -> str:
-        """It with its parameters by name, not by place, each written that way."""
-        return PLACE.sub(lambda place: written.format(self._places[int(place[1]) - 1]), sql)
+    def _with_names(self, sql: str, form: str) -> str:
+        """The SQL with its parameters by name instead of position, each in that form."""
+        return POSITION.sub(lambda position: form.format(self._names[int(position[1]) - 1]), sql)

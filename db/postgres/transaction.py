@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 from typing import Any, Self
 from uuid import UUID
 
+from db.owner import OWNER
 from db.postgres.connection import Connection, Row
-from db.postgres.statement import OWNER, Statement
+from db.postgres.statement import Statement
 
 # PostgreSQL ends the transaction, and with it its locks, of a server that has frozen or vanished.
 BEGIN = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '3s'; "

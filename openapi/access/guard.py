@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from db.postgres.statement import OWNER
+from db.owner import OWNER
 from openapi.access import local_tokens
 from openapi.access.key_sources import Keys, KeysUnavailable, fixed_key, keys_at, keys_in_file
 from openapi.access.keys import UnusableKeys

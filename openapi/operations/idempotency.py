@@ -14,7 +14,7 @@ import orjson
 
 from db import replays
 from db.errors import DomainError
-from db.postgres.statement import OWNER
+from db.owner import OWNER
 from db.postgres.transaction import Transaction
 from db.replays import StoredResponse
 from handlers.context import Context

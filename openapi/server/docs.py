@@ -9,6 +9,7 @@ from typing import Protocol
 
 import orjson
 
+from handlers.etags import is_current
 from openapi.contract.document import Contract
 from openapi.http.problems import KINDS
 from openapi.http.response import Headers, Response
@@ -75,17 +76,17 @@ class StaticPage:
 
     def __init__(self, content_type: str, read: Callable[[], bytes]) -> None:
         self._read = read
-        self._etag = f'"{sha256(read()).hexdigest()[:32]}"'.encode()
+        self._etag = f'"{sha256(read()).hexdigest()[:32]}"'
         self._headers: Headers = [
             (b"content-type", content_type.encode()),
-            (b"etag", self._etag),
+            (b"etag", self._etag.encode()),
             *WITH_PAGES,
         ]
 
     def respond(self, headers: dict[bytes, bytes]) -> Response:
         """The page, or 304 if the client has it already."""
-        known = headers.get(b"if-none-match", b"").replace(b"W/", b"").split(b",")
-        if self._etag in (each.strip() for each in known) or known == [b"*"]:
+        if_none_match = headers.get(b"if-none-match", b"").decode("latin-1")
+        if is_current(self._etag, if_none_match):
             return Response(304, self._headers[1:], b"")
         body = self._read()
         return Response(200, [*self._headers, (b"content-length", b"%d" % len(body))], body)

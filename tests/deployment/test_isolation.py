@@ -23,11 +23,13 @@ from psycopg2.extensions import make_dsn
 from db.catalogue import CATALOGUE
 from db.errors import DatabaseAway, UnfitRole
 from db.migrate import check_role
+from db.owner import OWNER
 from db.postgres.connection import Row
 from db.postgres.group_commit import Groups
 from db.postgres.pool import Pool
-from db.postgres.roles import APPLICATION, OWNED
-from db.postgres.statement import OWNER, Access, Statement
+from db.postgres.roles import APPLICATION
+from db.postgres.statement import Access, Statement
+from db.schema.models import OWNED_TABLES
 from db.tasks import statements
 from openapi.settings import load_settings
 from tests.support.databases import administration, as_owner
@@ -153,7 +155,7 @@ def owners(database: str) -> Iterator[Any]:
 
 def everything_of_bobs(cursor: Any) -> list[list[Row]]:
     found = []
-    for table in OWNED:
+    for table in OWNED_TABLES:
         cursor.execute(f"SELECT * FROM {table} AS row WHERE row::text LIKE '%{BOB}%' ORDER BY row")
         found.append(cursor.fetchall())
     return found
@@ -171,7 +173,7 @@ def values_for(statement: Statement, user: UUID) -> dict[str, Any]:
 @asynccontextmanager
 async def pool_of_one(url: str, catalogue: list[Statement], prepare: bool) -> AsyncIterator[Pool]:
     settings = load_settings(database_url=url, pool_size=1, prepare=prepare)
-    pool = Pool(settings.pool_options(), catalogue)
+    pool = Pool(settings.pool_options(), catalogue, OWNED_TABLES)
     pool.open()
     try:
         yield pool
@@ -300,7 +302,7 @@ def test_each_statement_of_a_transaction_has_the_owner_it_names(
     assert [len(rows) for rows in asyncio.run(transaction())] == [1, 0, 1]
 
 
-@pytest.mark.parametrize("table", OWNED)
+@pytest.mark.parametrize("table", OWNED_TABLES)
 def test_without_an_owner_there_are_no_rows_and_no_error(database: str, table: str) -> None:
     rows_of_bob = {"users": 1, "tasks": 2, "replays": 2}[table]
     with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
@@ -327,7 +329,7 @@ def test_every_table_of_users_data_is_guarded(database: str) -> None:
         guards = {name: guard for name, *guard in cursor}
 
     # One policy for all commands: whom one cannot see, one cannot write.
-    assert guards == {table: [True, True, ["*"], True, True, True] for table in OWNED}
+    assert guards == {table: [True, True, ["*"], True, True, True] for table in OWNED_TABLES}
 
 
 # The role of the server

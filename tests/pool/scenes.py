@@ -31,6 +31,7 @@ from sqlalchemy import (
 from db.postgres.pool import Pool, PoolOptions
 from db.postgres.statement import Access, Statement
 from db.schema import clauses
+from db.schema.models import OWNED_TABLES
 from db.tasks import statements
 
 MOMENT = 0.05
@@ -189,7 +190,7 @@ async def connecting_pool(
         statement_timeout=timeout,
         prepare=prepare,
     )
-    pool = Pool(options, CATALOGUE)
+    pool = Pool(options, CATALOGUE, OWNED_TABLES)
     pool.open()
     try:
         yield pool
