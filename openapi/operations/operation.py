@@ -155,7 +155,7 @@ class Operation:
         }
         taken = dict(inspect.signature(self._handler).parameters)
         if next(iter(taken), None) != CONTEXT:
-            raise Unsupported(f"the first parameter of {self.id} is not `{CONTEXT}`", where)
+            raise Unsupported(f"{self.id} does not take `{CONTEXT}` first", where)
         del taken[CONTEXT]
         wanted = {name for name, each in taken.items() if each.default is inspect.Parameter.empty}
         if not (wanted <= certain and given <= taken.keys()):

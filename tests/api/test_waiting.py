@@ -225,10 +225,11 @@ def polls(database_url: str) -> Any:
     return found
 
 
-def test_a_server_that_stops_answers_those_who_wait(
-    new_database: Callable[[], str], pool: ThreadPoolExecutor
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_server_that_stops_responds_to_long_polls(
+    new_database: Callable[[], str], pool: ThreadPoolExecutor, workers: str
 ) -> None:
-    process = started(DATABASE_URL=new_database())
+    process = started(DATABASE_URL=new_database(), ERRAND_WORKERS=workers)
     with User(url_of(process)) as alice:
         asked = waits(pool, alice)
 

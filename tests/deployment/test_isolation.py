@@ -222,6 +222,20 @@ def assert_it_would_reach_bob(cursor: Any, statement: Statement, user: UUID) -> 
     cursor.connection.rollback()
 
 
+@pytest.mark.parametrize("statement", CATALOGUE, ids=name_of)
+def test_a_statement_reads_or_writes_as_it_declares(database: str, statement: Statement) -> None:
+    with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
+        connection.set_session(readonly=True)
+        refused = False
+        try:
+            cursor.execute(statement.bare, values_for(statement, ALICE))
+        except errors.ReadOnlySqlTransaction:
+            refused = True
+
+    # A lock of rows is refused in a transaction that only reads, an advisory one is not.
+    assert statement.access is Access.LOCK or refused == (statement.access is Access.WRITE)
+
+
 def test_every_condition_has_been_forgotten() -> None:
     """What is left of the owner is what an insertion brings along."""
     forgotten = {each.name: each for each in FORGETFUL}

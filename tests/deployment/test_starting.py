@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
+from handlers import users
 from openapi.contract.document import CONTRACT, UnusableContract
 from openapi.server.app import App
 from openapi.settings import load_settings
@@ -163,6 +165,14 @@ def test_a_refusal_names_the_line(contract_with: Callable[[str, str], Path]) -> 
     line = 1 + path.read_text().splitlines().index("      xml: {name: title}")
 
     assert f"openapi.yaml:{line}: " in complaint_about(path)
+
+
+def test_a_handler_that_takes_no_context_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def without_context(user_id: UUID) -> None: ...
+
+    monkeypatch.setattr(users, "erase_user", without_context)
+
+    assert "erase_user does not take `context` first" in complaint_about(CONTRACT)
 
 
 def complaint_about(path: Path) -> str:

@@ -47,6 +47,9 @@ WHO = Statement("who", select(func.pg_backend_pid().label("pid")), Access.READ)
 NAP = Statement(
     "nap", select(func.pg_backend_pid().label("pid"), _sleep.label("slept")), Access.READ
 )
+NAP_LOCKED = Statement(
+    "nap_locked", select(func.pg_backend_pid().label("pid"), _sleep.label("slept")), Access.LOCK
+)
 WRITE = Statement("write", insert(notes).values(text=_text).returning(notes.c.text), Access.WRITE)
 WRITE_SLOWLY = Statement(
     "write_slowly",
@@ -95,7 +98,7 @@ COUNT_ON = Statement(
 )
 CATALOGUE = [
     *(SAY, SAY_LATE, NOTE, NOTE_LATE, NOTE_UNLESS_IT_STUMBLES, COUNT_ON),
-    *(ECHO, WHO, NAP, WRITE, WRITE_SLOWLY, COUNT, COUNT_TWO, STUMBLE, FAR_FUTURE),
+    *(ECHO, WHO, NAP, NAP_LOCKED, WRITE, WRITE_SLOWLY, COUNT, COUNT_TWO, STUMBLE, FAR_FUTURE),
     *(statements.CREATE, statements.GET, statements.UPDATE, statements.TOGGLE),
 ]
 

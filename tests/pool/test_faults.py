@@ -16,6 +16,7 @@ from tests.pool.scenes import (
     COUNT,
     MOMENT,
     NAP,
+    NAP_LOCKED,
     STUMBLE,
     WHO,
     WRITE,
@@ -51,6 +52,18 @@ async def test_a_read_whose_connection_breaks_is_run_again(url: str, server: Obs
 
         [(pid, _)] = await nap
         assert pid != victim
+
+
+@on_both_loops
+async def test_a_statement_that_locks_is_not_run_again(url: str, server: Observer) -> None:
+    async with pool_of(2, url) as pool:
+        nap = asyncio.ensure_future(pool.fetch(NAP_LOCKED, seconds=0.3))
+        await asyncio.sleep(MOMENT)
+
+        server.kill("active")
+
+        with pytest.raises(ConnectionLost):
+            await nap
 
 
 @on_both_loops

@@ -1,0 +1,109 @@
+"""The database as the data layer sees it: transactions, savepoints, observers and constants."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from uuid import UUID, uuid4
+
+import pytest
+
+from db.catalogue import CATALOGUE
+from db.database import Database, Session
+from db.errors import TaskNotFound
+from db.postgres.connection import Connection
+from db.tasks import statements, tasks
+from openapi.settings import load_settings
+from tests.pool.scenes import on_both_loops
+
+
+@asynccontextmanager
+async def open_database(url: str) -> AsyncIterator[Database]:
+    async with Database(
+        load_settings(database_url=url, pool_size=2).pool_options(), CATALOGUE
+    ) as it:
+        yield it
+
+
+@pytest.fixture(scope="module")
+def url(new_database: Callable[[], str]) -> str:
+    return new_database()
+
+
+async def titles(database: Session, user_id: UUID) -> set[str]:
+    page = await tasks.page(database, user_id, offset=0, limit=100, completed=None, deleted=False)
+    return {task["title"] for task in page.tasks}
+
+
+@on_both_loops
+async def test_a_transaction_takes_effect_as_a_whole_and_is_no_concern_of_others(url: str) -> None:
+    user_id = uuid4()
+    async with open_database(url) as database:
+        async with database.transaction() as transaction:
+            await tasks.create(transaction, user_id, title="x")
+            assert await titles(transaction, user_id) == {"x"}
+            assert await titles(database, user_id) == set()
+
+        assert await titles(database, user_id) == {"x"}
+
+
+@on_both_loops
+async def test_a_transaction_within_a_transaction_is_a_savepoint(url: str) -> None:
+    user_id = uuid4()
+    async with open_database(url) as database, database.transaction() as transaction:
+        await tasks.create(transaction, user_id, title="before")
+        with pytest.raises(TaskNotFound):
+            async with transaction.transaction() as part:
+                await tasks.create(part, user_id, title="undone")
+                await tasks.get(part, user_id, uuid4())
+        async with transaction.transaction() as part:
+            await tasks.create(part, user_id, title="after")
+
+        assert await titles(transaction, user_id) == {"before", "after"}
+
+
+@on_both_loops
+async def test_observers_are_called_after_each_write(url: str) -> None:
+    user_id, written = uuid4(), list[UUID]()
+    async with open_database(url) as database:
+        database.observe_writes(written.append)
+
+        task = await tasks.create(database, user_id, title="x")
+        await tasks.toggle(database, user_id, UUID(task["id"]))
+        await tasks.get(database, user_id, UUID(task["id"]))
+
+    assert written == [user_id] * 2
+
+
+@on_both_loops
+async def test_observers_are_called_after_the_commit_of_a_transaction(url: str) -> None:
+    user_id, written = uuid4(), list[UUID]()
+    async with open_database(url) as database:
+        database.observe_writes(written.append)
+        async with database.transaction() as transaction:
+            await tasks.create(transaction, user_id, title="x")
+            await tasks.create(transaction, user_id, title="y")
+            assert written == []
+
+        assert written == [user_id]
+        with pytest.raises(ZeroDivisionError):
+            async with database.transaction() as transaction:
+                await tasks.create(transaction, user_id, title="z")
+                raise ZeroDivisionError
+        assert written == [user_id]
+
+
+@on_both_loops
+async def test_a_constant_is_read_once(url: str) -> None:
+    sent: list[str] = []
+    fetch = Connection.fetch
+
+    def recorded(self: Connection, sql: str, values: object = None) -> object:
+        sent.append(sql)
+        return fetch(self, sql, values)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        async with open_database(url) as database:
+            first = await database.fetch_constant(statements.SEAL)
+            patch.setattr(Connection, "fetch", recorded)
+
+            assert await database.fetch_constant(statements.SEAL) == first
+            assert sent == []

@@ -1,0 +1,28 @@
+"""The statements that connections prepare are all that there are."""
+
+import pkgutil
+from collections.abc import Iterator
+from importlib import import_module
+
+import db
+from db.catalogue import CATALOGUE
+from db.postgres.statement import Statement
+
+
+def statements_of_modules() -> Iterator[Statement]:
+    """Every statement that stands in a module of the data layer by itself."""
+    for module in pkgutil.walk_packages(db.__path__, "db."):
+        if not module.name.startswith("db.migrations"):
+            for value in vars(import_module(module.name)).values():
+                if isinstance(value, Statement):
+                    yield value
+
+
+def test_every_statement_is_in_the_catalogue() -> None:
+    assert {each.name for each in statements_of_modules()} <= {each.name for each in CATALOGUE}
+
+
+def test_every_name_is_the_name_of_one_statement() -> None:
+    names = [each.name for each in CATALOGUE]
+
+    assert len(names) == len(set(names))
