@@ -17,10 +17,11 @@ log = logging.getLogger("errand")
 PROBLEM_JSON = b"application/problem+json"
 RETRY_AFTER = (b"retry-after", b"1")
 MOST_FAULTS = 100
+UNEXPECTED = "An unexpected error occurred. The server has logged it."
 
 
 class Kind(NamedTuple):
-    """A kind of problem: its status, its stable name, and what it means."""
+    """A kind of problem: its status, its stable name, what it means, and what a client can do."""
 
     status: int
     name: str
@@ -29,33 +30,33 @@ class Kind(NamedTuple):
 
 
 # fmt: off
-MALFORMED      = Kind(400, "malformed-request",      "The request cannot be parsed",        "Send well-formed JSON in UTF-8, and percent-encode the path and the query.")
-UNAUTHENTICATED = Kind(401, "unauthenticated",       "Nobody knows who you are",            "Send a valid token of the issuer that this server trusts, as `Authorization: Bearer …`.")
-FORBIDDEN      = Kind(403, "not-yours",              "This belongs to somebody else",       "Use the user_id that GET /api/me tells. Whether the other one has any data is not told.")
-UNKNOWN_PATH   = Kind(404, "unknown-path",           "There is nothing at this path",       "The contract, /openapi.yaml, lists every path. A trailing slash makes another path.")
-TASK_NOT_FOUND = Kind(404, "task-not-found",         "This user has no such task",          "It was deleted, or never was, or belongs to somebody else.")
-METHOD         = Kind(405, "method-not-allowed",     "This path does not take that method", "The Allow header lists the methods it takes.")
-NOT_ACCEPTABLE = Kind(406, "not-acceptable",         "There is nothing but JSON",           "Let the Accept header include application/json, or leave it out.")
-TIMED_OUT      = Kind(408, "request-timeout",        "The request did not come whole",      "Send it again, at once and whole.")
-ID_TAKEN       = Kind(409, "id-taken",               "This user has used that id before",   "Location names the task; `current` shows it, unless it is deleted. Take another id, or leave it out.")
-KEY_IN_USE     = Kind(409, "idempotency-key-in-use", "A request with this key is on its way", "Send the request again, with the same key, after the seconds that Retry-After names.")
-FORGOTTEN      = Kind(410, "changes-forgotten",      "Changes since then are known no more","Drop the copy of this user's tasks, and begin again without `since`.")
-TASK_CHANGED   = Kind(412, "task-changed",           "The task has changed meanwhile",      "`current` is the task as it is now. Decide anew, and send its version as If-Match.")
-TASK_EXISTS    = Kind(412, "task-exists",            "There is, or was, such a task",       "Location names the task; `current` shows it, unless it is deleted.")
-TOO_LARGE      = Kind(413, "body-too-large",         "The body is too large",               "Send less; the detail names the limit.")
-MEDIA_TYPE     = Kind(415, "unsupported-media-type", "The body is of the wrong type",       "Name one of the types that the contract lists in Content-Type; UTF-8, not compressed.")
-INVALID        = Kind(422, "invalid-request",        "The request breaks the contract",     "`errors` lists every fault, with the field or the parameter.")
-KEY_REUSED     = Kind(422, "idempotency-key-reused", "Another request has this key",          "Give each request an Idempotency-Key of its own; send only the very same request with it again.")
-NO_VERSION     = Kind(428, "if-match-required",      "A change must name a version",       "Get the task, and send its ETag as If-Match.")
-TOO_MANY       = Kind(429, "too-many-requests",      "You ask too often",                    "Try again after the seconds that Retry-After names; RateLimit says how many requests are left.")
-INTERNAL       = Kind(500, "internal-error",         "The server is at fault",              "The server has logged what happened under `request_id`.")
-DATABASE_AWAY  = Kind(503, "database-away",          "The database cannot be reached",      "Nothing was changed. Try again after the seconds that Retry-After names.")
-DATABASE_FAILING = Kind(503, "database-failing",     "The database cannot do its work",     "Nothing was changed. Try again after the seconds that Retry-After names; if it stays so, tell the operator.")
-TOO_SLOW       = Kind(503, "database-too-slow",      "The database took too long",         "Try again after the seconds that Retry-After names; if it was a change, look first whether it was made.")
-OUTCOME_UNSURE = Kind(503, "outcome-unknown",        "The database did not say how it went", "Send it again with the same Idempotency-Key; if it had none, look first whether the change was made.")
-KEYS_AWAY      = Kind(503, "keys-away",              "Tokens cannot be checked",            "The issuer's keys cannot be had now. Try again after the seconds that Retry-After names.")
-TOO_LATE       = Kind(503, "answer-too-late",        "The answer took too long",             "Try again after the seconds that Retry-After names; if it was a change, look first whether it was made.")
-CROWDED        = Kind(503, "too-many-connections",   "The server has too many connections",  "Nothing was done. Try again after the seconds that Retry-After names, over fewer connections.")
+MALFORMED        = Kind(400, "malformed-request",      "The request cannot be parsed",              "Send well-formed JSON in UTF-8. Percent-encode the path and the query.")
+UNAUTHENTICATED  = Kind(401, "unauthenticated",        "A valid token is required",                 "Send a token of the issuer that this server trusts, as `Authorization: Bearer <token>`.")
+FORBIDDEN        = Kind(403, "not-yours",              "This belongs to another user",              "Use the `user_id` that `GET /api/me` returns. The response is the same whether the other user exists or not.")
+UNKNOWN_PATH     = Kind(404, "unknown-path",           "This path does not exist",                  "The contract, `/openapi.yaml`, lists every path. A path with a slash at its end is another path.")
+TASK_NOT_FOUND   = Kind(404, "task-not-found",         "The task does not exist",                   "Check the id. This user never had the task, or it was deleted: the trash lists deleted tasks.")
+METHOD           = Kind(405, "method-not-allowed",     "The path does not support this method",     "The `Allow` header lists the methods that it supports.")
+NOT_ACCEPTABLE   = Kind(406, "not-acceptable",         "The response can only be JSON",             "Send `Accept: application/json`, or leave the header out.")
+TIMED_OUT        = Kind(408, "request-timeout",        "The request took too long to arrive",       "Send the whole request again.")
+ID_TAKEN         = Kind(409, "id-taken",               "The id is already used",                    "`current` shows the task that has this id, and `Location` is its path. Choose another id, or send none.")
+KEY_IN_USE       = Kind(409, "idempotency-key-in-use", "A request with this key is in progress",    "Wait for the seconds in `Retry-After`. Then send the same request with the same `Idempotency-Key` again.")
+FORGOTTEN        = Kind(410, "changes-forgotten",      "These changes are no longer stored",        "Drop the copy of this user's tasks. Start again without `since`.")
+TASK_CHANGED     = Kind(412, "task-changed",           "The task has changed",                      "`current` is the task as it is now. Decide again, and send its `ETag` as `If-Match`.")
+TASK_EXISTS      = Kind(412, "task-exists",            "The task already exists",                   "The request says `If-None-Match: *`, but its id is already used. `current` shows the task, and `Location` is its path.")
+TOO_LARGE        = Kind(413, "body-too-large",         "The body is too large",                     "Send a smaller body. `detail` names the limit.")
+MEDIA_TYPE       = Kind(415, "unsupported-media-type", "The type of the body is not supported",     "Send a `Content-Type` that the contract lists for this operation, in UTF-8, not compressed.")
+INVALID          = Kind(422, "invalid-request",        "The request does not match the contract",   "`errors` lists every fault, with the field or the parameter.")
+KEY_REUSED       = Kind(422, "idempotency-key-reused", "Another request has used this key",         "Use a new `Idempotency-Key` for each new request. Repeat a key only to send the same request again.")
+NO_VERSION       = Kind(428, "if-match-required",      "A change must name a version",              "Get the task, and send its `ETag` as `If-Match`.")
+TOO_MANY         = Kind(429, "too-many-requests",      "There are too many requests",               "Wait for the seconds in `Retry-After`. The `RateLimit` header shows how many requests are left.")
+INTERNAL         = Kind(500, "internal-error",         "The server has failed",                     "The fault is in the server. Its log has the cause under the `request_id` of this response.")
+DATABASE_AWAY    = Kind(503, "database-away",          "The database is not available",             "Nothing was changed. Send the request again after the seconds in `Retry-After`.")
+DATABASE_FAILING = Kind(503, "database-failing",       "The database cannot do its work",           "Nothing was changed. Send the request again after the seconds in `Retry-After`. If the problem stays, tell the operator of the server.")
+TOO_SLOW         = Kind(503, "database-too-slow",      "The database took too long",                "Wait for the seconds in `Retry-After`. If the request was a write, check whether it was done before you send it again.")
+OUTCOME_UNSURE   = Kind(503, "outcome-unknown",        "It is unknown whether the change was made", "Send the request again with the same `Idempotency-Key`. If it had no key, check first whether the change was made.")
+KEYS_AWAY        = Kind(503, "keys-away",              "Tokens cannot be checked now",              "The keys of the issuer are not available. Send the request again after the seconds in `Retry-After`.")
+TOO_LATE         = Kind(503, "answer-too-late",        "The response took too long",                "Wait for the seconds in `Retry-After`. If the request was a write, check whether it was done before you send it again.")
+CROWDED          = Kind(503, "too-many-connections",   "The server has too many connections",       "Nothing was done. Send the request again after the seconds in `Retry-After`, over fewer connections.")
 # fmt: on
 
 KINDS = [each for each in list(globals().values()) if isinstance(each, Kind)]
@@ -128,11 +129,11 @@ class ResponseBreaksContract(Exception):
 def invalid(faults: Sequence[Fault]) -> Problem:
     """The request breaks the contract in these ways."""
     if len(faults) == 1:
-        detail = "There is 1 fault in the request; `errors` says which."
+        detail = "The request has 1 fault. `errors` shows it."
     elif len(faults) <= MOST_FAULTS:
-        detail = f"There are {len(faults)} faults in the request; `errors` lists every one."
+        detail = f"The request has {len(faults)} faults. `errors` lists all of them."
     else:
-        detail = f"There are many faults in the request; `errors` lists the first {MOST_FAULTS}."
+        detail = f"The request has many faults. `errors` lists the first {MOST_FAULTS}."
     return Problem(INVALID, detail, faults=faults)
 
 
@@ -144,7 +145,7 @@ def problem_response(error: BaseException, failed: str) -> Response:
     if isinstance(error, errors.DomainError):
         return _document(_of_domain_error(error), request_id)
     log.error("%s failed: request_id=%s", failed, request_id, exc_info=error)
-    return _document(Problem(INTERNAL, "Something went wrong that should not have."), request_id)
+    return _document(Problem(INTERNAL, UNEXPECTED), request_id)
 
 
 def _of_domain_error(error: errors.DomainError) -> Problem:

@@ -1,6 +1,7 @@
 """Every error of the program has its place: in the table, in the contract, on the page."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,9 @@ from openapi.contract.document import Contract
 from openapi.http import problems
 from tests.support import http
 
-# What no operation answers: none is at an unknown path, for another method, or for half a request.
+Media = dict[str, Any]
+
+# No operation has these: none is at an unknown path, for another method, or for half a request.
 WITHOUT_OPERATION = {problems.UNKNOWN_PATH, problems.METHOD, problems.TIMED_OUT}
 
 
@@ -25,17 +28,35 @@ def test_every_domain_error_has_its_kind(error: type[errors.DomainError]) -> Non
     assert response.status == problems.OF_DOMAIN_ERRORS[error].status
 
 
-@pytest.mark.parametrize("kind", problems.KINDS, ids=lambda kind: kind.name)
-def test_every_kind_has_a_status_that_the_contract_declares(kind: problems.Kind) -> None:
-    declared = {
-        status
-        for item in Contract.load().specification["paths"].values()
-        for operation in item.values()
-        if isinstance(operation, dict)
-        for status in operation["responses"]
-    }
+def error_responses() -> Iterator[tuple[str, int, Media]]:
+    """Every response of the contract that is a problem: its operation, status and content."""
+    for item in Contract.load().specification["paths"].values():
+        for operation in item.values():
+            for status, response in operation["responses"].items():
+                if int(status) >= 400:
+                    content = response["content"]["application/problem+json"]
+                    yield operation["operationId"], int(status), content
 
-    assert str(kind.status) in declared or kind in WITHOUT_OPERATION
+
+@pytest.mark.parametrize(
+    ("status", "content"),
+    [pytest.param(status, each, id=f"{name}-{status}") for name, status, each in error_responses()],
+)
+def test_an_error_has_examples_of_its_own_status(status: int, content: Media) -> None:
+    titles = {kind.name: kind.title for kind in problems.KINDS if kind.status == status}
+
+    assert content["examples"]
+    for name, example in content["examples"].items():
+        assert example["summary"] == titles[name]
+        problem = example["value"]
+        assert problem["type"] == f"/problems#{name}"
+        assert (problem["title"], problem["status"]) == (titles[name], status)
+
+
+def test_every_kind_of_problem_has_an_example_in_the_contract() -> None:
+    exemplified = {name for _, _, content in error_responses() for name in content["examples"]}
+
+    assert exemplified == {kind.name for kind in problems.KINDS if kind not in WITHOUT_OPERATION}
 
 
 def test_names_of_kinds_are_unique() -> None:

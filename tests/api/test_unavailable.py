@@ -147,6 +147,6 @@ def test_a_response_that_breaks_the_contract_is_a_logged_500_that_names_the_oper
     process.terminate()
     process.communicate(timeout=20)
     problem = assert_problem(response, 500, "internal-error")
-    assert problem["detail"] == "Something went wrong that should not have."
+    assert problem["detail"] == "An unexpected error occurred. The server has logged it."
     assert problem["request_id"] in log.read_text()
     assert "get_task" in log.read_text()

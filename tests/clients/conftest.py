@@ -1,25 +1,18 @@
 """Clients that others' generators make of the contract."""
 
-import shutil
 import sys
 from collections.abc import Iterator
 
 import pytest
 
-from tests.support.programs import Client, attempted, programs
+from tests.support.programs import Client, attempted, install_node_packages, programs
 
 
 @pytest.fixture(scope="session")
 def typescript(server: str) -> Iterator[Client]:
     """A client made by openapi-typescript, of the contract as the server serves it."""
-    if not (shutil.which("node") and shutil.which("npm")):
-        pytest.skip("there is no Node here")
     with programs(server) as client:
-        # A cache could answer for a registry.
-        asked = ("view", "openapi-fetch", "name", "--cache=asked", "--fetch-retries=1")
-        if attempted(client.folder, "npm", *asked).returncode:
-            pytest.skip("no npm registry can be reached")
-        client.runs("npm", "install", "--ignore-scripts", "--no-audit", "--no-fund")
+        install_node_packages(client.folder, "openapi-fetch")
         client.runs(
             "openapi-typescript",
             f"{server}/openapi.json",

@@ -22,7 +22,7 @@ from tests.support import http
 from tests.support.better_auth import Member, Site, code_of_the_readme, empty_database, running
 from tests.support.browser import CHROMIUM, browser
 from tests.support.issuer import SigningKey, new_private, tampered
-from tests.support.programs import attempted
+from tests.support.programs import attempted, install_node_packages
 from tests.support.responses import assert_problem
 from tests.support.servers import Serve, serving
 
@@ -44,20 +44,13 @@ class Start(Protocol):
 @pytest.fixture(scope="session")
 def compiled() -> Iterator[Path]:
     """A folder with Better Auth and the README's code, which is strictly typed."""
-    if not (shutil.which("node") and shutil.which("npm")):
-        pytest.skip("there is no Node here")
     with tempfile.TemporaryDirectory(prefix="errand-") as name:
         folder = shutil.copytree(PROGRAMS, Path(name), dirs_exist_ok=True)
-        # A cache could answer for a registry.
-        asked = ("view", "better-auth", "name", "--cache=asked", "--fetch-retries=1")
-        if attempted(folder, "npm", *asked).returncode:
-            pytest.skip("no npm registry can be reached")
         for file, code in code_of_the_readme().items():
             (folder / file).write_text(code)
-        install = ("npm", "install", "--ignore-scripts", "--no-audit", "--no-fund")
-        for command in (install, ("tsc",)):
-            done = attempted(folder, *command)
-            assert done.returncode == 0, done.stdout + done.stderr
+        install_node_packages(folder, "better-auth")
+        done = attempted(folder, "tsc")
+        assert done.returncode == 0, done.stdout + done.stderr
         yield folder
 
 

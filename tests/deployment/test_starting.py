@@ -11,7 +11,7 @@ from openapi.contract.document import CONTRACT, UnusableContract
 from openapi.server.app import App
 from openapi.settings import load_settings
 
-USER_ID = "      - $ref: '#/components/parameters/UserId'\n"
+USER_ID = "        - $ref: '#/components/parameters/UserId'\n"
 LIMIT = "            default: 50\n"
 TITLE = "      minLength: 1\n      maxLength: 255\n"
 OPERATION = "      operationId: list_tasks\n"
@@ -41,7 +41,7 @@ REFUSED = {
     ),
     "a cookie parameter": (
         USER_ID,
-        USER_ID + "      - {name: session, in: cookie, schema: {type: string}}\n",
+        USER_ID + "        - {name: session, in: cookie, schema: {type: string}}\n",
         "parameters in the cookie are not supported",
     ),
     "a parameter without a type": (
@@ -50,8 +50,8 @@ REFUSED = {
         "a parameter needs a plain type",
     ),
     "another style": (
-        "          in: query\n          description: How many tasks to return",
-        "          in: query\n          style: pipeDelimited\n          description: How many",
+        "          in: query\n          description: The most tasks to return",
+        "          in: query\n          style: pipeDelimited\n          description: The most",
         "the style 'pipeDelimited' is not supported",
     ),
     "a schema keyword": (

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from tests.support.project import ROOT
 
 PROGRAMS = ROOT / "tests" / "clients" / "programs"
@@ -33,6 +35,18 @@ def programs(server: str) -> Iterator[Client]:
     """A folder with the programs alone, which is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="errand-") as folder:
         yield Client(shutil.copytree(PROGRAMS, Path(folder), dirs_exist_ok=True), server)
+
+
+def install_node_packages(folder: Path, package: str) -> None:
+    """Install what the folder's package.json names; skip the test where that cannot be done."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        pytest.skip("there is no Node here")
+    # A cache could answer for a registry.
+    probe = ("view", package, "name", "--cache=probe", "--fetch-retries=1")
+    if attempted(folder, "npm", *probe).returncode:
+        pytest.skip("no npm registry can be reached")
+    done = attempted(folder, "npm", "install", "--ignore-scripts", "--no-audit", "--no-fund")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def attempted(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
