@@ -1,13 +1,13 @@
-"""What can go wrong with the data, in the words of the domain; no status codes, no SQL."""
+"""Errors of the data layer, as facts of the domain: without status codes, without SQL."""
 
 from typing import Any, ClassVar, NamedTuple
 
 
 class DomainError(Exception):
-    """Base of everything that the data layer raises on purpose; its text is fit for a client."""
+    """Base of all errors that the data layer raises on purpose; clients may read the text."""
 
     is_final: bool = True
-    """Whether the same request, sent again, would deserve the same response."""
+    """Whether the error is the outcome of the request, to be replayed if it is sent again."""
 
 
 class TaskNotFound(DomainError):
@@ -15,43 +15,43 @@ class TaskNotFound(DomainError):
 
 
 class VersionRequired(DomainError):
-    """The operation does not say which version of the task it is about."""
+    """The operation does not name the version of the task that it changes."""
 
     is_final = False
 
 
 class KeyReused(DomainError):
-    """The user has sent another request with the key of this one."""
+    """The user has sent another request with the same key."""
 
 
 class KeyInUse(DomainError):
-    """A request with the same key is still being answered."""
+    """A request with the same key is still being processed."""
 
 
 class ArgumentRefused(DomainError):
-    """An argument is of the right form, but the data does not bear it out."""
+    """An argument satisfies its schema, but not the data."""
 
     argument: ClassVar[str]
 
 
 class CursorRefused(ArgumentRefused):
-    """The cursor is not one that this user was given for this list."""
+    """The cursor was not made for this list of this user."""
 
     argument = "cursor"
 
 
 class SinceRefused(ArgumentRefused):
-    """The token is not one that this user's change feed has given."""
+    """The token was not made by this user's change feed."""
 
     argument = "since"
 
 
 class ChangesForgotten(DomainError):
-    """The feed cannot be continued from there: something that was to be told is known no more."""
+    """The change feed cannot continue at the token: tombstones after it have been purged."""
 
 
 class Contradiction(DomainError):
-    """What is there stands against the request; `current` is the task, be it in the trash."""
+    """The request contradicts the task `current`, which may be in the trash."""
 
     def __init__(self, detail: str, current: dict[str, Any] | None = None) -> None:
         super().__init__(detail)
@@ -59,15 +59,15 @@ class Contradiction(DomainError):
 
 
 class TaskChanged(Contradiction):
-    """The task is not as the request expects it."""
+    """The task does not have the version that the request expects."""
 
 
 class IdTaken(Contradiction):
-    """The user has, or had, a task of the id that the request brings for a new one."""
+    """The user has, or had, a task with the id of the new one."""
 
 
 class TaskExists(Contradiction):
-    """The same, where the request says that there must be none."""
+    """The same, for a request that allows no such task (`If-None-Match: *`)."""
 
 
 class Refused(NamedTuple):
@@ -112,7 +112,7 @@ class DatabaseFailing(Unavailable):
 
 
 class ConnectionLost(Unavailable):
-    """The connection broke while a write was under way: it may have happened or not."""
+    """The connection broke during a write, which may have been committed or not."""
 
 
 class StatementTimedOut(Unavailable):
@@ -120,7 +120,7 @@ class StatementTimedOut(Unavailable):
 
 
 class UnfitRole(Exception):
-    """The server would connect as a role that row-level security does not hold."""
+    """Row-level security does not apply to the role of the server."""
 
 
 class SchemaOutdated(Exception):

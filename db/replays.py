@@ -134,7 +134,7 @@ class Claim:
                 )
         except ForeignKeyViolation:
             pass  # the user has no data, so that a repetition cannot change any twice
-        except UniqueViolation:  # a request on another host claimed it in spite of the lock
+        except UniqueViolation:  # another request stored first: the lock did not keep it out
             raise KeyInUse(IN_USE) from None
 
 
