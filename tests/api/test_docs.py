@@ -35,13 +35,10 @@ def test_swagger_ui_is_current_and_whole(server: str) -> None:
     assert re.search(r'"?5\.\d+\.\d+', http.get(f"{server}/docs/swagger-ui-bundle.js").text)
 
 
-def test_flask_whose_package_brings_swagger_ui_takes_no_memory() -> None:
-    names = "import sys, openapi.server.app; print(*sys.modules)"
+def test_importing_the_server_leaves_every_other_package_importable() -> None:
+    imports = "import openapi.server.run, sys; assert None not in sys.modules.values()"
 
-    imported = subprocess.check_output([sys.executable, "-c", names], text=True).split()
-
-    assert "connexion" in imported
-    assert not [name for name in imported if name.startswith("flask.")]
+    subprocess.check_call([sys.executable, "-c", imports])
 
 
 def test_the_contract_is_the_same_as_yaml_and_as_json(server: str) -> None:
