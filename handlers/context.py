@@ -48,3 +48,6 @@ class Context(NamedTuple):
 
     requires_if_match: bool
     """Whether a change of a task has to name the version that it is about."""
+
+    media_type: str
+    """The media type that the client prefers of those that the contract offers."""

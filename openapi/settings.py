@@ -99,7 +99,12 @@ class Settings(BaseSettings):
     require_at_jwt: bool = Field(
         False, description="Accept only tokens whose `typ` is at+jwt (RFC 9068)."
     )
-    answer_timeout: float = Field(60, gt=0, le=3600, description="Seconds that an answer may take.")
+    answer_timeout: float = Field(
+        60, gt=0, le=3600, description="Seconds until a response must start."
+    )
+    drain_timeout: float = Field(
+        60, gt=0, le=3600, description="Seconds that a client may take to read part of a response."
+    )
     connection_limit: int = Field(
         10_000, ge=1, le=1_000_000, description="Connections of clients that each worker takes."
     )

@@ -148,6 +148,14 @@ def problem_response(error: BaseException, failed: str) -> Response:
     return _document(Problem(INTERNAL, UNEXPECTED), request_id)
 
 
+def log_broken_stream(error: BaseException, failed: str) -> None:
+    """Log why a response stopped amid its body: there is no document left to say it in."""
+    if isinstance(error, (Problem, errors.DomainError)):
+        log.warning("%s stopped amid its response: %s", failed, error)
+    else:
+        log.error("%s failed amid its response: request_id=%s", failed, uuid4(), exc_info=error)
+
+
 def _of_domain_error(error: errors.DomainError) -> Problem:
     if isinstance(error, errors.BatchRefused):
         return _of_refused(error.refused)

@@ -37,7 +37,8 @@ def _operation(
     specification: Specification, path: str, method: str, resolver: Resolver, settings: Settings
 ) -> Operation:
     where = ("paths", path, method)
-    if "operationId" not in specification.get_operation(path, method):
+    definition = specification.get_operation(path, method)
+    if "operationId" not in definition:
         raise Unsupported("an operation needs an operationId", where)
     try:
         described = specification.operation_cls.from_spec(
@@ -45,4 +46,4 @@ def _operation(
         )
     except ResolverError as error:
         raise Unsupported(f"nothing implements the operation: {error}", where) from error
-    return Operation(described, where, settings)
+    return Operation(described, definition, where, settings)

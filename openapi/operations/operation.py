@@ -7,14 +7,11 @@ from typing import Any
 
 from handlers.context import Context, Principal, State
 from openapi.contract.document import Unsupported, Where
-from openapi.http.media_types import JSON, accepts_json
 from openapi.http.problems import (
     NO_VERSION,
-    NOT_ACCEPTABLE,
     TOO_MANY,
     Fault,
     Problem,
-    ResponseBreaksContract,
     invalid,
 )
 from openapi.http.request import Request
@@ -23,11 +20,13 @@ from openapi.operations.bodies import ABSENT, Body, refuse_body
 from openapi.operations.idempotency import ARGUMENT as KEY
 from openapi.operations.idempotency import Idempotency, check_key
 from openapi.operations.parameters import Parameters
-from openapi.operations.responses import DeclaredResponse
+from openapi.operations.responses import Responses, started
 from openapi.operations.security import requires_bearer_token
 from openapi.settings import Settings
 
 CONTEXT = "context"
+RESPONSE_TIMEOUT = "x-response-timeout"
+LONGEST_TIMEOUT = 3600
 
 # To ignore one of these would be to do what the client has forbidden (RFC 9110, 13.1). The other
 # two are ignored, as there is no Last-Modified and no partial response.
@@ -39,7 +38,9 @@ Handler = Callable[..., Coroutine[Any, Any, Any]]
 class Operation:
     """One operation, with everything that can be known of it before the first request."""
 
-    def __init__(self, described: Any, where: Where, settings: Settings) -> None:
+    def __init__(
+        self, described: Any, definition: dict[str, Any], where: Where, settings: Settings
+    ) -> None:
         """Compile an operation that Connexion has read and resolved."""
         self.where = where
         self.id: str = described.operation_id.rpartition(".")[2]
@@ -56,18 +57,14 @@ class Operation:
             if request_body
             else None
         )
-        self._responses = {
-            (status := _status(code, where)): DeclaredResponse(
-                self.id, status, each, (*where, "responses", code)
-            )
-            for code, each in described.responses.items()
-        }
-        self._default_status = min(self._responses)
-        self.is_limited = TOO_MANY.status in self._responses
-        self._returns_json = any(JSON in each.content for each in self._responses.values())
+        self._responses = Responses(self.id, described.responses, (*where, "responses"))
+        self.is_limited = TOO_MANY.status in self._responses.statuses
+        self.response_timeout = _response_timeout(definition, where, settings.answer_timeout)
         self._check_path(where)
         self._check_handler(where)
         check_key(described, self._parameters.arguments, where)
+        if KEY in self._parameters.arguments and not self._responses.are_storable:
+            raise Unsupported("only responses in JSON are stored for an Idempotency-Key", where)
         self._idempotency = Idempotency(self.id, settings.replay_hours)
 
     @property
@@ -77,16 +74,20 @@ class Operation:
 
     async def respond(self, request: Request, path: dict[str, str], caller: Principal) -> Response:
         """Decode and validate the request, call the handler, validate and encode the response."""
-        self._check_accept(request.headers)
+        context = self._context(request, caller)
         arguments = await self._arguments(request, path)
-        context = self._context(request.state, caller)
         if KEY in arguments:
             return await self._idempotency.respond(context, arguments, self._handle)
-        return self._encode(await self._handler(context, **arguments))
+        returned = await self._handler(context, **arguments)
+        response = self._responses.encode(returned, context.media_type)
+        return await started(response, response.rest) if response.rest else response
 
-    def _context(self, state: State, caller: Principal) -> Context:
-        requires_if_match = self._requires_if_match
-        return Context(state["database"], state["notifications"], caller, requires_if_match)
+    def _context(self, request: Request, caller: Principal) -> Context:
+        state: State = request.state
+        media_type = self._responses.negotiate(request.headers.get(b"accept", b"*/*"))
+        return Context(
+            state["database"], state["notifications"], caller, self._requires_if_match, media_type
+        )
 
     async def _arguments(self, request: Request, path: dict[str, str]) -> dict[str, Any]:
         """The arguments of the handler; raises every fault of the request at once."""
@@ -107,12 +108,8 @@ class Operation:
         return arguments
 
     async def _handle(self, context: Context, arguments: dict[str, Any]) -> Response:
-        return self._encode(await self._handler(context, **arguments))
-
-    def _check_accept(self, headers: dict[bytes, bytes]) -> None:
-        accept = headers.get(b"accept", b"*/*")
-        if accept != b"*/*" and self._returns_json and not accepts_json(accept):
-            raise Problem(NOT_ACCEPTABLE, "The Accept header excludes application/json.")
+        returned = await self._handler(context, **arguments)
+        return self._responses.encode(returned, context.media_type)
 
     def _faults_of_conditions(self, headers: dict[bytes, bytes]) -> list[Fault]:
         """Conditions that would be ignored, except one that If-Match beside it overrides."""
@@ -123,15 +120,6 @@ class Operation:
             Fault("this operation does not take this condition", parameter=name.decode().title())
             for name in sorted(ignored)
         ]
-
-    def _encode(self, returned: Any) -> Response:
-        value, status, headers = (
-            returned if isinstance(returned, tuple) else (returned, self._default_status, {})
-        )
-        response = self._responses.get(status)
-        if response is None:
-            raise ResponseBreaksContract(f"{self.id} declares no {status}")
-        return response.encode(value, headers)
 
     def _check_path(self, where: Where) -> None:
         """What the path names is what there is to be read of it, each once."""
@@ -166,12 +154,13 @@ class Operation:
             )
 
 
-def _status(code: str, where: Where) -> int:
-    if not code.isdigit():
-        raise Unsupported(
-            f"the response {code!r} is not supported: name the status", (*where, "responses", code)
-        )
-    return int(code)
+def _response_timeout(definition: dict[str, Any], where: Where, usual: float) -> float:
+    """The seconds until the response must start."""
+    seconds = definition.get(RESPONSE_TIMEOUT, usual)
+    if type(seconds) not in (int, float) or not 0 < seconds <= LONGEST_TIMEOUT:
+        place = (*where, RESPONSE_TIMEOUT)
+        raise Unsupported(f"{RESPONSE_TIMEOUT} is a number of seconds to {LONGEST_TIMEOUT}", place)
+    return float(seconds)
 
 
 def _without_repeats(definitions: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,23 +1,73 @@
-"""What handlers return, checked against the contract and made into bytes."""
+"""The responses that the contract declares of an operation."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import orjson
-from pydantic import BaseModel
-
-from db.errors import Refused
 from openapi.contract.document import Unsupported, Where
-from openapi.http.media_types import JSON
-from openapi.http.problems import ResponseBreaksContract, document_of
-from openapi.http.response import Response
+from openapi.http.media_types import JSON, preferred
+from openapi.http.problems import NOT_ACCEPTABLE, Problem, ResponseBreaksContract
+from openapi.http.response import Chunks, Headers, Response
 from openapi.http.security_headers import WITH_DATA
+from openapi.operations.encodings import ENCODINGS
 from openapi.operations.schemas import Schema
 
 PROBLEM = "application/problem+json"
 # Responses with these statuses end with their head (RFC 9110, 8.6).
 WITHOUT_LENGTH = {204, 304}
 READABLE: dict[str, Callable[[str], Any]] = {"integer": int, "number": float}
+# Caches must not give a client what another one accepts (RFC 9110, 12.5.5).
+VARY: Headers = [(b"vary", b"Accept")]
+
+
+class Responses:
+    """All responses that the contract declares of an operation."""
+
+    def __init__(self, operation_id: str, definitions: Mapping[str, Any], where: Where) -> None:
+        self._operation_id = operation_id
+        declared = [
+            DeclaredResponse(operation_id, _status(code, where), each, (*where, code))
+            for code, each in definitions.items()
+        ]
+        self._by_status = {each.status: each for each in declared}
+        self._default_status = min(self._by_status)
+        self._media_types = _same_media_types(declared, where)
+        self._usual_media_type = self._media_types[0] if self._media_types else JSON
+        self._headers = WITH_DATA if len(self._media_types) < 2 else [*WITH_DATA, *VARY]  # noqa: PLR2004
+
+    @property
+    def statuses(self) -> set[int]:
+        """The statuses that are declared."""
+        return set(self._by_status)
+
+    @property
+    def are_storable(self) -> bool:
+        """Whether every response is whole, and the same for every client."""
+        return self._media_types in ((), (JSON,))
+
+    def negotiate(self, accept: bytes) -> str:
+        """The media type that the client prefers of those that the operation offers."""
+        if accept == b"*/*" or not self._media_types:
+            return self._usual_media_type
+        media_type = preferred(accept, self._media_types)
+        if media_type is None:
+            offered = " and ".join(self._media_types)
+            raise Problem(NOT_ACCEPTABLE, f"The Accept header excludes {offered}.")
+        return media_type
+
+    def encode(self, returned: Any, media_type: str) -> Response:
+        """The response that a handler's result stands for: a value, or with status and headers."""
+        value, status, headers = (
+            returned if isinstance(returned, tuple) else (returned, self._default_status, {})
+        )
+        response = self._by_status.get(status)
+        if response is None:
+            raise ResponseBreaksContract(f"{self._operation_id} declares no {status}")
+        return response.encode(value, headers, media_type, self._headers)
+
+
+async def started(response: Response, chunks: Chunks) -> Response:
+    """A streamed response with its first chunk: what fails before it becomes a problem document."""
+    return response._replace(body=await anext(chunks, b""))
 
 
 class DeclaredResponse:
@@ -28,13 +78,15 @@ class DeclaredResponse:
     ) -> None:
         self.status = status
         self._name = f"{operation_id}'s {status}"
-        self.content = set(definition.get("content", {}))
-        if not self.content <= {JSON, PROBLEM}:
-            raise Unsupported("responses are JSON, or problem documents", (*where, "content"))
-        media = definition.get("content", {}).get(JSON)
-        self._schema = media and Schema(
-            media.get("schema", {}), "response", (*where, "content", JSON, "schema")
-        )
+        self._encodings = {}
+        for media_type, media in definition.get("content", {}).items():
+            if media_type == PROBLEM:
+                continue
+            place = (*where, "content", media_type)
+            if media_type not in ENCODINGS:
+                known = ", ".join([*ENCODINGS, PROBLEM])
+                raise Unsupported(f"the media type of a response is one of {known}", place)
+            self._encodings[media_type] = ENCODINGS[media_type](media, self._name, place)
         headers: dict[str, Any] = definition.get("headers", {})
         self._headers = {
             name: (
@@ -46,36 +98,37 @@ class DeclaredResponse:
         }
         self._required = {name for name, header in headers.items() if header.get("required")}
 
-    def encode(self, value: Any, headers: Mapping[str, str]) -> Response:
-        """The response, if it is as the contract declares."""
-        raw = WITH_DATA.copy()
+    @property
+    def media_types(self) -> tuple[str, ...]:
+        """The media types of what a handler returns, in the order of the contract."""
+        return tuple(self._encodings)
+
+    def encode(
+        self,
+        value: Any,
+        headers: Mapping[str, str],
+        media_type: str = JSON,
+        common: Headers = WITH_DATA,
+    ) -> Response:
+        """The response, if it is as the contract declares; of a stream, before its first chunk."""
+        raw = common.copy()
         raw += [self._header(name, text) for name, text in headers.items()]
         if not self._required <= headers.keys():
             missing = self._required - headers.keys()
             raise ResponseBreaksContract(f"{self._name} lacks the headers {missing}")
-        if self._schema is None:
+        if not self._encodings:
             if value is not None:
                 raise ResponseBreaksContract(f"{self._name} has no body, but there is a value")
             if self.status not in WITHOUT_LENGTH:
                 raw.append((b"content-length", b"0"))
             return Response(self.status, raw, b"")
-        body = orjson.dumps(self._checked(value, self._schema))
-        raw.append((b"content-type", b"application/json"))
+        encoding = self._encodings[media_type]
+        raw.append(encoding.header)
+        body = encoding.encode(value)
+        if not isinstance(body, bytes):
+            return Response(self.status, raw, b"", body)
         raw.append((b"content-length", b"%d" % len(body)))
         return Response(self.status, raw, body)
-
-    def _checked(self, value: Any, schema: Schema) -> Any:
-        """The value, if the contract promises it; a model, an enum or the like as plain JSON."""
-        try:
-            if schema.accepts(value):
-                return value
-        except ValueError:
-            pass
-        plain = orjson.loads(orjson.dumps(value, default=_plain, option=orjson.OPT_UTC_Z))
-        if not schema.accepts(plain):
-            faults = [tuple(fault.document().values()) for fault in schema.faults(plain)]
-            raise ResponseBreaksContract(f"the body of {self._name}: {faults}")
-        return plain
 
     def _header(self, name: str, text: str) -> tuple[bytes, bytes]:
         if name not in self._headers:
@@ -86,10 +139,16 @@ class DeclaredResponse:
         return raw_name, text.encode("latin-1")
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if isinstance(value, Refused):  # the outcome of one operation of a batch
-        problem = document_of(value)
-        return {"status": problem["status"], "problem": problem}
-    raise TypeError(f"{type(value).__name__} is not JSON")
+def _status(code: str, where: Where) -> int:
+    if not code.isdigit():
+        place = (*where, code)
+        raise Unsupported(f"the response {code!r} is not supported: name the status", place)
+    return int(code)
+
+
+def _same_media_types(declared: list[DeclaredResponse], where: Where) -> tuple[str, ...]:
+    """The media types that a client may choose from, whatever the status will be."""
+    offered = {each.media_types for each in declared} - {()}
+    if len(offered) > 1:
+        raise Unsupported("the responses of an operation must have the same media types", where)
+    return offered.pop() if offered else ()

@@ -4,7 +4,7 @@ import asyncio
 import multiprocessing
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -27,32 +27,32 @@ from openapi.server import docs
 from openapi.server.admission import Admission
 from openapi.server.middleware import ContractMiddleware
 from openapi.server.request_log import RequestLog
+from openapi.server.shutdown import Shutdown
 from openapi.server.watchdog import RequestWatchdog
 from openapi.settings import Settings
-
-
-class LifespanState(State):
-    """What lasts as long as the server runs; connections know it, and so do requests."""
-
-    begin_shutdown: Callable[[], None]
-    """Ends the long polls, before the server closes its connections."""
 
 
 class App(AsyncApp):  # type: ignore[misc]
     """Connexion's application; the contract is compiled before anything is started."""
 
     def __init__(
-        self, settings: Settings, contract_path: Path = CONTRACT, log: RequestLog | None = None
+        self,
+        settings: Settings,
+        contract_path: Path = CONTRACT,
+        *,
+        log: RequestLog | None = None,
+        shutdown: Shutdown | None = None,
     ) -> None:
         """Raises what is wrong with the contract, or with the keys of tokens."""
         contract = Contract.load(contract_path, settings)
         limit = settings.requests_a_minute
         origins = settings.cors_origins
         self._settings = settings
-        self._watchdog = RequestWatchdog(settings.answer_timeout)
+        self._watchdog = RequestWatchdog()
         self._guard = guard_of(settings)
         self._limiter = Limiter(limit, settings.redis_url) if limit else None
         self._log = log or RequestLog(wanted=False)
+        self._shutdown = shutdown or Shutdown()
         middleware = partial(
             ContractMiddleware,
             router=compile_contract(contract, settings),
@@ -72,7 +72,7 @@ class App(AsyncApp):  # type: ignore[misc]
         return self
 
     @asynccontextmanager
-    async def _lifespan(self, _: Any) -> AsyncIterator[LifespanState]:
+    async def _lifespan(self, _: Any) -> AsyncIterator[State]:
         """Have a database, and watch the requests, while they are served."""
         _stop_with_parent()
         watching = asyncio.create_task(self._watchdog.run())
@@ -84,11 +84,9 @@ class App(AsyncApp):  # type: ignore[misc]
         ):
             notifications = ChangeNotifications.of(database)
             purging = asyncio.create_task(purge_daily(database, self._settings.trash_days))
-            yield LifespanState(
-                database=database,
-                notifications=notifications,
-                begin_shutdown=notifications.close,
-            )
+            self._shutdown.calls(notifications.close)
+            self._shutdown.calls(self._watchdog.stop)
+            yield State(database=database, notifications=notifications)
             purging.cancel()
             notifications.close()
         watching.cancel()

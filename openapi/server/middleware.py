@@ -2,15 +2,23 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import NamedTuple
 
 from connexion.http_facts import METHODS
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openapi.access.cors import Origins
-from openapi.http.problems import METHOD, UNKNOWN_PATH, Problem, problem_response
+from openapi.http.media_types import EVENT_STREAM
+from openapi.http.problems import (
+    METHOD,
+    UNKNOWN_PATH,
+    Problem,
+    log_broken_stream,
+    problem_response,
+)
 from openapi.http.request import ClientDisconnected, Request
-from openapi.http.response import Headers, Response
+from openapi.http.response import Chunks, Headers, Response
 from openapi.http.security_headers import WITH_DATA
 from openapi.operations.operation import Operation
 from openapi.operations.routing import Route, Router
@@ -18,8 +26,10 @@ from openapi.server import docs
 from openapi.server.admission import Admission
 from openapi.server.docs import Page
 from openapi.server.request_log import RequestLog
-from openapi.server.watchdog import InFlightRequest, RequestWatchdog
+from openapi.server.watchdog import RequestWatchdog, ServerStopping
 
+# A stream of events goes on until one side ends it.
+ENDLESS = (b"content-type", EVENT_STREAM.encode())
 EVERY_METHOD = ", ".join(sorted(each.upper() for each in METHODS)).encode()
 
 
@@ -28,6 +38,21 @@ class Outcome(NamedTuple):
 
     operation: Operation | None
     response: Response | None
+
+
+class Sent(NamedTuple):
+    """What was sent of a response: no status unless it was sent whole, and the size of the body."""
+
+    status: int | None
+    size: int
+
+
+NOTHING = Sent(None, 0)
+END: Message = {"type": "http.response.body", "body": b""}
+
+
+def _chunk(chunk: bytes) -> Message:
+    return {"type": "http.response.body", "body": chunk, "more_body": True}
 
 
 class ContractMiddleware:
@@ -59,41 +84,34 @@ class ContractMiddleware:
             return
         started = time.perf_counter()
         request = Request(scope, receive)
-        operation = response = None
+        operation, sent = None, NOTHING
         try:
-            operation, response = await self._outcome(request)
+            operation, response = await self._respond(request)
             if response is not None:
-                status, headers, body = response
-                await send({"type": "http.response.start", "status": status, "headers": headers})
-                await send({"type": "http.response.body", "body": body})
+                sent = await self._send(request, response, send)
         finally:
             self._log.add(
                 method=request.method,
                 path=request.path,
                 operation=operation.id if operation else None,
-                status=response and response.status,
-                size=0 if response is None or request.method == "HEAD" else len(response.body),
+                status=sent.status,
+                size=sent.size,
                 seconds=time.perf_counter() - started,
                 client=request.client,
             )
 
-    async def _outcome(self, request: Request) -> Outcome:
-        in_flight = self._watchdog.enter(request)
-        try:
-            return await self._respond(request, in_flight)
-        finally:
-            self._watchdog.leave(in_flight)
-
-    async def _respond(self, request: Request, in_flight: InFlightRequest) -> Outcome:
+    async def _respond(self, request: Request) -> Outcome:
         """Every stage of a request, and every error of any of them."""
         operation: Operation | None = None
         headers = self._origins.told(request.headers.get(b"origin")) if self._origins else []
+        in_flight = self._watchdog.enter(request)
         try:
             match = self._router.match(request.path)
             operation = match.route.operations.get(request.method) if match else None
             if operation is None or match is None:
                 response = self._respond_without_operation(request, match and match.route)
             else:
+                in_flight.timeout = operation.response_timeout
                 admitted = await self._admission.admit(operation, request, match.values)
                 headers = headers + admitted.headers
                 response = await operation.respond(request, match.values, admitted.caller)
@@ -104,7 +122,45 @@ class ContractMiddleware:
             if isinstance(cause, asyncio.CancelledError):
                 raise
             response = problem_response(cause, str(request))
+        finally:
+            self._watchdog.leave(in_flight)
         return Outcome(operation, response.with_headers(headers) if headers else response)
+
+    async def _send(self, request: Request, response: Response, send: Send) -> Sent:
+        status, headers, body, rest = response
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        if rest is not None:
+            return await self._stream(request, response, rest, send)
+        await send({"type": "http.response.body", "body": body})
+        return Sent(status, 0 if request.method == "HEAD" else len(body))
+
+    async def _stream(self, request: Request, response: Response, rest: Chunks, send: Send) -> Sent:
+        """Send chunks as they are produced; the producer is closed, however that ends."""
+        size = 0
+        is_endless = ENDLESS in response.headers
+        in_flight = self._watchdog.enter(request, is_endless=is_endless)
+        try:
+            if request.method != "HEAD":
+                await send(_chunk(response.body))
+                size += len(response.body)
+                async for chunk in rest:
+                    await send(_chunk(chunk))
+                    size += len(chunk)
+            await send(END)
+        except (Exception, asyncio.CancelledError) as error:
+            cause = in_flight.cause_of(error)
+            if isinstance(cause, asyncio.CancelledError):
+                raise
+            if not isinstance(cause, ServerStopping):
+                if not isinstance(cause, ClientDisconnected):
+                    log_broken_stream(cause, str(request))
+                return Sent(None, size)
+            with suppress(ClientDisconnected):
+                await send(END)
+        finally:
+            self._watchdog.leave(in_flight)
+            await rest.aclose()
+        return Sent(response.status, size)
 
     def _respond_without_operation(self, request: Request, route: Route | None) -> Response:
         """What needs no operation: CORS preflights, OPTIONS and pages; all else is refused."""

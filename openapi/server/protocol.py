@@ -1,14 +1,12 @@
-"""HTTP/1.1 as uvicorn speaks it, but for what it would let pass."""
+"""HTTP/1.1 as uvicorn speaks it, with the bounds and refusals that uvicorn lacks."""
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote
 
 import httptools
-from starlette.types import Message
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from openapi.http.problems import (
     CROWDED,
@@ -20,93 +18,21 @@ from openapi.http.problems import (
     problem_response,
 )
 from openapi.http.response import Headers, Response
+from openapi.server.exchange import CLOSE, Exchange, rendered
 from openapi.server.request_log import RequestLog
+from openapi.server.shutdown import Shutdown
 
 LONGEST_HEAD = 64 * 1024
 VERSIONS = ("1.1", "1.0")
-CLOSE = (b"connection", b"close")
 NOT_HTTP = "This is not a well-formed HTTP request."
-GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Malformed(Exception):
     """Raised where the parser takes what HTTP does not allow."""
 
 
-class Exchange:
-    """A request and its answer, which is sent as a whole: a system call costs more than a copy."""
-
-    def __init__(self, protocol: "Protocol", *, keep_alive: bool) -> None:
-        self.scope: Any = protocol.scope
-        self.keep_alive = keep_alive
-        self.waiting_for_100_continue = protocol.expect_100_continue
-        self.body = b""
-        self.more_body = True
-        self.message_event = asyncio.Event()
-        self.disconnected = False
-        self.response_started = False
-        self.response_complete = False
-        self._protocol = protocol
-        self._start: Any = None
-        self._refusal: Response | None = None
-
-    def refuse(self, refusal: Response) -> None:
-        """End the request: the protocol has refused the rest of it."""
-        self._refusal = refusal
-
-    async def receive(self) -> Message:
-        """What has arrived of the body since the last call, or that the client has gone."""
-        if self.waiting_for_100_continue and not self._protocol.transport.is_closing():
-            self.waiting_for_100_continue = False
-            self._protocol.transport.write(GO_ON)
-        if not self.disconnected and not self.response_complete:
-            self._protocol.flow.resume_reading()
-            await self.message_event.wait()
-            self.message_event.clear()
-        if self.disconnected or self.response_complete:
-            return {"type": "http.disconnect", "refusal": self._refusal}
-        body, self.body = self.body, b""
-        return {"type": "http.request", "body": body, "more_body": self.more_body}
-
-    async def send(self, message: Message) -> None:
-        """Keep the head until there is the body."""
-        if message["type"] == "http.response.start":
-            self.response_started = True
-            self.waiting_for_100_continue = False
-            self._start = message
-            return
-        if self._protocol.flow.write_paused and not self.disconnected:
-            await self._protocol.flow.drain()
-        if not self.disconnected and not self._protocol.transport.is_closing():
-            self._finish(message["body"])
-
-    def _finish(self, body: bytes) -> None:
-        headers = [*self._protocol.server_state.default_headers, *self._start["headers"]]
-        if CLOSE in headers:
-            self.keep_alive = False
-        elif not self.keep_alive:
-            headers.append(CLOSE)
-        head = rendered(self._start["status"], headers)
-        transport = self._protocol.transport
-        transport.write(head if self.scope["method"] == "HEAD" else head + body)
-        self.response_complete = True
-        self.message_event.set()
-        if not self.keep_alive:
-            transport.close()
-        self._protocol.on_response_complete()
-
-
-def rendered(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """The head of an answer, of which no header can be the end."""
-    lines = list(map(b": ".join, headers))
-    head = STATUS_LINE[status] + b"\r\n".join([*lines, b"\r\n"])
-    if not len(lines) + 2 == head.count(b"\n") == head.count(b"\r"):
-        raise RuntimeError(f"a line break in a header: {head!r}")
-    return head
-
-
 class Protocol(HttpToolsProtocol):
-    """uvicorn's HTTP, with bounds for a request, without upgrades, and with our kind of errors."""
+    """One connection: uvicorn's HTTP with deadlines, limits and problem documents; no upgrades."""
 
     cycle: Exchange  # type: ignore[assignment]
     pipeline: deque[Exchange]  # type: ignore[assignment]
@@ -116,52 +42,64 @@ class Protocol(HttpToolsProtocol):
         *,
         request_timeout: float,
         idle_timeout: float,
+        drain_timeout: float,
         connection_limit: int,
         log: RequestLog,
+        shutdown: Shutdown,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self._log = log
+        self._shutdown = shutdown
         self._connection_limit = connection_limit
         self._request_timeout = request_timeout
         self._idle_timeout = idle_timeout
+        self._drain_timeout = drain_timeout
         self._unparsed = 0
         self._unfinished = False
         self._idle_since = 0.0
-        self._patience: asyncio.TimerHandle | None = None
-        self._answering: Exchange | None = None
+        self._request_timer: asyncio.TimerHandle | None = None
+        self._current: Exchange | None = None
         self._next: asyncio.Future[Exchange] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Somebody has come, and has not long to say something."""
+        """A client has connected: its first request has a deadline."""
         super().connection_made(transport)
         if len(self.connections) > self._connection_limit:
             detail = f"It has {self._connection_limit:,}."
             self._refuse(CROWDED, detail, [RETRY_AFTER])
         else:
-            self._be_patient()
+            self._start_request_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """They have gone."""
+        """Wake the pending request; drop the references."""
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
-        self._be_patient_no_more()
-        if self._answering is not None:
-            self._answering.disconnected = True
-            self._answering.message_event.set()
+        self._stop_request_timer()
+        if self._current is not None:
+            self._current.disconnected = True
+            self._current.message_event.set()
         if self._next is not None:
             self._next.cancel()
-        # Else they stay until Python looks for cycles.
+        # Else they stay until Python collects cycles.
         self.pipeline.clear()
-        self.cycle = self._answering = self._next = None  # type: ignore[assignment]
+        self.cycle = self._current = self._next = None  # type: ignore[assignment]
 
     def shutdown(self) -> None:
-        """Finish the response under way, and close: the server stops."""
+        """The server begins to stop: close the connection after the response in progress."""
         super().shutdown()
-        self.app_state["begin_shutdown"]()
+        self._shutdown.begin()
+
+    async def drain(self) -> None:
+        """Return when more may be written; a client that reads too slowly is disconnected."""
+        try:
+            async with asyncio.timeout(self._drain_timeout):
+                await self.flow.drain()
+        except TimeoutError:
+            self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Take what has come, if it leads to a request some day."""
+        """Parse what has arrived, within the limits of a head and its deadline."""
         self._unparsed += len(data)
         try:
             self._feed(data)
@@ -173,9 +111,9 @@ class Protocol(HttpToolsProtocol):
         if self._unparsed > LONGEST_HEAD:
             self.send_400_response(f"The headers are longer than {LONGEST_HEAD:,} bytes.")
         elif not self._unfinished:
-            self._be_patient_no_more()
-        elif self._patience is None:
-            self._be_patient()
+            self._stop_request_timer()
+        elif self._request_timer is None:
+            self._start_request_timer()
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -183,12 +121,12 @@ class Protocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_message_complete(self) -> None:
-        """It has come whole."""
+        """A request has been received whole."""
         self._unfinished = False
         super().on_message_complete()
 
     def on_headers_complete(self) -> None:
-        """Its headers have come: let it be answered, once those before it are."""
+        """Serve a request as soon as its head is there and those before it are served."""
         self._unparsed = 0
         self.scope["method"] = self.parser.get_method().decode("ascii")
         self.scope["http_version"] = version = self.parser.get_http_version()
@@ -201,29 +139,34 @@ class Protocol(HttpToolsProtocol):
         self._read_url()
         before = self.cycle
         keep_alive = self.scope["http_version"] != "1.0" and self.parser.should_keep_alive()
-        self.cycle = Exchange(self, keep_alive=keep_alive)
+        self.cycle = Exchange(
+            self, self.scope, keep_alive=keep_alive, expects_continue=self.expect_100_continue
+        )
         if before is None or before.response_complete:
-            self._answer(self.cycle)
+            self._serve(self.cycle)
         else:
             self.flow.pause_reading()
             self.pipeline.append(self.cycle)
 
-    def _answer(self, exchange: Exchange) -> None:
-        """Have it answered, by one task for all that come on this connection."""
+    def _serve(self, exchange: Exchange) -> None:
+        """Hand a request to the application, in one task for all requests of the connection."""
         if self._next is None:
             self._next = self.loop.create_future()
-            conversation = self.loop.create_task(self._converse(self._next))
-            self.tasks.add(conversation)
-            conversation.add_done_callback(self.tasks.discard)
+            task = self.loop.create_task(self._serve_all(self._next))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
         self._next.set_result(exchange)
 
-    async def _converse(self, next_: "asyncio.Future[Exchange]") -> None:
-        """Answer one request after the other, until the connection ends."""
+    async def _serve_all(self, next_: "asyncio.Future[Exchange]") -> None:
+        """Serve one request after the other, until the connection ends."""
         try:
             while True:
-                exchange = self._answering = await next_
+                exchange = self._current = await next_
                 next_ = self._next = self.loop.create_future()
-                await self.app(exchange.scope, exchange.receive, exchange.send)
+                try:
+                    await self.app(exchange.scope, exchange.receive, exchange.send)
+                finally:
+                    exchange.abort()
                 if self.transport.is_closing():
                     return
         finally:
@@ -237,19 +180,19 @@ class Protocol(HttpToolsProtocol):
         self.scope["query_string"] = url.query or b""
 
     def on_response_complete(self) -> None:
-        """It is answered: turn to the next, which may be long in coming."""
+        """Turn to the next request, if it is there already."""
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
         if self.pipeline:
-            self._answer(self.pipeline.popleft())
+            self._serve(self.pipeline.popleft())
             return
         self._idle_since = self.loop.time()
         if self.timeout_keep_alive_task is None:
-            self._look_again_in(self._idle_timeout)
+            self._start_idle_timer(self._idle_timeout)
 
-    def _look_again_in(self, seconds: float) -> None:
-        """One timer for many requests: it finds out how long the last has been answered."""
+    def _start_idle_timer(self, seconds: float) -> None:
+        """One timer for many requests: when it fires it finds out since when none is there."""
         self.timeout_keep_alive_task = self.loop.call_later(seconds, self._close_if_idle)
 
     def _close_if_idle(self) -> None:
@@ -258,7 +201,7 @@ class Protocol(HttpToolsProtocol):
         since = self.loop.time() if busy else self._idle_since
         left = since + self._idle_timeout - self.loop.time()
         if left > 0:
-            self._look_again_in(left)
+            self._start_idle_timer(left)
         else:
             self.transport.close()
 
@@ -271,17 +214,17 @@ class Protocol(HttpToolsProtocol):
             raise Malformed("HTTP/1.0 has no Transfer-Encoding.")
 
     def on_body(self, body: bytes) -> None:
-        """Its body comes."""
+        """A part of a body has arrived."""
         self._unparsed = 0
         super().on_body(body)
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is not HTTP."""
+        """Refuse what is not HTTP."""
         self._refuse(MALFORMED, msg)
 
     def _refuse(self, kind: Kind, detail: str, headers: Headers | None = None) -> None:
-        """End the connection, and say why, unless that would stand for another answer."""
-        if not self._owes_an_answer():
+        """Close the connection, and say why, unless that would be read as another response."""
+        if not self._owes_response():
             problem = Problem(kind, detail, headers=headers or ())
             refusal = problem_response(problem, "an unreadable request")
             self.transport.write(rendered(kind.status, [CLOSE, *refusal.headers]) + refusal.body)
@@ -302,16 +245,16 @@ class Protocol(HttpToolsProtocol):
             client=self.client and self.client[0],
         )
 
-    def _be_patient(self) -> None:
-        """A request that has begun must end; a timer is needed for the few that come in parts."""
-        self._patience = self.loop.call_later(self._request_timeout, self._lose_patience)
+    def _start_request_timer(self) -> None:
+        """Set a deadline; only a request that arrives in parts needs one."""
+        self._request_timer = self.loop.call_later(self._request_timeout, self._on_request_timeout)
 
-    def _be_patient_no_more(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+    def _stop_request_timer(self) -> None:
+        if self._request_timer is not None:
+            self._request_timer.cancel()
+            self._request_timer = None
 
-    def _lose_patience(self) -> None:
+    def _on_request_timeout(self) -> None:
         cycle = self.cycle
         refused_early = cycle is not None and cycle.response_complete and cycle.more_body
         if self._unfinished and not refused_early:
@@ -320,7 +263,7 @@ class Protocol(HttpToolsProtocol):
             self.transport.close()
 
     def _feed(self, data: bytes) -> None:
-        """Parse; an upgrade is declined by reading the request as if it asked for none."""
+        """Parse; an upgrade is declined by parsing the request as if it asked for none."""
         while data:
             try:
                 self.parser.feed_data(data)
@@ -342,7 +285,7 @@ class Protocol(HttpToolsProtocol):
         lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
         return b"\r\n".join([*lines, b"", b""])
 
-    def _owes_an_answer(self) -> bool:
+    def _owes_response(self) -> bool:
         cycle = self.cycle
         return bool(self.pipeline) or (
             cycle is not None

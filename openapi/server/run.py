@@ -26,6 +26,7 @@ from openapi.access.policy import SAMPLE_USER, check_who_may_come_in
 from openapi.server.app import App
 from openapi.server.protocol import Protocol
 from openapi.server.request_log import RequestLog
+from openapi.server.shutdown import Shutdown
 from openapi.settings import Settings
 
 BACKLOG = 2048
@@ -40,12 +41,12 @@ def serve(settings: Settings) -> None:
     """Serve until a signal comes, then stop whatever was started."""
     _log(settings.log_level)
     check_who_may_come_in(settings)
-    log = RequestLog(wanted=settings.request_log)
-    compiled = _compiled(settings, log)
+    log, shutdown = RequestLog(wanted=settings.request_log), Shutdown()
+    compiled = _compiled(settings, log, shutdown)
     with database_at(settings) as given:
         url = _prepared(settings, given)
         config = uvicorn.Config(
-            partial(_app, settings, url, log, compiled),
+            partial(_app, settings, url, log, shutdown, compiled),
             factory=True,
             host=settings.host,
             port=settings.port,
@@ -54,8 +55,10 @@ def serve(settings: Settings) -> None:
                 Protocol,
                 request_timeout=settings.request_timeout,
                 idle_timeout=settings.idle_timeout,
+                drain_timeout=settings.drain_timeout,
                 connection_limit=settings.connection_limit,
                 log=log,
+                shutdown=shutdown,
             ),
             ws="none",
             lifespan="on",
@@ -100,17 +103,19 @@ def purge(settings: Settings) -> int:
         return asyncio.run(purge_once(options))
 
 
-def _compiled(settings: Settings, log: RequestLog) -> App | None:
+def _compiled(settings: Settings, log: RequestLog, shutdown: Shutdown) -> App | None:
     """The application of a single worker; of several, each must compile it again."""
-    app = App(settings, log=log)
+    app = App(settings, log=log, shutdown=shutdown)
     return app if settings.workers == 1 else None
 
 
-def _app(settings: Settings, database_url: str, log: RequestLog, compiled: App | None) -> App:
+def _app(
+    settings: Settings, database_url: str, log: RequestLog, shutdown: Shutdown, compiled: App | None
+) -> App:
     """The application; in a process of its own, if there are several workers."""
     _log(settings.log_level)
     _allow_files(settings.connection_limit)
-    app = (compiled or App(settings, log=log)).with_database(database_url)
+    app = (compiled or App(settings, log=log, shutdown=shutdown)).with_database(database_url)
     _keep_what_is_there()
     return app
 

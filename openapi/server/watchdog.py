@@ -4,29 +4,42 @@ The cancellation reaches the handler and its statement in the database.
 """
 
 import asyncio
+import math
 from typing import Any
 
 from openapi.http.problems import RETRY_AFTER, TOO_LATE, Problem
 from openapi.http.request import ClientDisconnected, Request
 
 INTERVAL = 0.1
-USUAL_TIMEOUT = 60.0
+
+
+class ServerStopping(Exception):
+    """The server stops; a stream that never ends by itself ends now."""
 
 
 class InFlightRequest:
-    """A request, and the task that serves it."""
+    """A request, the task that serves it, and the seconds until its response must start."""
 
-    __slots__ = ("_cause", "_observer", "_received_at", "_task", "request")
+    __slots__ = ("_cause", "_observer", "_received_at", "_task", "is_endless", "request", "timeout")
 
-    def __init__(self, request: Request, task: "asyncio.Task[Any] | None") -> None:
+    def __init__(
+        self,
+        request: Request,
+        task: "asyncio.Task[Any] | None",
+        timeout: float,
+        *,
+        is_endless: bool,
+    ) -> None:
         self.request = request
+        self.timeout = timeout
+        self.is_endless = is_endless
         self._task = task
         self._received_at: float | None = None
         self._observer: asyncio.Task[None] | None = None
         self._cause: Exception | None = None
 
-    def check_deadline(self, now: float, timeout: float) -> None:
-        """Cancel the task once the timeout has passed since the request was first seen whole.
+    def check_deadline(self, now: float) -> None:
+        """Cancel the task if the timeout has passed since the request was first seen whole.
 
         From the second look on its connection is observed as well: few requests last so long, and
         an observer costs more than the others take in all.
@@ -35,9 +48,9 @@ class InFlightRequest:
             self._received_at = now
         elif self._observer is None:
             self._observer = asyncio.create_task(self._observe())
-        if now - self._received_at > timeout:
+        if now - self._received_at > self.timeout:
             detail = "It was given up. A change may have been made or not: look."
-            self._cancel(Problem(TOO_LATE, detail, headers=[RETRY_AFTER]))
+            self.cancel(Problem(TOO_LATE, detail, headers=[RETRY_AFTER]))
 
     def cause_of(self, error: BaseException) -> BaseException:
         """Why the task was cancelled, if the watchdog did it; any other error is its own cause."""
@@ -52,27 +65,32 @@ class InFlightRequest:
         if self._observer is not None:
             self._observer.cancel()
 
-    async def _observe(self) -> None:
-        await self.request.disconnected()
-        self._cancel(ClientDisconnected())
-
-    def _cancel(self, cause: Exception) -> None:
+    def cancel(self, cause: Exception) -> None:
+        """Cancel the task, unless it has been already."""
         if self._cause is None and self._task is not None:
             self._cause = cause
             self._task.cancel()
+
+    async def _observe(self) -> None:
+        await self.request.disconnected()
+        self.cancel(ClientDisconnected())
 
 
 class RequestWatchdog:
     """Looks at all requests in flight at intervals: a timer for each would cost the fast ones."""
 
-    def __init__(self, timeout: float = USUAL_TIMEOUT) -> None:
-        self._timeout = timeout
+    def __init__(self) -> None:
         self._in_flight: set[InFlightRequest] = set()
+        self._is_stopping = False
 
-    def enter(self, request: Request) -> InFlightRequest:
+    def enter(
+        self, request: Request, timeout: float = math.inf, *, is_endless: bool = False
+    ) -> InFlightRequest:
         """Watch a request, which the current task serves."""
-        in_flight = InFlightRequest(request, asyncio.current_task())
+        in_flight = InFlightRequest(request, asyncio.current_task(), timeout, is_endless=is_endless)
         self._in_flight.add(in_flight)
+        if is_endless and self._is_stopping:
+            in_flight.cancel(ServerStopping())
         return in_flight
 
     def leave(self, in_flight: InFlightRequest) -> None:
@@ -91,4 +109,11 @@ class RequestWatchdog:
             now = asyncio.get_running_loop().time()
             for in_flight in self._in_flight:
                 if in_flight.request.body_received:
-                    in_flight.check_deadline(now, self._timeout)
+                    in_flight.check_deadline(now)
+
+    def stop(self) -> None:
+        """End what would never end by itself, now and from now on: the server stops."""
+        self._is_stopping = True
+        for in_flight in self._in_flight:
+            if in_flight.is_endless:
+                in_flight.cancel(ServerStopping())

@@ -15,8 +15,10 @@ from psycopg2.extensions import connection
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from openapi.server.protocol import Exchange, Protocol
+from openapi.server.exchange import Exchange
+from openapi.server.protocol import Protocol
 from openapi.server.request_log import RequestLog
+from openapi.server.shutdown import Shutdown
 from tests.support.databases import as_owner, statements_that_wait
 from tests.support.issuer import Issuer
 from tests.support.polling import eventually
@@ -91,7 +93,9 @@ def test_nothing_is_kept_of_a_client_that_has_gone() -> None:
             "request_timeout": 1,
             "idle_timeout": 1,
             "connection_limit": 9,
+            "drain_timeout": 1,
             "log": RequestLog(wanted=False),
+            "shutdown": Shutdown(),
         }
         config = Config(app, lifespan="off")
         state = ServerState()

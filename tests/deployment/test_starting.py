@@ -21,6 +21,11 @@ REPLAYED = (
     "        Idempotency-Replayed:\n          $ref: '#/components/headers/IdempotencyReplayed'\n"
 )
 
+BATCH_RESULTS = (
+    "            application/json:\n              schema:\n"
+    "                $ref: '#/components/schemas/BatchResults'\n"
+)
+
 REFUSED = {
     "a key of requests in the query": (
         "      name: Idempotency-Key\n      in: header\n",
@@ -38,6 +43,11 @@ REFUSED = {
         REPLAYED,
         "",
         "with Idempotency-Key, 200 needs Idempotency-Replayed",
+    ),
+    "a stream that would be stored for a key of requests": (
+        BATCH_RESULTS,
+        BATCH_RESULTS.replace("json", "jsonl").replace("schema:", "x-itemSchema:"),
+        "only responses in JSON are stored for an Idempotency-Key",
     ),
     "a cookie parameter": (
         USER_ID,

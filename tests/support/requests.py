@@ -18,6 +18,7 @@ def request_with(
 ) -> Request:
     """A request with this query, these headers, and the body that `receive` brings."""
     scope = {
+        "state": {},
         "method": "POST",
         "raw_path": b"/",
         "query_string": query,

@@ -28,10 +28,22 @@ class Wire:
         status_line = self._answers.readline()
         assert status_line.startswith(b"HTTP/1.1 "), status_line
         headers = list(parse_headers(self._answers).items())
-        length = 0 if to_head else int(dict(headers).get("content-length", 0))
-        return httpx.Response(
-            int(status_line.split()[1]), headers=headers, content=self._answers.read(length)
-        )
+        if dict(headers).get("transfer-encoding") == "chunked":
+            content = b"".join(self._chunks())
+        else:
+            length = 0 if to_head else int(dict(headers).get("content-length", 0))
+            content = self._answers.read(length)
+        return httpx.Response(int(status_line.split()[1]), headers=headers, content=content)
+
+    def rest(self) -> bytes:
+        """All that the server sends until it closes the connection."""
+        return self._answers.read()
+
+    def _chunks(self) -> Iterator[bytes]:
+        while length := int(self._answers.readline(), 16):
+            yield self._answers.read(length)
+            assert self._answers.readline() == b"\r\n"
+        assert self._answers.readline() == b"\r\n"
 
     def is_closed(self) -> bool:
         """Whether the server ends the connection, with nothing more to say."""

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.types import Message, Receive
 
-from openapi.http.media_types import accepts_json, content_type
+from openapi.http.media_types import content_type, preferred
 from openapi.http.problems import MALFORMED, TOO_LARGE, Problem, problem_response
 from openapi.http.request import ClientDisconnected
 from openapi.operations.bodies import Body, parsed
@@ -207,7 +207,13 @@ def test_a_body_of_any_kind_is_accepted_or_refused(kind: str, body: bytes) -> No
 
 
 TOKENS = st.text(string.ascii_letters + "*+.-", min_size=1, max_size=8)
-RANGES = st.sampled_from(["*/*", "application/*", "application/json", "Application/JSON", "text/*"])
+RANGES = st.sampled_from(
+    [
+        *("*/*", "application/*", "application/json", "Application/JSON", "application/jsonl"),
+        *("text/*", "text/event-stream"),
+    ]
+)
+OFFERED = ("application/json", "application/jsonl", "text/event-stream")
 QUALITIES = st.sampled_from([None, "0", "0.", "0.0", "0.000", "0.001", "0.5", "1", "1.000"])
 
 
@@ -224,14 +230,23 @@ def media_range(draw: st.DrawFn) -> tuple[str, float, str]:
 
 @property_settings(300)
 @given(st.lists(media_range(), min_size=1, max_size=5, unique_by=lambda each: each[0]))
-def test_json_is_acceptable_where_the_closest_range_says_so(
+def test_the_offer_of_the_highest_quality_is_preferred_by_its_closest_range(
     ranges: list[tuple[str, float, str]],
 ) -> None:
     qualities = {name: quality for name, quality, _ in ranges}
-    closest = [qualities.get(name) for name in ("application/json", "application/*", "*/*")]
-    expected = next((quality for quality in closest if quality is not None), 0.0) > 0
+    wanted = [closest_quality(offer, qualities) for offer in OFFERED]
+    accept = ",".join(written for *_, written in ranges).encode()
 
-    assert accepts_json(",".join(written for *_, written in ranges).encode()) is expected
+    assert preferred(accept, OFFERED[:1]) == (OFFERED[0] if wanted[0] > 0 else None)
+    assert preferred(accept, OFFERED) == (
+        OFFERED[wanted.index(max(wanted))] if max(wanted) > 0 else None
+    )
+
+
+def closest_quality(media_type: str, qualities: dict[str, float]) -> float:
+    kind, _ = media_type.split("/")
+    closest = [qualities.get(name) for name in (media_type, f"{kind}/*", "*/*")]
+    return next((quality for quality in closest if quality is not None), 0.0)
 
 
 @property_settings(300)
@@ -241,7 +256,7 @@ def test_no_header_is_too_strange_to_be_read(header: bytes) -> None:
 
     assert name == name.strip().lower()
     assert isinstance(is_utf8, bool)
-    assert isinstance(accepts_json(header), bool)
+    assert preferred(header, OFFERED) in {*OFFERED, None}
 
 
 @property_settings(200)

@@ -1,0 +1,202 @@
+"""One request of a connection and its response, as ASGI messages."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from starlette.types import Message
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+from uvicorn.server import ServerState
+
+from openapi.http.request import ClientDisconnected
+from openapi.http.response import Header, Response
+
+CLOSE = (b"connection", b"close")
+CHUNKED = (b"transfer-encoding", b"chunked")
+LAST_CHUNK = b"0\r\n\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+# Chunks of a streamed body are written together up to this size.
+WRITE_SIZE = 32 * 1024
+
+
+class Connection(Protocol):
+    """What an exchange needs of the connection that it is part of."""
+
+    transport: asyncio.Transport
+    flow: FlowControl
+    server_state: ServerState
+
+    async def drain(self) -> None:
+        """Return when more may be written, or when the client took too long to read."""
+
+    def on_response_complete(self) -> None:
+        """Turn to the next request."""
+
+
+class Exchange:
+    """A request and its response. A system call costs more than a copy: most are one write."""
+
+    def __init__(
+        self, connection: Connection, scope: Any, *, keep_alive: bool, expects_continue: bool
+    ) -> None:
+        self.scope = scope
+        self.keep_alive = keep_alive
+        self.body = b""
+        self.more_body = True
+        self.message_event = asyncio.Event()
+        self.disconnected = False
+        self.response_started = False
+        self.response_complete = False
+        self._connection = connection
+        self._expects_continue = expects_continue
+        self._start: Any = None
+        self._stream: BodyStream | None = None
+        self._refusal: Response | None = None
+
+    def refuse(self, refusal: Response) -> None:
+        """Note that the protocol has refused the rest of the request, and with what."""
+        self._refusal = refusal
+
+    async def receive(self) -> Message:
+        """What has arrived of the body since the last call, or that the client has gone."""
+        if self._expects_continue and not self._connection.transport.is_closing():
+            self._expects_continue = False
+            self._connection.transport.write(CONTINUE)
+        if not self.disconnected and not self.response_complete:
+            self._connection.flow.resume_reading()
+            await self.message_event.wait()
+            self.message_event.clear()
+        if self.disconnected or self.response_complete:
+            return {"type": "http.disconnect", "refusal": self._refusal}
+        body, self.body = self.body, b""
+        return {"type": "http.request", "body": body, "more_body": self.more_body}
+
+    async def send(self, message: Message) -> None:
+        """Keep the head until there is a body; write both at once, or the chunks of a stream."""
+        if message["type"] == "http.response.start":
+            self.response_started = True
+            self._expects_continue = False
+            self._start = message
+        elif self._stream is not None or message.get("more_body", False):
+            await self._send_chunk(message)
+        else:
+            if self._connection.flow.write_paused and not self.disconnected:
+                await self._connection.drain()
+            if not self.disconnected and not self._connection.transport.is_closing():
+                head = self._head()
+                is_head = self.scope["method"] == "HEAD"
+                self._connection.transport.write(head if is_head else head + message["body"])
+                self._complete()
+
+    def abort(self) -> None:
+        """End a response that stops amid its body, so that the client notices."""
+        if self._stream is not None and not self.response_complete:
+            self._stream.abort()
+
+    async def _send_chunk(self, message: Message) -> None:
+        if self.disconnected or self._connection.transport.is_closing():
+            raise ClientDisconnected
+        if self._stream is None:
+            # HTTP/1.0 knows no chunks: there the end of the connection is that of the body.
+            is_chunked = self.scope["http_version"] == "1.1"
+            head = self._head(CHUNKED) if is_chunked else self._head()
+            self._stream = BodyStream(self._connection, head, is_chunked=is_chunked)
+        if message.get("more_body", False):
+            await self._stream.send(message["body"])
+        else:
+            self._stream.finish(message["body"])
+            self._complete()
+
+    def _head(self, *framing: Header) -> bytes:
+        headers = [*self._connection.server_state.default_headers, *self._start["headers"]]
+        if CLOSE in headers:
+            self.keep_alive = False
+        elif not self.keep_alive:
+            headers.append(CLOSE)
+        return rendered(self._start["status"], [*headers, *framing] if framing else headers)
+
+    def _complete(self) -> None:
+        self.response_complete = True
+        self.message_event.set()
+        if not self.keep_alive:
+            self._connection.transport.close()
+        self._connection.on_response_complete()
+
+
+class BodyStream:
+    """The body of a streamed response.
+
+    Chunks that are sent before the event loop turns are written together; a chunk of a producer
+    that waits for the next one is written at once.
+    """
+
+    def __init__(self, connection: Connection, head: bytes, *, is_chunked: bool) -> None:
+        self._connection = connection
+        self._head = head
+        self._is_chunked = is_chunked
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._is_scheduled = False
+
+    async def send(self, chunk: bytes) -> None:
+        """Send a chunk; wait while the client reads more slowly than it is sent."""
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        if self._size >= WRITE_SIZE:
+            self._write()
+            # Other requests get their turn even if the producer never waits.
+            await asyncio.sleep(0)
+        elif not self._is_scheduled:
+            self._is_scheduled = True
+            asyncio.get_running_loop().call_soon(self._write_scheduled)
+        if self._connection.flow.write_paused:
+            await self._connection.drain()
+            if self._connection.transport.is_closing():
+                raise ClientDisconnected
+
+    def finish(self, chunk: bytes) -> None:
+        """Write what is left and the end of the body."""
+        self._chunks.append(chunk)
+        self._write(LAST_CHUNK if self._is_chunked else b"")
+
+    def abort(self) -> None:
+        """Close the connection without the last chunk; where there are none, reset it."""
+        self._write()
+        if self._is_chunked:
+            self._connection.transport.close()
+        else:
+            reset(self._connection.transport)
+
+    def _write_scheduled(self) -> None:
+        self._is_scheduled = False
+        self._write()
+
+    def _write(self, end: bytes = b"") -> None:
+        body = b"".join(self._chunks)
+        self._chunks.clear()
+        self._size = 0
+        if self._is_chunked and body:
+            body = b"%x\r\n%b\r\n" % (len(body), body)
+        data = b"".join((self._head, body, end))
+        self._head = b""
+        if data and not self._connection.transport.is_closing():
+            self._connection.transport.write(data)
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Close a connection so that the client sees an error, not an end."""
+    linger = struct.pack("ii", 1, 0)  # on, for no seconds: RST instead of FIN
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    transport.abort()
+
+
+def rendered(status: int, headers: Iterable[Header]) -> bytes:
+    """The head of a response; raises if a header would end it."""
+    lines = list(map(b": ".join, headers))
+    head = STATUS_LINE[status] + b"\r\n".join([*lines, b"\r\n"])
+    if not len(lines) + 2 == head.count(b"\n") == head.count(b"\r"):
+        raise RuntimeError(f"a line break in a header: {head!r}")
+    return head

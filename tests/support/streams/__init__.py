@@ -1,0 +1,1 @@
+"""A contract of streams and its handlers: nothing of Errand's own."""

@@ -1,0 +1,14 @@
+"""Serve the contract of streams as `errand serve` serves its own."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+from openapi.server import run
+from openapi.server.app import App
+from openapi.settings import load_settings
+
+CONTRACT = Path(__file__).with_name("openapi.yaml")
+
+cast(Any, run).App = partial(App, contract_path=CONTRACT)
+run.serve(load_settings(port=0))
