@@ -1,9 +1,6 @@
 """The end of the trash: what has been in it for too long is purged."""
 
 import asyncio
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -21,7 +18,7 @@ from db.postgres.roles import as_application
 from openapi.settings import load_settings
 from tests.support.databases import administration, as_owner, empty_database
 from tests.support.responses import assert_problem
-from tests.support.servers import Serve
+from tests.support.servers import Serve, errand
 from tests.support.users import Task, User, in_trash, restored
 
 
@@ -55,15 +52,10 @@ def aged(url: str, *tasks: Task, days: float) -> None:
 
 
 def purge(url: str, *flags: str) -> str:
-    """What the command says."""
-    return subprocess.run(
-        [sys.executable, "-m", "openapi", "purge", *flags],
-        env={**os.environ, "DATABASE_URL": url},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    ).stdout
+    """What the command prints."""
+    purged = errand("purge", *flags, DATABASE_URL=url)
+    assert purged.returncode == 0, purged.stderr
+    return purged.stdout
 
 
 def test_what_has_been_in_the_trash_for_thirty_days_is_purged(

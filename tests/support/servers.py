@@ -1,12 +1,14 @@
-"""Servers: `errand serve` as a command, or forked where only its HTTP matters; other commands."""
+"""Servers that run as `errand serve` does, and other commands."""
 
 import multiprocessing
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Protocol
 
@@ -46,12 +48,8 @@ def _commanded(settings: dict[str, str]) -> Iterator[str]:
 
 @contextmanager
 def _forked(settings: dict[str, str]) -> Iterator[str]:
-    """Fork a process that has imported the server: to import it takes most of a start."""
     reader, writer = multiprocessing.Pipe(duplex=False)
-    environment = {**os.environ, **settings}
-    process = FORKS.Process(target=_serve, args=(environment, writer), daemon=True)
-    process.start()
-    writer.close()
+    process = _fork(("serve", "--port", "0"), settings, writer)
     with closing(reader), open(reader.fileno(), closefd=False) as output:
         try:
             yield _announced(output.readline())
@@ -61,12 +59,38 @@ def _forked(settings: dict[str, str]) -> Iterator[str]:
             assert process.exitcode == 0
 
 
-def _serve(environment: dict[str, str], output: Connection) -> None:
-    """Become `errand serve`."""
+def errand(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command, and wait for its end."""
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        outputs = [Connection(os.dup(file.fileno()), readable=False) for file in (output, errors)]
+        process = _fork(arguments, environment, *outputs)
+        process.join(60)
+        assert process.exitcode is not None, "it does not end"
+        output.seek(0)
+        errors.seek(0)
+        return subprocess.CompletedProcess(
+            arguments, process.exitcode, output.read(), errors.read()
+        )
+
+
+def _fork(
+    arguments: tuple[str, ...], environment: dict[str, str], *outputs: Connection
+) -> ForkServerProcess:
+    """Run a command in a process that has imported the server: that takes most of a start."""
+    inherited = {**os.environ, **environment}
+    process = FORKS.Process(target=_become, args=(arguments, inherited, *outputs), daemon=True)
+    process.start()
+    for output in outputs:
+        output.close()
+    return process
+
+
+def _become(arguments: tuple[str, ...], environment: dict[str, str], *outputs: Connection) -> None:
     os.environ.clear()
     os.environ.update(environment)
-    os.dup2(output.fileno(), sys.stdout.fileno())
-    sys.argv = ["errand", "serve", "--port", "0"]
+    for stream, output in zip((sys.stdout, sys.stderr), outputs, strict=False):
+        os.dup2(output.fileno(), stream.fileno())
+    sys.argv = ["errand", *arguments]
     main()
 
 
@@ -101,15 +125,3 @@ def url_of(process: Server) -> str:
 def _announced(line: str) -> str:
     assert line.startswith(LISTENING), line
     return line.removeprefix(LISTENING).strip()
-
-
-def errand(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command, and wait for its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "openapi", *arguments],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
