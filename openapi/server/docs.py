@@ -1,5 +1,6 @@
 """Pages for people: Swagger UI, the contract as it was written, what each problem means."""
 
+import re
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from html import escape
@@ -11,45 +12,30 @@ import orjson
 
 from handlers.etags import is_current
 from openapi.contract.document import Contract
-from openapi.http.problems import KINDS
+from openapi.http.problems import KINDS, Kind
 from openapi.http.response import Headers, Response
 from openapi.http.security_headers import WITH_DATA, WITH_PAGES
 
+PAGES = Path(__file__).parent / "pages"
+HTML = "text/html; charset=utf-8"
+CSS = "text/css; charset=utf-8"
+JAVASCRIPT = "text/javascript; charset=utf-8"
 SWAGGER_UI_FILES = {
-    "swagger-ui.css": "text/css; charset=utf-8",
-    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+    "swagger-ui.css": CSS,
+    "swagger-ui-bundle.js": JAVASCRIPT,
     "favicon-32x32.png": "image/png",
 }
 ALLOW = b"GET, HEAD, OPTIONS"
+SERVER_ERROR = 500
 
-PAGE = """\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<link rel="icon" type="image/png" href="/docs/favicon-32x32.png">
-{head}</head>
-<body>
-{body}</body>
-</html>
+PROBLEM = """\
+<section id="{name}">
+<h2><span class="status{of}">{status}</span> <a href="#{name}">{title}</a></h2>
+<p class="type"><code>/problems#{name}</code></p>
+<p>{advice}</p>
+</section>
 """
-SWAGGER_UI_HEAD = '<link rel="stylesheet" href="/docs/swagger-ui.css">\n'
-SWAGGER_UI_BODY = """\
-<div id="swagger-ui"></div>
-<script src="/docs/swagger-ui-bundle.js"></script>
-<script src="/docs/start.js"></script>
-"""
-SWAGGER_UI_START = """\
-SwaggerUIBundle({
-  url: "/openapi.json",
-  dom_id: "#swagger-ui",
-  deepLinking: true,
-  tryItOutEnabled: true,
-  displayRequestDuration: true,
-});
-"""
+CODE = re.compile("`([^`]+)`")
 
 
 class Page(Protocol):
@@ -94,20 +80,26 @@ class StaticPage:
 
 def pages(contract: Contract) -> dict[bytes, Page]:
     """Every page by its path."""
-    html = "text/html; charset=utf-8"
     title = escape(contract.document["info"]["title"])
-    swagger_ui = PAGE.format(title=title, head=SWAGGER_UI_HEAD, body=SWAGGER_UI_BODY)
-    problems = PAGE.format(title=f"{title}: problems", head="", body="".join(_explanations()))
+    docs = _text_of("docs.html").replace("{title}", title)
+    explained = "".join(map(_explained, KINDS))
+    problems = _text_of("problems.html").replace("{title}", title).replace("{problems}", explained)
     as_json = orjson.dumps(contract.document)
     return {
         b"/": Redirect(b"/docs"),
-        b"/docs": StaticPage(html, swagger_ui.encode),
-        b"/docs/start.js": StaticPage("text/javascript; charset=utf-8", SWAGGER_UI_START.encode),
-        b"/problems": StaticPage(html, problems.encode),
+        b"/docs": StaticPage(HTML, docs.encode),
+        b"/docs/docs.css": StaticPage(CSS, _text_of("docs.css").encode),
+        b"/docs/docs.js": StaticPage(JAVASCRIPT, _text_of("docs.js").encode),
+        b"/docs/problems.css": StaticPage(CSS, _text_of("problems.css").encode),
+        b"/problems": StaticPage(HTML, problems.encode),
         b"/openapi.yaml": StaticPage("application/yaml", lambda: contract.written),
         b"/openapi.json": StaticPage("application/json", lambda: as_json),
         **{f"/docs/{name}".encode(): page for name, page in _swagger_ui()},
     }
+
+
+def _text_of(name: str) -> str:
+    return (PAGES / name).read_text(encoding="utf-8")
 
 
 def _swagger_ui() -> Iterator[tuple[str, Page]]:
@@ -119,8 +111,12 @@ def _swagger_ui() -> Iterator[tuple[str, Page]]:
         yield name, StaticPage(content_type, (folder / name).read_bytes)
 
 
-def _explanations() -> Iterator[str]:
-    yield "<h1>Problems</h1>\n"
-    for kind in KINDS:
-        yield f'<h2 id="{kind.name}">{kind.status}: {escape(kind.title)}</h2>\n'
-        yield f"<p>{escape(kind.advice)}</p>\n"
+def _explained(kind: Kind) -> str:
+    """The section of one kind of problem."""
+    return PROBLEM.format(
+        name=kind.name,
+        status=kind.status,
+        of=" of-server" if kind.status >= SERVER_ERROR else "",
+        title=escape(kind.title),
+        advice=CODE.sub(r"<code>\1</code>", escape(kind.advice)),
+    )

@@ -28,7 +28,7 @@ def test_swagger_ui_is_current_and_whole(server: str) -> None:
     page = http.get(f"{server}/docs").text
     files = re.findall(r'(?:src|href)="([^"]+)"', page)
 
-    assert len(files) == 4
+    assert len(files) == 5
     for file in files:
         assert file.startswith("/docs/")
         assert http.get(server + file).status_code == 200

@@ -14,7 +14,7 @@ from tests.support.users import Task, User
 
 TEMPLATES = list(DOCUMENT["paths"])
 READ = [template for template in TEMPLATES if "GET" in methods_of(template)]
-PAGES = ["/docs", "/problems", "/openapi.yaml", "/openapi.json", "/docs/start.js"]
+PAGES = ["/docs", "/problems", "/openapi.yaml", "/openapi.json", "/docs/docs.js"]
 OTHER_METHODS = ["TRACE", "PROPFIND", "PURGE", "LINK", "QUERY", "MKCOL"]
 
 At = Callable[[str], str]
@@ -155,7 +155,7 @@ def test_another_path_leads_nowhere(
         *("/", "//", "/api", "/api/", "/API/{user}/tasks", "/api//tasks", "/api/{user}//tasks"),
         *("/api/{user}/tasks%2F{task}", "/api%2F{user}/tasks", "/docs/"),
         *("/api/{user}/tasks/%2E%2E/tasks", "/api/{user}/tasks/{task}/COMPLETE", "/health"),
-        *("/api/{user}\\tasks", "/api/{user}/tasks/", "/docs/start.js/"),
+        *("/api/{user}\\tasks", "/api/{user}/tasks/", "/docs/docs.js/"),
         *("/docs/..%2F..%2Fetc/passwd", "/docs/%2E%2E/%2E%2E/etc/passwd", "/openapi.json/"),
         "/" + "a/" * 20_000,
     ],

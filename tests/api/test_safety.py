@@ -59,7 +59,7 @@ def test_a_request_that_does_not_end_is_too(serve: Serve) -> None:
         assert_told(wire.answer(), ERROR)
 
 
-@pytest.mark.parametrize("path", ["/docs", "/problems", "/openapi.json", "/docs/start.js"])
+@pytest.mark.parametrize("path", ["/docs", "/problems", "/openapi.json", "/docs/docs.js"])
 def test_a_page_loads_nothing_from_elsewhere_and_is_embedded_nowhere(
     server: str, path: str
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 PATIENCE = 30
+PHONE = 600
 
 FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage"),
@@ -59,6 +60,19 @@ class Browser:
                 return False
             time.sleep(0.1)
         return True
+
+    def shows_as(self, *, dark: bool, width: int) -> None:
+        """Prefer dark or light pages, in a window of that width, a phone's if it is small."""
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self._ask("Emulation.setEmulatedMedia", features=[scheme])
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < PHONE}
+        self._ask("Emulation.setDeviceMetricsOverride", **size)
+
+    def types(self, selector: str, text: str) -> None:
+        """Type into a field that is there, or will be."""
+        assert self.sees(f"document.querySelector({selector!r})"), selector
+        self.evaluates(f"document.querySelector({selector!r}).focus()")
+        self._ask("Input.insertText", text=text)
 
     def clicks(self, selector: str) -> None:
         """Click on what is there, or will be."""

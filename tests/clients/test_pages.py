@@ -1,0 +1,82 @@
+"""How the pages look in a real browser: dark and light, on a desk and on a phone."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.browser import CHROMIUM, Browser, browser
+from tests.support.issuer import Issuer
+from tests.support.project import ROOT
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+
+TEXTS_WITHOUT_CONTRAST = (ROOT / "tests" / "support" / "contrast.js").read_text()
+OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+OPENED = ["Tasks-patch_task", "Changes-list_changes"]
+
+in_both_modes = pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+on_both_devices = pytest.mark.parametrize("width", [390, 1280], ids=["phone", "desk"])
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Browser]:
+    """A page of the browser."""
+    with browser(tmp_path) as page:
+        yield page
+
+
+@in_both_modes
+@on_both_devices
+def test_swagger_ui_can_be_read(server: str, page: Browser, dark: bool, width: int) -> None:
+    page.shows_as(dark=dark, width=width)
+    page.opens(f"{server}/docs")
+    for operation in OPENED:
+        page.clicks(f"#operations-{operation} .opblock-summary-control")
+        assert page.sees(f"document.querySelector('#operations-{operation} .responses-table')")
+
+    assert page.evaluates("document.documentElement.matches('.dark-mode')") is dark
+    assert page.evaluates(TEXTS_WITHOUT_CONTRAST) == []
+    assert page.evaluates(OVERFLOW) == 0
+    assert page.complaints == []
+
+
+@in_both_modes
+@on_both_devices
+def test_the_page_of_problems_can_be_read(
+    server: str, page: Browser, dark: bool, width: int
+) -> None:
+    page.shows_as(dark=dark, width=width)
+    page.opens(f"{server}/problems#id-taken")
+    assert page.sees("document.readyState === 'complete'")
+
+    assert page.evaluates(TEXTS_WITHOUT_CONTRAST) == []
+    assert page.evaluates(OVERFLOW) == 0
+    assert "`" not in page.evaluates("document.body.innerText")
+    assert page.complaints == []
+
+
+def test_swagger_ui_shows_the_parameters_of_the_path_first(server: str, page: Browser) -> None:
+    page.opens(f"{server}/docs")
+    page.clicks("#operations-Tasks-patch_task .opblock-summary-control")
+    assert page.sees("document.querySelector('.parameters')")
+
+    names = page.evaluates(
+        "[...document.querySelectorAll('tr[data-param-name]')].map(row => row.dataset.paramName)"
+    )
+
+    assert names == ["user_id", "task_id", "Idempotency-Key", "If-Match"]
+
+
+def test_swagger_ui_keeps_the_token_when_the_page_is_loaded_again(
+    guarded_server: str, issuer: Issuer, page: Browser
+) -> None:
+    page.opens(f"{guarded_server}/docs")
+    page.clicks(".btn.authorize")
+    page.types(".auth-container input", issuer.token("alice"))
+    page.clicks(".auth-btn-wrapper .authorize")
+    assert page.sees("localStorage.getItem('authorized')")
+
+    page.opens(f"{guarded_server}/docs?again")
+
+    assert page.sees("document.querySelector('.btn.authorize.locked')")
