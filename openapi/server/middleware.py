@@ -3,7 +3,6 @@
 import asyncio
 import time
 from contextlib import suppress
-from typing import NamedTuple
 
 from connexion.http_facts import METHODS
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -33,21 +32,11 @@ ENDLESS = (b"content-type", EVENT_STREAM.encode())
 EVERY_METHOD = ", ".join(sorted(each.upper() for each in METHODS)).encode()
 
 
-class Outcome(NamedTuple):
-    """The operation that a request named, and the response, unless the client has gone."""
+# The operation that a request names, and the response, unless the client has gone.
+Outcome = tuple[Operation | None, Response | None]
+# The status of a response that was sent whole, and the size of what was sent of its body.
+Sent = tuple[int | None, int]
 
-    operation: Operation | None
-    response: Response | None
-
-
-class Sent(NamedTuple):
-    """What was sent of a response: no status unless it was sent whole, and the size of the body."""
-
-    status: int | None
-    size: int
-
-
-NOTHING = Sent(None, 0)
 END: Message = {"type": "http.response.body", "body": b""}
 
 
@@ -84,18 +73,18 @@ class ContractMiddleware:
             return
         started = time.perf_counter()
         request = Request(scope, receive)
-        operation, sent = None, NOTHING
+        operation, status, size = None, None, 0
         try:
             operation, response = await self._respond(request)
             if response is not None:
-                sent = await self._send(request, response, send)
+                status, size = await self._send(request, response, send)
         finally:
             self._log.add(
                 method=request.method,
                 path=request.path,
                 operation=operation.id if operation else None,
-                status=sent.status,
-                size=sent.size,
+                status=status,
+                size=size,
                 seconds=time.perf_counter() - started,
                 client=request.client,
             )
@@ -118,13 +107,13 @@ class ContractMiddleware:
         except (Exception, asyncio.CancelledError) as error:
             cause = in_flight.cause_of(error)
             if isinstance(cause, ClientDisconnected):
-                return Outcome(operation, cause.refusal)
+                return operation, cause.refusal
             if isinstance(cause, asyncio.CancelledError):
                 raise
             response = problem_response(cause, str(request))
         finally:
             self._watchdog.leave(in_flight)
-        return Outcome(operation, response.with_headers(headers) if headers else response)
+        return operation, response.with_headers(headers) if headers else response
 
     async def _send(self, request: Request, response: Response, send: Send) -> Sent:
         status, headers, body, rest = response
@@ -132,13 +121,14 @@ class ContractMiddleware:
         if rest is not None:
             return await self._stream(request, response, rest, send)
         await send({"type": "http.response.body", "body": body})
-        return Sent(status, 0 if request.method == "HEAD" else len(body))
+        return status, 0 if request.method == "HEAD" else len(body)
 
     async def _stream(self, request: Request, response: Response, rest: Chunks, send: Send) -> Sent:
         """Send chunks as they are produced; the producer is closed, however that ends."""
         size = 0
         is_endless = ENDLESS in response.headers
-        in_flight = self._watchdog.enter(request, is_endless=is_endless)
+        watch = self._watchdog.enter_endless if is_endless else self._watchdog.enter
+        in_flight = watch(request)
         try:
             if request.method != "HEAD":
                 await send(_chunk(response.body))
@@ -154,13 +144,13 @@ class ContractMiddleware:
             if not isinstance(cause, ServerStopping):
                 if not isinstance(cause, ClientDisconnected):
                     log_broken_stream(cause, str(request))
-                return Sent(None, size)
+                return None, size
             with suppress(ClientDisconnected):
                 await send(END)
         finally:
             self._watchdog.leave(in_flight)
             await rest.aclose()
-        return Sent(response.status, size)
+        return response.status, size
 
     def _respond_without_operation(self, request: Request, route: Route | None) -> Response:
         """What needs no operation: CORS preflights, OPTIONS and pages; all else is refused."""

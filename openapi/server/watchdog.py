@@ -20,19 +20,11 @@ class ServerStopping(Exception):
 class InFlightRequest:
     """A request, the task that serves it, and the seconds until its response must start."""
 
-    __slots__ = ("_cause", "_observer", "_received_at", "_task", "is_endless", "request", "timeout")
+    __slots__ = ("_cause", "_observer", "_received_at", "_task", "request", "timeout")
 
-    def __init__(
-        self,
-        request: Request,
-        task: "asyncio.Task[Any] | None",
-        timeout: float,
-        *,
-        is_endless: bool,
-    ) -> None:
+    def __init__(self, request: Request, task: "asyncio.Task[Any] | None") -> None:
         self.request = request
-        self.timeout = timeout
-        self.is_endless = is_endless
+        self.timeout = math.inf
         self._task = task
         self._received_at: float | None = None
         self._observer: asyncio.Task[None] | None = None
@@ -81,21 +73,27 @@ class RequestWatchdog:
 
     def __init__(self) -> None:
         self._in_flight: set[InFlightRequest] = set()
+        self._endless: set[InFlightRequest] = set()
         self._is_stopping = False
 
-    def enter(
-        self, request: Request, timeout: float = math.inf, *, is_endless: bool = False
-    ) -> InFlightRequest:
-        """Watch a request, which the current task serves."""
-        in_flight = InFlightRequest(request, asyncio.current_task(), timeout, is_endless=is_endless)
+    def enter(self, request: Request) -> InFlightRequest:
+        """Watch a request, which the current task serves; it has no deadline yet."""
+        in_flight = InFlightRequest(request, asyncio.current_task())
         self._in_flight.add(in_flight)
-        if is_endless and self._is_stopping:
+        return in_flight
+
+    def enter_endless(self, request: Request) -> InFlightRequest:
+        """Watch a request whose response ends when the client disconnects or the server stops."""
+        in_flight = self.enter(request)
+        self._endless.add(in_flight)
+        if self._is_stopping:
             in_flight.cancel(ServerStopping())
         return in_flight
 
     def leave(self, in_flight: InFlightRequest) -> None:
         """Stop watching a request."""
         self._in_flight.discard(in_flight)
+        self._endless.discard(in_flight)
         in_flight.leave()
 
     async def run(self) -> None:
@@ -112,8 +110,7 @@ class RequestWatchdog:
                     in_flight.check_deadline(now)
 
     def stop(self) -> None:
-        """End what would never end by itself, now and from now on: the server stops."""
+        """The server stops: end what would never end by itself, now and from now on."""
         self._is_stopping = True
-        for in_flight in self._in_flight:
-            if in_flight.is_endless:
-                in_flight.cancel(ServerStopping())
+        for in_flight in self._endless:
+            in_flight.cancel(ServerStopping())
