@@ -51,3 +51,6 @@ class Context(NamedTuple):
 
     media_type: str
     """The media type that the client prefers of those that the contract offers."""
+
+    request_id: str
+    """The id of the request in the log and in problem documents."""

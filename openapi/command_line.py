@@ -90,7 +90,8 @@ def token(user: str | None, hours: float, data_dir: str | None) -> None:
     """Print a token for a server that was started with --local-tokens."""
     with complaints_shown():
         from openapi.access.local_tokens import issue
-        from openapi.access.policy import SAMPLE_USER, check_local_token
+        from openapi.access.policy import check_local_token
+        from openapi.access.principal import SAMPLE_USER
         from openapi.settings import load_settings
 
         settings = load_settings(data_dir=data_dir)

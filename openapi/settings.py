@@ -115,7 +115,7 @@ class Settings(BaseSettings):
         None, description="Where all workers count requests together."
     )
     trusted_proxies: Annotated[tuple[Network, ...], *Listed] = Field(
-        (), description="Proxies whose X-Forwarded-For is believed."
+        (), description="Proxies whose X-Forwarded-For and X-Request-Id are believed."
     )
     cors_origins: Annotated[tuple[Origin, ...], *Listed] = Field(
         (), description="Origins whose pages may call the API."
@@ -150,13 +150,13 @@ class Settings(BaseSettings):
         return [name for name in sources if getattr(self, name)]
 
     @property
-    def asks_for_tokens(self) -> bool:
-        """Whether nobody comes in without one; else it is open mode."""
+    def requires_tokens(self) -> bool:
+        """Whether requests need a token; else it is open mode."""
         return bool(self.key_sources)
 
     @property
-    def is_for_this_machine_alone(self) -> bool:
-        """Whether nobody can reach it from elsewhere."""
+    def is_loopback_only(self) -> bool:
+        """Whether only clients on this machine can connect."""
         if self.open or self.trusted_proxies:
             return False
         try:
@@ -165,16 +165,16 @@ class Settings(BaseSettings):
             return False
 
     @property
-    def is_for_a_laptop(self) -> bool:
-        """Whether it trusts whoever asks, because only this machine can."""
-        return self.is_for_this_machine_alone and not self.asks_for_tokens
+    def is_local_open_mode(self) -> bool:
+        """Whether it needs no tokens, because only clients on this machine can connect."""
+        return self.is_loopback_only and not self.requires_tokens
 
     @property
     def requests_a_minute(self) -> int:
-        """How many a caller has; on a laptop, in open mode, any number unless it is set."""
+        """The quota of a caller; 0 is any number: in open mode on loopback, unless it is set."""
         if self.rate_limit is not None:
             return self.rate_limit
-        return 0 if self.is_for_a_laptop else USUAL_RATE_LIMIT
+        return 0 if self.is_local_open_mode else USUAL_RATE_LIMIT
 
     def pool_options(self) -> PoolOptions:
         """What the connection pool wants to know."""

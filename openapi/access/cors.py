@@ -1,4 +1,4 @@
-"""Pages of other origins that may call the API, and what they may send and read (CORS)."""
+"""CORS: pages of other origins that may call the API, and the preflights of their browsers."""
 
 from collections.abc import Sequence
 
@@ -8,53 +8,55 @@ from openapi.contract.document import Contract
 from openapi.http.response import Headers, Response
 
 VARY = (b"vary", b"Origin")
-REMEMBERED_SECONDS = b"7200"
+MAX_AGE_SECONDS = b"7200"
 
 
-class Origins:
-    """The origins that are allowed; no cookies are, for there are none: tokens are sent by name."""
+class Cors:
+    """The allowed origins. Credentials are not allowed: tokens are sent by scripts, not cookies."""
 
-    def __init__(self, allowed: Sequence[str], contract: Contract) -> None:
-        taken, told = _headers_named_in(contract)
-        exposed = (b"access-control-expose-headers", _listed(told | {"Allow"}))
-        self._told: dict[bytes | None, Headers] = {
+    def __init__(self, origins: Sequence[str], contract: Contract) -> None:
+        request_headers, response_headers = _headers_named_in(contract)
+        exposed = (b"access-control-expose-headers", _joined(response_headers | {"Allow"}))
+        self._response_headers: dict[bytes | None, Headers] = {
             origin.encode(): [VARY, (b"access-control-allow-origin", origin.encode()), exposed]
-            for origin in allowed
+            for origin in origins
         }
-        self._leave = [
-            (b"access-control-allow-headers", _listed(taken | {"Authorization", "Content-Type"})),
-            (b"access-control-max-age", REMEMBERED_SECONDS),
+        allowed = _joined(request_headers | {"Authorization", "Content-Type"})
+        self._preflight_headers = [
+            (b"access-control-allow-headers", allowed),
+            (b"access-control-max-age", MAX_AGE_SECONDS),
         ]
 
-    def told(self, origin: bytes | None) -> Headers:
-        """What to say with every answer; to others, only that it would differ."""
-        return self._told.get(origin, [VARY])
+    def response_headers(self, origin: bytes | None) -> Headers:
+        """The headers of every response; to an origin that is not allowed, only `Vary`."""
+        return self._response_headers.get(origin, [VARY])
 
-    def are_asked(self, method: str, headers: dict[bytes, bytes]) -> bool:
-        """Whether a browser asks before it sends what a page of an allowed origin wants to."""
+    def is_preflight(self, method: str, headers: dict[bytes, bytes]) -> bool:
+        """Whether it is a preflight: a browser asks for a page of an allowed origin."""
         return (
             method == "OPTIONS"
             and b"access-control-request-method" in headers
-            and headers.get(b"origin") in self._told
+            and headers.get(b"origin") in self._response_headers
         )
 
-    def leave(self, allow: bytes) -> Response:
-        """Yes; these methods. An unknown path too, so that the page may see that it is."""
+    def preflight_response(self, allow: bytes) -> Response:
+        """The response to a preflight: these methods are allowed."""
         methods = [(b"allow", allow), (b"access-control-allow-methods", allow)]
-        return Response(204, [*methods, *self._leave], b"")
+        return Response(204, [*methods, *self._preflight_headers], b"")
 
 
 def _headers_named_in(contract: Contract) -> tuple[set[str], set[str]]:
-    """Those that requests may have, and those that answers may have."""
-    taken: set[str] = set()
-    told: set[str] = set()
+    """The headers of requests, and those of responses."""
+    of_requests: set[str] = set()
+    of_responses: set[str] = set()
     for item in contract.specification["paths"].values():
         for part in (item, *(item[method] for method in item.keys() & METHODS)):
-            taken |= {each["name"] for each in part.get("parameters", ()) if each["in"] == "header"}
+            parameters = part.get("parameters", ())
+            of_requests |= {each["name"] for each in parameters if each["in"] == "header"}
             for response in part.get("responses", {}).values():
-                told |= response.get("headers", {}).keys()
-    return taken, {name for name in told if not name.startswith("Access-Control-")}
+                of_responses |= response.get("headers", {}).keys()
+    return of_requests, {name for name in of_responses if not name.startswith("Access-Control-")}
 
 
-def _listed(names: set[str]) -> bytes:
+def _joined(names: set[str]) -> bytes:
     return ", ".join(sorted(names)).encode()

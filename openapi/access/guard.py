@@ -1,4 +1,4 @@
-"""Lets in only who brings a valid token, and to nobody's data but their own."""
+"""Authenticates callers by their bearer tokens, and keeps them to their own data."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +8,7 @@ from db.owner import OWNER
 from openapi.access import local_tokens
 from openapi.access.key_sources import Keys, KeysUnavailable, fixed_key, keys_at, keys_in_file
 from openapi.access.keys import UnusableKeys
+from openapi.access.principal import Denied
 from openapi.access.token_rules import InvalidToken
 from openapi.access.tokens import Caller, Verifier
 from openapi.http.problems import FORBIDDEN, KEYS_AWAY, RETRY_AFTER, UNAUTHENTICATED, Problem
@@ -19,12 +20,11 @@ NOT_YOURS = "The token is another user's than the path's; GET /api/me tells whos
 
 
 class Guard:
-    """Lets in who brings a valid bearer token."""
+    """Authenticates callers by bearer tokens. Enter it to keep the keys fresh."""
 
-    def __init__(self, keys: Keys, **expected: Any) -> None:
-        """Keys are kept fresh from where the guard is entered until it is left."""
+    def __init__(self, keys: Keys, **rules: Any) -> None:
         self._keys = keys
-        self._verifier = Verifier(keys, **expected)
+        self._verifier = Verifier(keys, **rules)
 
     async def __aenter__(self) -> None:
         await self._keys.__aenter__()
@@ -32,35 +32,49 @@ class Guard:
     async def __aexit__(self, *error: Any) -> None:
         await self._keys.__aexit__(*error)
 
-    def refuse_strangers(self, caller: Caller, path: Mapping[str, str]) -> None:
-        """What a path names as somebody's is theirs alone."""
-        owner = path.get(OWNER, caller.owner)
-        if owner != caller.owner and not _is(owner, caller.user_id):
-            raise Problem(FORBIDDEN, NOT_YOURS)
+    def remembered(self, credentials: bytes | None) -> Caller | None:
+        """The caller, if their token was verified before and is still good."""
+        token = _token_in(credentials)
+        return None if token is None else self._verifier.remembered(token)
 
-    async def caller(self, credentials: bytes | None) -> Caller:
-        """Who brings these credentials."""
-        if credentials is None:
+    async def authenticate(self, credentials: bytes | None) -> Caller:
+        """The caller whom the credentials prove, or raise."""
+        token = _token_in(credentials)
+        if token is None:
             raise _unauthenticated(REALM, UNKNOWN)
-        scheme, _, token = credentials.partition(b" ")
-        if scheme.lower() != b"bearer":
-            raise _unauthenticated(REALM, UNKNOWN)
-        token = token.strip(b" ")
         try:
-            return self._verifier.remembered(token) or await self._verifier.verify(token)
+            return await self._verifier.verify(token)
         except InvalidToken as error:
-            told = b'%b, error="invalid_token", error_description="%b"'
-            raise _unauthenticated(told % (REALM, str(error).encode()), str(error)) from None
+            challenge = b'%b, error="invalid_token", error_description="%b"'
+            reason = str(error)
+            raise _unauthenticated(
+                challenge % (REALM, reason.encode()), reason, error.key_id
+            ) from None
         except KeysUnavailable as error:
             raise Problem(KEYS_AWAY, str(error), headers=[RETRY_AFTER]) from error
 
+    def require_path_owner(self, caller: Caller, path: Mapping[str, str]) -> None:
+        """Deny access to the data of another user than the caller."""
+        owner = path.get(OWNER, caller.owner)
+        if owner != caller.owner and not _is_same_id(owner, caller.user_id):
+            raise Denied(FORBIDDEN, NOT_YOURS, caller=caller, key_id=caller.key_id)
 
-def _unauthenticated(challenge: bytes, detail: str) -> Problem:
-    return Problem(UNAUTHENTICATED, detail, headers=[(b"www-authenticate", challenge)])
+
+def _token_in(credentials: bytes | None) -> bytes | None:
+    """The bearer token in an Authorization header (RFC 6750, 2.1)."""
+    if credentials is None:
+        return None
+    scheme, _, token = credentials.partition(b" ")
+    return token.strip(b" ") if scheme.lower() == b"bearer" else None
 
 
-def _is(owner: str, user_id: UUID) -> bool:
-    """Whether the text is that id; one that is no id at all is told so by its own check."""
+def _unauthenticated(challenge: bytes, detail: str, key_id: str | None = None) -> Denied:
+    headers = [(b"www-authenticate", challenge)]
+    return Denied(UNAUTHENTICATED, detail, headers=headers, key_id=key_id)
+
+
+def _is_same_id(owner: str, user_id: UUID) -> bool:
+    """Whether the text is that id, or no id at all, which the check of parameters refuses."""
     try:
         return UUID(owner) == user_id
     except ValueError:

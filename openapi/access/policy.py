@@ -1,38 +1,35 @@
-"""What is asked of those who come: by the contract, and by the settings."""
+"""What the settings ask of callers, and which settings contradict each other."""
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, NamedTuple
-from uuid import UUID
+from typing import TYPE_CHECKING
 
+from openapi.access.hosts import Hosts, OpenModeHosts
 from openapi.settings import Settings, WrongSettings, variable
 
 if TYPE_CHECKING:
     from openapi.access.guard import Guard
 
-
-class SampleUser(NamedTuple):
-    """Whom open mode takes everybody for."""
-
-    user_id: UUID = UUID("0190a1b2-0000-7000-8000-00000000a11c")
-    issuer: None = None
-    subject: None = None
-    expires_at: None = None
-
-
-SAMPLE_USER = SampleUser()
+SOURCES = "set ERRAND_JWKS_URL, ERRAND_KEY_FILE or ERRAND_PUBLIC_KEY."
 
 
 def guard_of(settings: Settings) -> "Guard | None":
     """The guard that these settings ask for; none in open mode, which spares its memory, too."""
-    if not settings.asks_for_tokens:
+    if not settings.requires_tokens:
         return None
     from openapi.access.guard import guard_with  # noqa: PLC0415
 
     return guard_with(settings)
 
 
-def check_who_may_come_in(settings: Settings) -> None:
-    """Refuse settings that let in others than whoever wrote them may think."""
+def hosts_of(settings: Settings) -> Hosts:
+    """The hosts that requests may be addressed to; open mode is for no other names than these."""
+    if settings.requires_tokens:
+        return Hosts()
+    return OpenModeHosts(settings.hosts, settings.cors_origins)
+
+
+def validate_access_settings(settings: Settings) -> None:
+    """Refuse settings that contradict each other, or open the data without saying so."""
     if complaint := _complaint(settings):
         raise WrongSettings(complaint)
 
@@ -48,21 +45,39 @@ def check_local_token(settings: Settings, lifetime: timedelta) -> None:
 
 def _complaint(settings: Settings) -> str | None:
     sources = [variable(name) for name in settings.key_sources]
-    expected = {variable(name): getattr(settings, name) for name in ("issuer", "audience")}
-    named = " and ".join(name for name, value in expected.items() if value)
-    lacking = " and ".join(name for name, value in expected.items() if not value)
-    if named and (settings.local_tokens or not sources):
-        return f"With {named}, set ERRAND_JWKS_URL, ERRAND_KEY_FILE or ERRAND_PUBLIC_KEY."
     if len(sources) > 1:
-        return f"{' and '.join(sources)} are set: keep the one whose tokens are to be taken."
-    if sources and settings.open:
-        return f"{sources[0]} is set, and open mode as well: keep one of them."
-    if sources and lacking and not settings.local_tokens:
-        return f"With {sources[0]}, set {lacking}: what tokens must bear."
-    if not sources and not settings.open and not settings.is_for_this_machine_alone:
-        return (
-            f"Without tokens, whoever reaches {settings.host} could read and change all data. Set "
-            "ERRAND_JWKS_URL, ERRAND_ISSUER and ERRAND_AUDIENCE, or, if that is what you want, "
-            "start with --open."
-        )
-    return None
+        return f"{' and '.join(sources)} are set: keep the one whose tokens are to be accepted."
+    return _token_complaint(settings, sources[0]) if sources else _open_complaint(settings)
+
+
+def _token_complaint(settings: Settings, source: str) -> str | None:
+    named, lacking = _expectations(settings)
+    if settings.open:
+        return f"{source} is set, and open mode as well: keep one of them."
+    if settings.hosts:
+        return f"{source} is set, and ERRAND_HOSTS is for open mode: keep one of them."
+    if settings.local_tokens:
+        return f"With {named}, {SOURCES}" if named else None
+    return f"With {source}, set {lacking}: what tokens must bear." if lacking else None
+
+
+def _open_complaint(settings: Settings) -> str | None:
+    named, _ = _expectations(settings)
+    if named:
+        return f"With {named}, {SOURCES}"
+    if settings.open or settings.is_loopback_only:
+        return None
+    return (
+        f"Without tokens, every client that reaches {settings.host} could read and change all data."
+        " Set ERRAND_JWKS_URL, ERRAND_ISSUER and ERRAND_AUDIENCE, or, if that is what you want,"
+        " start with --open."
+    )
+
+
+def _expectations(settings: Settings) -> tuple[str, str]:
+    """The settings of what tokens must bear: those that are set, and those that are not."""
+    expected = {variable(name): getattr(settings, name) for name in ("issuer", "audience")}
+    return (
+        " and ".join(name for name, value in expected.items() if value),
+        " and ".join(name for name, value in expected.items() if not value),
+    )

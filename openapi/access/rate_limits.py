@@ -52,14 +52,21 @@ class Limiter:
             await self._shared.close()
 
     async def spend(self, caller: str) -> Headers:
-        """Take a request off the caller's quota and tell what is left; raise if there is none."""
-        debt = await self._shared.debt(caller) if self._shared else None
+        """Take a request off the caller's quota; the headers show what is left. Raise at none."""
+        debt = await self._debt(caller, takes=True)
+        return [self._policy, _rate_limit((self._quota.full - debt) // self._quota.cost, debt)]
+
+    async def require_left(self, caller: str) -> None:
+        """Raise if nothing is left of the caller's quota; take nothing off it."""
+        await self._debt(caller, takes=False)
+
+    async def _debt(self, caller: str, *, takes: bool) -> int:
+        debt = await self._shared.debt(caller, takes=takes) if self._shared else None
         if debt is None:
-            debt = self._here.debt(caller)
-        left = self._quota.full - debt
-        if left < 0:
+            debt = self._here.debt(caller, takes=takes)
+        if debt > self._quota.full:
             raise self._used_up(debt)
-        return [self._policy, _rate_limit(left // self._quota.cost, debt)]
+        return debt
 
     def _used_up(self, debt: int) -> Problem:
         headers = [
@@ -72,7 +79,7 @@ class Limiter:
 
 
 def _counted_in(redis_url: str, quota: Quota) -> "CountedInRedis":
-    """Those of all processes; who has no Redis is spared the memory that its client takes."""
+    """The callers of all processes; imported here to save memory where there is no Redis."""
     from openapi.access.rate_limits_in_redis import CountedInRedis  # noqa: PLC0415
 
     return CountedInRedis(redis_url, cost=quota.cost, full=quota.full)
@@ -81,7 +88,7 @@ def _counted_in(redis_url: str, quota: Quota) -> "CountedInRedis":
 class CountedHere:
     """The callers of this process: until when each is in debt, for a request made now.
 
-    Who has not been seen for a window owes nothing, so of two dictionaries the older is forgotten
+    A caller who was not seen for a window owes nothing, so of two dictionaries the older is dropped
     in each window; or sooner, if there are too many callers to remember.
     """
 
@@ -92,21 +99,21 @@ class CountedHere:
         self._earlier: dict[str, int] = {}
         self._turn = 0
 
-    def debt(self, caller: str) -> int:
-        """What the caller owes with this request; if it is more than all, it is not counted."""
+    def debt(self, caller: str, *, takes: bool) -> int:
+        """What the caller owes with this request; it counts if it `takes` and is not too much."""
         now = time.monotonic_ns() // 1000
         if now >= self._turn or len(self._recent) >= MOST_CALLERS:
             self._earlier, self._recent, self._turn = self._recent, {}, now + WINDOW * SECOND
         free = self._recent.get(caller) or self._earlier.get(caller, 0)
         debt = max(free - now, 0) + self._cost
-        if debt <= self._full:
+        if takes and debt <= self._full:
             self._recent[caller] = now + debt
         return debt
 
 
 @lru_cache(maxsize=4096)
 def network(address: str) -> str:
-    """Whom to count an address as: of IPv6, a customer has 2^64 of them at the least."""
+    """The network to count an address as: of IPv6, a customer has 2^64 addresses at least."""
     try:
         parsed = ip_address(address.partition("%")[0])
     except ValueError:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -12,35 +13,43 @@ from redis.exceptions import RedisError
 
 log = logging.getLogger("errand.limits")
 
-PATIENCE = 0.25
+LONGEST_WAIT = 0.25
 TIMEOUT = 1.0
 PAUSE = 1.0
 
-Waiting = asyncio.Future[int | None]
-Asked = tuple[str, Waiting]
-
-# Redis's own clock, because those of several machines differ.
+# Redis's own clock, because those of several machines differ. A key that holds something else, of
+# any type, counts as no debt and is overwritten: it must not stop the callers beside it.
 TAKE = """
 local now = redis.call('TIME')
 now = now[1] * 1000000 + now[2]
 local interval, full = tonumber(ARGV[1]), tonumber(ARGV[2])
 local debts = {}
-for place, caller in ipairs(KEYS) do
-    local free = tonumber(redis.call('GET', caller) or now)
+for index, caller in ipairs(KEYS) do
+    local stored = redis.pcall('GET', caller)
+    local free = type(stored) == 'string' and tonumber(stored) or now
+    if free - now > full then free = now end
     local debt = math.max(free - now, 0) + interval
-    if debt <= full then
+    if debt <= full and ARGV[index + 2] == '1' then
         redis.call('SET', caller, string.format('%.0f', now + debt), 'PX', math.ceil(debt / 1000))
     end
-    debts[place] = debt
+    debts[index] = debt
 end
 return debts
 """
 
 
-class CountedInRedis:
-    """The callers of all processes on all machines; requests that come together go in one script.
+class Call(NamedTuple):
+    """One request that is counted, or looked at: the future gets the debt, or None."""
 
-    No request waits for Redis longer than PATIENCE, and none while others wait in vain.
+    caller: str
+    takes: bool
+    debt: "asyncio.Future[int | None]"
+
+
+class CountedInRedis:
+    """The callers of all processes on all machines; requests that come together share one script.
+
+    No request waits for Redis longer than LONGEST_WAIT, and none while another waits in vain.
     """
 
     def __init__(self, url: str, *, cost: int, full: int) -> None:
@@ -48,93 +57,92 @@ class CountedInRedis:
             url, retry=Retry(NoBackoff(), 0), socket_connect_timeout=TIMEOUT
         )
         self._take = self._redis.register_script(TAKE)
-        self._arguments = [cost, full]
-        self._there = False
-        self._asked: list[Asked] = []
-        self._asking: asyncio.Task[None] | None = None
-        self._returning: asyncio.Task[None] | None = None
+        self._quota = [cost, full]
+        self._available = False
+        self._queue: list[Call] = []
+        self._sender: asyncio.Task[None] | None = None
+        self._reconnecting: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Connect, or begin to try."""
         try:
-            await self._reach()
+            await self._connect()
         except (RedisError, OSError) as error:
             self._lose(error)
 
     async def close(self) -> None:
         """Disconnect, and wait for nothing any more."""
-        for task in (self._asking, self._returning):
+        for task in (self._sender, self._reconnecting):
             if task:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
         await self._redis.aclose()
 
-    async def debt(self, caller: str) -> int | None:
+    async def debt(self, caller: str, *, takes: bool) -> int | None:
         """What the caller owes with this request; None while Redis is away."""
-        if not self._there:
+        if not self._available:
             return None
-        answer: Waiting = asyncio.get_running_loop().create_future()
-        self._asked.append((caller, answer))
-        if self._asking is None:
-            self._asking = asyncio.create_task(self._ask())
-        return await answer
+        debt: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        self._queue.append(Call(caller, takes, debt))
+        if self._sender is None:
+            self._sender = asyncio.create_task(self._send_queue())
+        return await debt
 
-    async def _ask(self) -> None:
-        """Ask for all who wait, then for those who came meanwhile."""
+    async def _send_queue(self) -> None:
+        """Send all calls that wait, then those that were queued meanwhile."""
         try:
-            while self._asked:
-                asked, self._asked = self._asked, []
-                _answer(asked, await self._answers(asked))
+            while self._queue:
+                calls, self._queue = self._queue, []
+                _set_debts(calls, await self._debts_in_time(calls))
         except (RedisError, OSError) as error:
             self._lose(error)
         finally:
-            self._asking = None
+            self._sender = None
 
-    async def _answers(self, asked: list[Asked]) -> list[int]:
-        patience = asyncio.get_running_loop().call_later(PATIENCE, self._wait_no_more, asked)
+    async def _debts_in_time(self, calls: list[Call]) -> list[int]:
+        timer = asyncio.get_running_loop().call_later(LONGEST_WAIT, self._give_up, calls)
         try:
             async with asyncio.timeout(TIMEOUT):
-                debts = await self._debts([caller for caller, _ in asked])
+                debts = await self._debts([(call.caller, call.takes) for call in calls])
         except BaseException:
-            self._wait_no_more(asked)
+            self._give_up(calls)
             raise
         finally:
-            patience.cancel()
-        self._there = True
+            timer.cancel()
+        self._available = True
         return debts
 
-    def _wait_no_more(self, asked: list[Asked]) -> None:
-        """Redis may still answer; until then nobody asks."""
-        self._there = False
-        left, self._asked = [*asked, *self._asked], []
-        _answer(left, [None] * len(left))
+    def _give_up(self, calls: list[Call]) -> None:
+        """Let these requests, and all until Redis replies, be counted by their process."""
+        self._available = False
+        left, self._queue = [*calls, *self._queue], []
+        _set_debts(left, [None] * len(left))
 
-    async def _debts(self, callers: list[str]) -> list[int]:
-        keys = [f"errand:limit:{caller}" for caller in callers]
-        debts: list[int] = await self._take(keys=keys, args=self._arguments)
+    async def _debts(self, calls: Sequence[tuple[str, bool]]) -> list[int]:
+        keys = [f"errand:limit:{caller}" for caller, _ in calls]
+        takes = [int(each) for _, each in calls]
+        debts: list[int] = await self._take(keys=keys, args=[*self._quota, *takes])
         return debts
 
-    async def _reach(self) -> None:
+    async def _connect(self) -> None:
         async with asyncio.timeout(TIMEOUT):
-            await self._debts([""])
-        self._there = True
+            await self._debts([("", True)])
+        self._available = True
 
     def _lose(self, error: Exception) -> None:
-        log.warning(
-            "Redis is away (%s): each process counts for itself.", str(error) or "no answer"
-        )
-        self._returning = asyncio.create_task(self._return())
+        log.warning("Redis is away (%s): each process counts for itself.", str(error) or "no reply")
+        self._reconnecting = asyncio.create_task(self._reconnect())
 
-    async def _return(self) -> None:
-        while not self._there:
+    async def _reconnect(self) -> None:
+        while not self._available:
             await asyncio.sleep(PAUSE)
             with suppress(RedisError, OSError):
-                await self._reach()
+                await self._connect()
         log.warning("Redis is back: all processes count together.")
 
 
-def _answer(asked: list[Asked], debts: Sequence[int | None]) -> None:
-    for (_, waiting), debt in zip(asked, debts, strict=True):
-        if not waiting.done():  # its client may have gone
-            waiting.set_result(debt)
+def _set_debts(calls: list[Call], debts: Sequence[int | None]) -> None:
+    for call, debt in zip(calls, debts, strict=True):
+        if not call.debt.done():  # its client may have gone
+            call.debt.set_result(debt)

@@ -15,7 +15,7 @@ OF_TOKENS = "keys-away"  # an example among others of the status 503
 def as_enforced(document: Document, settings: Settings) -> Document:
     """Return the contract without what these settings switch off, and without unused components."""
     document = deepcopy(document)
-    if not settings.asks_for_tokens:
+    if not settings.requires_tokens:
         _remove_security(document)
     if not settings.requests_a_minute:
         _remove_responses(document, "429")

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import orjson
 
@@ -31,6 +31,8 @@ class Kind(NamedTuple):
 
 # fmt: off
 MALFORMED        = Kind(400, "malformed-request",      "The request cannot be parsed",              "Send well-formed JSON in UTF-8. Percent-encode the path and the query.")
+WRONG_HOST       = Kind(400, "wrong-host",             "The server does not have this name",         "Use the IP address of the server, or `localhost`. The operator of the server can allow other names with `ERRAND_HOSTS`.")
+CROSS_SITE       = Kind(400, "cross-site-write",       "A page of another site may not write",      "The operator of the server can allow the origin of the page with `ERRAND_CORS_ORIGINS`.")
 UNAUTHENTICATED  = Kind(401, "unauthenticated",        "A valid token is required",                 "Send a token of the issuer that this server trusts, as `Authorization: Bearer <token>`.")
 FORBIDDEN        = Kind(403, "not-yours",              "This belongs to another user",              "Use the `user_id` that `GET /api/me` returns. The response is the same whether the other user exists or not.")
 UNKNOWN_PATH     = Kind(404, "unknown-path",           "This path does not exist",                  "The contract, `/openapi.yaml`, lists every path. A path with a slash at its end is another path.")
@@ -137,9 +139,8 @@ def invalid(faults: Sequence[Fault]) -> Problem:
     return Problem(INVALID, detail, faults=faults)
 
 
-def problem_response(error: BaseException, failed: str) -> Response:
+def problem_response(error: BaseException, failed: str, request_id: str) -> Response:
     """The problem document of an error. An unforeseen one is logged: `failed` says what failed."""
-    request_id = uuid4()
     if isinstance(error, Problem):
         return _document(error, request_id)
     if isinstance(error, errors.DomainError):
@@ -148,12 +149,12 @@ def problem_response(error: BaseException, failed: str) -> Response:
     return _document(Problem(INTERNAL, UNEXPECTED), request_id)
 
 
-def log_broken_stream(error: BaseException, failed: str) -> None:
+def log_broken_stream(error: BaseException, failed: str, request_id: str) -> None:
     """Log why a response stopped amid its body: there is no document left to say it in."""
     if isinstance(error, (Problem, errors.DomainError)):
-        log.warning("%s stopped amid its response: %s", failed, error)
+        log.warning("%s stopped amid its response: request_id=%s: %s", failed, request_id, error)
     else:
-        log.error("%s failed amid its response: request_id=%s", failed, uuid4(), exc_info=error)
+        log.error("%s failed amid its response: request_id=%s", failed, request_id, exc_info=error)
 
 
 def _of_domain_error(error: errors.DomainError) -> Problem:
@@ -187,17 +188,17 @@ def _contradiction(
 
 def document_of(refused: errors.Refused) -> dict[str, Any]:
     """The problem document of one operation of a batch."""
-    return _members(_of_refused(refused), uuid4())
+    return _members(_of_refused(refused), str(uuid4()))
 
 
-def _members(problem: Problem, request_id: UUID) -> dict[str, Any]:
+def _members(problem: Problem, request_id: str) -> dict[str, Any]:
     kind = problem.kind
     document: dict[str, Any] = {
         "type": f"/problems#{kind.name}",
         "title": kind.title,
         "status": kind.status,
         "detail": str(problem),
-        "request_id": str(request_id),
+        "request_id": request_id,
         **problem.members,
     }
     if problem.faults:
@@ -205,7 +206,7 @@ def _members(problem: Problem, request_id: UUID) -> dict[str, Any]:
     return document
 
 
-def _document(problem: Problem, request_id: UUID) -> Response:
+def _document(problem: Problem, request_id: str) -> Response:
     kind = problem.kind
     body = orjson.dumps(_members(problem, request_id))
     headers = [(b"content-type", PROBLEM_JSON), (b"content-length", b"%d" % len(body))]

@@ -1,11 +1,21 @@
 """What comes from a client: a head, and a body that arrives in parts."""
 
-from typing import Any
+from collections.abc import Iterator
+from itertools import count
+from typing import Any, NamedTuple
+from uuid import uuid4
 
 from starlette.types import Receive
 
 from openapi.http.problems import TOO_LARGE, Problem
 from openapi.http.response import Response
+
+
+class Refusal(NamedTuple):
+    """A response that was sent before the request was read whole, and the id in its document."""
+
+    response: Response
+    request_id: str
 
 
 class ClientDisconnected(Exception):
@@ -14,7 +24,7 @@ class ClientDisconnected(Exception):
     The refusal, if there is one, has been sent already.
     """
 
-    def __init__(self, refusal: Response | None = None) -> None:
+    def __init__(self, refusal: Refusal | None = None) -> None:
         super().__init__("the connection ended before the request")
         self.refusal = refusal
 
@@ -28,14 +38,18 @@ class Request:
         "client",
         "has_body",
         "headers",
+        "http_version",
+        "id",
         "method",
         "path",
         "query",
         "state",
     )
 
-    def __init__(self, scope: Any, receive: Receive) -> None:
+    def __init__(self, scope: Any, receive: Receive, request_id: str) -> None:
         self._receive = receive
+        self.id = request_id
+        self.http_version: str = scope["http_version"]
         self.state: Any = scope["state"]
         self.method: str = scope["method"]
         self.path: bytes = scope["raw_path"]
@@ -76,6 +90,14 @@ class Request:
         self.body_received = not message.get("more_body", False)
         chunk: bytes = message.get("body", b"")
         return chunk
+
+
+def request_ids() -> Iterator[str]:
+    """UUIDs that no other process makes; a random one for each request would cost 2 µs."""
+    start = uuid4()
+    prefix = str(start)[:24]
+    for number in count(start.node):
+        yield f"{prefix}{number & 0xFFFFFFFFFFFF:012x}"
 
 
 def announces_body(headers: dict[bytes, bytes]) -> bool:

@@ -50,11 +50,14 @@ class Idempotency:
             if claim.stored is not None:
                 return _replayed(claim.stored)
             context = context._replace(database=claim.transaction)
-            response = await self._process(claim.transaction, handle(context, arguments))
+            work = handle(context, arguments)
+            response = await self._process(claim.transaction, work, context.request_id)
             await claim.store(_as_stored(response))
         return response
 
-    async def _process(self, transaction: Transaction, work: Awaitable[Response]) -> Response:
+    async def _process(
+        self, transaction: Transaction, work: Awaitable[Response], request_id: str
+    ) -> Response:
         """The response; if it is a refusal, nothing that the handler has changed is left."""
         try:
             async with transaction.savepoint():
@@ -62,7 +65,7 @@ class Idempotency:
         except DomainError as error:
             if not error.is_final:
                 raise
-            return problem_response(error, self._operation_id)
+            return problem_response(error, self._operation_id, request_id)
 
 
 def check_key(described: Any, arguments: Mapping[str, Parameter], where: Where) -> None:

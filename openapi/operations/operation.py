@@ -86,7 +86,12 @@ class Operation:
         state: State = request.state
         media_type = self._responses.negotiate(request.headers.get(b"accept", b"*/*"))
         return Context(
-            state["database"], state["notifications"], caller, self._requires_if_match, media_type
+            state["database"],
+            state["notifications"],
+            caller,
+            self._requires_if_match,
+            media_type,
+            request.id,
         )
 
     async def _arguments(self, request: Request, path: dict[str, str]) -> dict[str, Any]:

@@ -18,8 +18,9 @@ from db.database import Database
 from db.purge import purge_daily
 from db.tasks.change_notifications import ChangeNotifications
 from handlers.context import State
-from openapi.access.cors import Origins
-from openapi.access.policy import guard_of
+from openapi.access.cors import Cors
+from openapi.access.policy import guard_of, hosts_of
+from openapi.access.proxies import TrustedProxies
 from openapi.access.rate_limits import Limiter
 from openapi.contract.document import CONTRACT, Contract
 from openapi.operations.compile import compile_contract
@@ -46,7 +47,7 @@ class App(AsyncApp):  # type: ignore[misc]
         """Raises what is wrong with the contract, or with the keys of tokens."""
         contract = Contract.load(contract_path, settings)
         limit = settings.requests_a_minute
-        origins = settings.cors_origins
+        origins, proxies = settings.cors_origins, settings.trusted_proxies
         self._settings = settings
         self._watchdog = RequestWatchdog()
         self._guard = guard_of(settings)
@@ -57,8 +58,10 @@ class App(AsyncApp):  # type: ignore[misc]
             ContractMiddleware,
             router=compile_contract(contract, settings),
             pages=docs.pages(contract),
-            origins=Origins(origins, contract) if origins else None,
-            admission=Admission(self._guard, self._limiter, only_locally=settings.is_for_a_laptop),
+            cors=Cors(origins, contract) if origins else None,
+            hosts=hosts_of(settings),
+            proxies=TrustedProxies(proxies) if proxies else None,
+            admission=Admission(self._guard, self._limiter),
             watchdog=self._watchdog,
             log=self._log,
         )

@@ -11,8 +11,8 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
-from openapi.http.request import ClientDisconnected
-from openapi.http.response import Header, Response
+from openapi.http.request import ClientDisconnected, Refusal
+from openapi.http.response import Header
 
 CLOSE = (b"connection", b"close")
 CHUNKED = (b"transfer-encoding", b"chunked")
@@ -54,9 +54,9 @@ class Exchange:
         self._expects_continue = expects_continue
         self._start: Any = None
         self._stream: BodyStream | None = None
-        self._refusal: Response | None = None
+        self._refusal: Refusal | None = None
 
-    def refuse(self, refusal: Response) -> None:
+    def refuse(self, refusal: Refusal) -> None:
         """Note that the protocol has refused the rest of the request, and with what."""
         self._refusal = refusal
 

@@ -7,7 +7,10 @@ from contextlib import suppress
 from connexion.http_facts import METHODS
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from openapi.access.cors import Origins
+from openapi.access.cors import Cors
+from openapi.access.hosts import Hosts
+from openapi.access.principal import Denied, Principal
+from openapi.access.proxies import TrustedProxies
 from openapi.http.media_types import EVENT_STREAM
 from openapi.http.problems import (
     METHOD,
@@ -16,7 +19,7 @@ from openapi.http.problems import (
     log_broken_stream,
     problem_response,
 )
-from openapi.http.request import ClientDisconnected, Request
+from openapi.http.request import ClientDisconnected, Request, request_ids
 from openapi.http.response import Chunks, Headers, Response
 from openapi.http.security_headers import WITH_DATA
 from openapi.operations.operation import Operation
@@ -32,8 +35,9 @@ ENDLESS = (b"content-type", EVENT_STREAM.encode())
 EVERY_METHOD = ", ".join(sorted(each.upper() for each in METHODS)).encode()
 
 
-# The operation that a request names, and the response, unless the client has gone.
-Outcome = tuple[Operation | None, Response | None]
+# The operation that a request names; the response, unless the client has gone; the caller, once
+# the token is verified, and the id of the key that it names.
+Outcome = tuple[Operation | None, Response | None, Principal | None, str | None]
 # The status of a response that was sent whole, and the size of what was sent of its body.
 Sent = tuple[int | None, int]
 
@@ -53,7 +57,9 @@ class ContractMiddleware:
         *,
         router: Router,
         pages: dict[bytes, Page],
-        origins: Origins | None,
+        cors: Cors | None,
+        hosts: Hosts,
+        proxies: TrustedProxies | None,
         admission: Admission,
         watchdog: RequestWatchdog,
         log: RequestLog,
@@ -61,7 +67,10 @@ class ContractMiddleware:
         self._app = app
         self._router = router
         self._pages = pages
-        self._origins = origins
+        self._cors = cors
+        self._hosts = hosts
+        self._proxies = proxies
+        self._request_ids = request_ids()
         self._admission = admission
         self._watchdog = watchdog
         self._log = log
@@ -72,14 +81,18 @@ class ContractMiddleware:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        request = Request(scope, receive)
-        operation, status, size = None, None, 0
+        request = Request(scope, receive, next(self._request_ids))
+        if self._proxies is not None:
+            self._proxies.apply(request)
+        operation = caller = key_id = status = None
+        size = 0
         try:
-            operation, response = await self._respond(request)
+            operation, response, caller, key_id = await self._respond(request)
             if response is not None:
                 status, size = await self._send(request, response, send)
         finally:
             self._log.add(
+                request_id=request.id,
                 method=request.method,
                 path=request.path,
                 operation=operation.id if operation else None,
@@ -87,14 +100,21 @@ class ContractMiddleware:
                 size=size,
                 seconds=time.perf_counter() - started,
                 client=request.client,
+                caller=None if caller is None else caller.owner,
+                key_id=key_id,
             )
 
     async def _respond(self, request: Request) -> Outcome:
         """Every stage of a request, and every error of any of them."""
         operation: Operation | None = None
-        headers = self._origins.told(request.headers.get(b"origin")) if self._origins else []
+        caller: Principal | None = None
+        key_id: str | None = None
+        headers: Headers = []
         in_flight = self._watchdog.enter(request)
         try:
+            self._hosts.check(request)
+            if self._cors is not None:
+                headers = self._cors.response_headers(request.headers.get(b"origin"))
             match = self._router.match(request.path)
             operation = match.route.operations.get(request.method) if match else None
             if operation is None or match is None:
@@ -102,18 +122,26 @@ class ContractMiddleware:
             else:
                 in_flight.timeout = operation.response_timeout
                 admitted = await self._admission.admit(operation, request, match.values)
+                caller, key_id = admitted.caller, admitted.caller.key_id
                 headers = headers + admitted.headers
-                response = await operation.respond(request, match.values, admitted.caller)
+                response = await operation.respond(request, match.values, caller)
         except (Exception, asyncio.CancelledError) as error:
             cause = in_flight.cause_of(error)
             if isinstance(cause, ClientDisconnected):
-                return operation, cause.refusal
+                refusal = cause.refusal
+                if refusal is not None:
+                    request.id = refusal.request_id
+                return operation, refusal and refusal.response, caller, key_id
             if isinstance(cause, asyncio.CancelledError):
                 raise
-            response = problem_response(cause, str(request))
+            if isinstance(cause, Denied):
+                caller, key_id = cause.caller, cause.key_id
+            response = problem_response(cause, str(request), request.id)
         finally:
             self._watchdog.leave(in_flight)
-        return operation, response.with_headers(headers) if headers else response
+        if headers:
+            response = response.with_headers(headers)
+        return operation, response, caller, key_id
 
     async def _send(self, request: Request, response: Response, send: Send) -> Sent:
         status, headers, body, rest = response
@@ -143,7 +171,7 @@ class ContractMiddleware:
                 raise
             if not isinstance(cause, ServerStopping):
                 if not isinstance(cause, ClientDisconnected):
-                    log_broken_stream(cause, str(request))
+                    log_broken_stream(cause, str(request), request.id)
                 return None, size
             with suppress(ClientDisconnected):
                 await send(END)
@@ -155,9 +183,9 @@ class ContractMiddleware:
     def _respond_without_operation(self, request: Request, route: Route | None) -> Response:
         """What needs no operation: CORS preflights, OPTIONS and pages; all else is refused."""
         page = self._pages.get(request.path) if route is None else None
-        if self._origins is not None and self._origins.are_asked(request.method, request.headers):
+        if self._cors is not None and self._cors.is_preflight(request.method, request.headers):
             # Of an unknown path every method is allowed: only so a script sees its 404.
-            return self._origins.leave(
+            return self._cors.preflight_response(
                 route.allow if route else docs.ALLOW if page else EVERY_METHOD
             )
         if route is None and page is None:

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from typing import Any
 from urllib.parse import unquote
+from uuid import uuid4
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -17,7 +18,8 @@ from openapi.http.problems import (
     Problem,
     problem_response,
 )
-from openapi.http.response import Headers, Response
+from openapi.http.request import Refusal
+from openapi.http.response import Headers
 from openapi.server.exchange import CLOSE, Exchange, rendered
 from openapi.server.request_log import RequestLog
 from openapi.server.shutdown import Shutdown
@@ -226,22 +228,24 @@ class Protocol(HttpToolsProtocol):
         """Close the connection, and say why, unless that would be read as another response."""
         if not self._owes_response():
             problem = Problem(kind, detail, headers=headers or ())
-            refusal = problem_response(problem, "an unreadable request")
-            self.transport.write(rendered(kind.status, [CLOSE, *refusal.headers]) + refusal.body)
-            self._log_refusal(refusal)
+            request_id = str(uuid4())
+            response = problem_response(problem, "an unreadable request", request_id)
+            self.transport.write(rendered(kind.status, [CLOSE, *response.headers]) + response.body)
+            self._log_refusal(Refusal(response, request_id))
         self.transport.close()
 
-    def _log_refusal(self, refusal: Response) -> None:
+    def _log_refusal(self, refusal: Refusal) -> None:
         """Log a refusal, unless the application has the request: it logs every one it has."""
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.refuse(refusal)
             return
         scope: Any = self.scope if self._unfinished else {}
         self._log.add(
+            request_id=refusal.request_id,
             method=scope.get("method"),
             path=scope.get("raw_path", b""),
-            status=refusal.status,
-            size=len(refusal.body),
+            status=refusal.response.status,
+            size=len(refusal.response.body),
             client=self.client and self.client[0],
         )
 

@@ -1,4 +1,4 @@
-"""A line of JSON for each request, on standard output."""
+"""A line for each request, on standard output: JSON, or a short one where a person reads it."""
 
 import logging
 import os
@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import orjson
 
@@ -19,6 +20,11 @@ LONGEST_ADDRESS = 50
 # Writes to a pipe up to this size are atomic (POSIX, PIPE_BUF).
 AT_ONCE = 4096
 
+GREEN, YELLOW, RED, DIM, PLAIN = "\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[2m", "\x1b[0m"
+
+
+Entry = dict[str, Any]
+
 
 class RequestLog:
     """Collects lines, and has a thread write them: no request waits for their reader.
@@ -28,6 +34,7 @@ class RequestLog:
 
     def __init__(self, *, wanted: bool) -> None:
         self._wanted = wanted
+        self._line = _json
         self._lines: deque[bytes] = deque()
         self._left_out = 0
         self._writer: threading.Thread | None = None
@@ -37,6 +44,7 @@ class RequestLog:
         # Where it is closed from the start, its number may become another file's.
         self._wanted = self._wanted and sys.stdout is not None
         if self._wanted:
+            self._line = _for_people if sys.stdout.isatty() else _json
             # Made here, not before: a thread cannot be handed to a worker process.
             self._closed = threading.Event()
             # A reader that does not read must not keep the process alive.
@@ -51,6 +59,7 @@ class RequestLog:
     def add(
         self,
         *,
+        request_id: str,
         method: str | None,
         path: bytes,
         operation: str | None = None,
@@ -58,8 +67,13 @@ class RequestLog:
         size: int,
         seconds: float | None = None,
         client: str | None,
+        caller: str | None = None,
+        key_id: str | None = None,
     ) -> None:
-        """Log a request as far as it is known; there is no status if the client disconnected."""
+        """Log a request as far as it is known; without a status, the client has disconnected.
+
+        `caller` is the user whose token was verified, `key_id` the key that the token names.
+        """
         if not self._wanted:
             return
         if len(self._lines) >= MOST_WAITING:
@@ -67,6 +81,7 @@ class RequestLog:
             return
         entry = {
             "time": datetime.now(UTC),
+            "request_id": request_id,
             "method": method,
             "path": path[:LONGEST_PATH].decode("latin-1"),
             "operation": operation,
@@ -74,9 +89,10 @@ class RequestLog:
             "bytes": size,
             "ms": seconds and round(seconds * 1000, 2),
             "client": client and client[:LONGEST_ADDRESS],
+            "caller": caller,
+            "key_id": key_id,
         }
-        # With its end it is a copy: orjson's own bytes keep the kilobyte they were written to.
-        self._lines.append(orjson.dumps(entry, option=orjson.OPT_UTC_Z) + b"\n")
+        self._lines.append(self._line(entry))
 
     def _run(self, closed: threading.Event) -> None:
         while self._wanted and not closed.wait(EVERY_SECONDS):
@@ -95,6 +111,21 @@ class RequestLog:
             # It will not be read any more; the reader of the server's errors should know.
             self._wanted = False
             log.warning("requests are no longer logged: %s", error.strerror)
+
+
+def _json(entry: Entry) -> bytes:
+    # With its end it is a copy: orjson's own bytes keep the kilobyte they were written to.
+    return orjson.dumps(entry, option=orjson.OPT_UTC_Z) + b"\n"
+
+
+def _for_people(entry: Entry) -> bytes:
+    """The time, the status, the request and its milliseconds; of a terminal's codes, only ours."""
+    status = entry["status"] or 0
+    colour = GREEN if 0 < status < 400 else YELLOW if 0 < status < 500 else RED  # noqa: PLR2004
+    path = "".join(each if each.isprintable() else "?" for each in entry["path"])
+    took = "" if entry["ms"] is None else f"{entry['ms']:.1f} ms"
+    line = f"{entry['time'].astimezone():%H:%M:%S} {colour}{status or 'gone'}{PLAIN}"
+    return f"{line} {entry['method'] or '?'} {path} {DIM}{took}{PLAIN}\n".encode()
 
 
 def _write_all(text: bytes) -> None:

@@ -22,7 +22,8 @@ from db.migrate import NEWEST, check_role, migrate, require_newest, schema_versi
 from db.postgres.embedded import running_postgres
 from db.postgres.pool import PoolOptions
 from db.postgres.roles import as_application
-from openapi.access.policy import SAMPLE_USER, check_who_may_come_in
+from openapi.access.policy import validate_access_settings
+from openapi.access.principal import SAMPLE_USER
 from openapi.server.app import App
 from openapi.server.protocol import Protocol
 from openapi.server.request_log import RequestLog
@@ -40,7 +41,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def serve(settings: Settings) -> None:
     """Serve until a signal comes, then stop whatever was started."""
     _log(settings.log_level)
-    check_who_may_come_in(settings)
+    validate_access_settings(settings)
     log, shutdown = RequestLog(wanted=settings.request_log), Shutdown()
     compiled = _compiled(settings, log, shutdown)
     with database_at(settings) as given:
@@ -64,8 +65,7 @@ def serve(settings: Settings) -> None:
             lifespan="on",
             access_log=False,
             server_header=False,
-            proxy_headers=bool(settings.trusted_proxies),
-            forwarded_allow_ips=list(settings.trusted_proxies),
+            proxy_headers=False,
             log_config=None,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
@@ -180,6 +180,6 @@ def _announce(settings: Settings, host: str, port: int) -> None:
     click.echo(f"  Swagger UI  {at}/docs")
     if settings.local_tokens:
         click.echo(f'  Try         curl -H "Authorization: Bearer $(errand token)" {example}')
-    if not settings.asks_for_tokens:
+    if not settings.requires_tokens:
         click.echo(f"  Try         curl {example}")
         click.echo("  Open mode   whoever reaches this address may read and change all tasks")

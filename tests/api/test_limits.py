@@ -14,8 +14,9 @@ from openapi.access import rate_limits as limits
 from openapi.access.rate_limits import SECOND, WINDOW, CountedHere, Limiter, Quota, network
 from openapi.http.problems import Problem
 from tests.support import http
+from tests.support.issuer import Issuer, SigningKey, new_private
 from tests.support.responses import assert_problem, left
-from tests.support.servers import Serve, started, url_of
+from tests.support.servers import Serve, started, trusting, url_of
 from tests.support.users import User
 from tests.support.wire import request, wire_to
 
@@ -122,6 +123,24 @@ def test_what_a_trusted_proxy_says_of_it_is(serve: Serve) -> None:
         assert left_to("203.0.113.1, 10.1.2.3") == 2
 
 
+def test_bad_tokens_use_up_the_quota_of_their_address_before_any_other_is_verified(
+    serve: Serve, issuer: Issuer
+) -> None:
+    server = serve(**trusting(issuer, ERRAND_RATE_LIMIT=str(QUOTA)))
+    with User(server, issuer) as known, User(server, issuer) as unknown, User(server) as bad:
+        assert known.get(known.tasks).status_code == 200
+        token = issuer.token(bad.id, key=SigningKey("EdDSA", new_private("EdDSA"), issuer.key.kid))
+        bad.headers["Authorization"] = f"Bearer {token}"
+
+        statuses = [bad.get(bad.tasks).status_code for _ in range(QUOTA + 2)]
+        unverified, remembered = unknown.get(unknown.tasks), known.get(known.tasks)
+
+    assert statuses == [401] * QUOTA + [429] * 2
+    assert_problem(unverified, 429, "too-many-requests")
+    assert unverified.headers["Retry-After"] == "12"
+    assert (remembered.status_code, left(remembered)) == (200, QUOTA - 2)
+
+
 @pytest.mark.parametrize(
     ("address", "counted_as"),
     [
@@ -155,7 +174,7 @@ def test_many_callers_are_forgotten_rather_than_kept(monkeypatch: pytest.MonkeyP
     counted = CountedHere(Quota(1))
 
     for number in range(10_000):
-        counted.debt(str(number))
+        counted.debt(str(number), takes=True)
 
     assert len(counted._recent) + len(counted._earlier) <= 200
 

@@ -6,13 +6,14 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from redis import Redis as SyncRedis
 
-from openapi.access.rate_limits_in_redis import PATIENCE
+from openapi.access.rate_limits_in_redis import LONGEST_WAIT
 from tests.support.polling import eventually
 from tests.support.responses import left
 from tests.support.servers import Serve, started, url_of
@@ -47,6 +48,10 @@ class Redis:
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
             return True
         return False
+
+    def run(self, *command: str) -> None:
+        with closing(SyncRedis.from_url(self.url)) as client:
+            client.execute_command(*command)  # type: ignore[no-untyped-call]
 
     def hangs(self) -> None:
         self._process.send_signal(signal.SIGSTOP)
@@ -112,7 +117,7 @@ def test_without_redis_each_counts_for_itself_and_nobody_waits(
 
     assert statuses == [200] * QUOTA + [429] * 5
     # One request waited as long as any may, and no other.
-    assert seconds < PATIENCE * len(statuses)
+    assert seconds < LONGEST_WAIT * len(statuses)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +138,28 @@ def test_all_count_together_again_when_redis_is_back(
         lefts = [left(user.get(user.tasks)) for user in (here, there, here, there)]
 
     assert lefts == list(range(lefts[0], lefts[0] - 4, -1))
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        ["RPUSH", "KEY", "x"],
+        ["SET", "KEY", "nonsense"],
+        ["SET", "KEY", "9e99"],
+        ["HSET", "KEY", "a", "1"],
+    ],
+)
+def test_what_else_stands_under_a_callers_key_disturbs_no_other(
+    serve_with: Callable[..., str], redis: Redis, planted: list[str]
+) -> None:
+    with User(serve_with()) as here, User(serve_with()) as there:
+        assert here.get(here.tasks).status_code == 200
+        redis.run("DEL", "errand:limit:127.0.0.1")
+        redis.run(*(part.replace("KEY", "errand:limit:127.0.0.1") for part in planted))
+
+        lefts = [left(user.get(user.tasks)) for user in (here, there, here)]
+
+    assert lefts == [QUOTA - 1, QUOTA - 2, QUOTA - 3]  # counted together
 
 
 def test_a_redis_that_stumbles_is_not_left(serve_with: Callable[..., str], redis: Redis) -> None:

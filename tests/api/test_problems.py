@@ -26,7 +26,7 @@ def subclasses(base: type[errors.DomainError]) -> Iterator[type[errors.DomainErr
     "error", [each for each in subclasses(errors.DomainError) if each is not errors.BatchRefused]
 )
 def test_every_domain_error_has_its_kind(error: type[errors.DomainError]) -> None:
-    response = problems.problem_response(error("because"), "a test")
+    response = problems.problem_response(error("because"), "a test", "an id")
 
     assert response.status == problems.OF_DOMAIN_ERRORS[error].status
 
@@ -77,7 +77,7 @@ def test_the_type_of_a_problem_leads_to_its_explanation(server: str, kind: probl
 def test_an_unforeseen_error_tells_a_client_nothing() -> None:
     error = RuntimeError("SELECT secret FROM /etc/passwd")
 
-    response = problems.problem_response(error, "a test")
+    response = problems.problem_response(error, "a test", "an id")
 
     assert response.status == 500
     assert b"secret" not in response.body

@@ -1,21 +1,32 @@
 """What the server tells of the requests it has served."""
 
 import json
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
 from openapi.server.request_log import MOST_WAITING, RequestLog
 from tests.support import http
+from tests.support.issuer import Issuer
 from tests.support.polling import eventually
-from tests.support.servers import Server, started, url_of
+from tests.support.servers import LISTENING, Server, started, trusting, url_of
 from tests.support.users import User
 from tests.support.wire import request, wire_to
 
-FIELDS = ["time", "method", "path", "operation", "status", "bytes", "ms", "client"]
+FIELDS = [
+    *("time", "request_id", "method", "path", "operation", "status", "bytes", "ms", "client"),
+    *("caller", "key_id"),
+]
 MORE_THAN_A_PIPE_HOLDS = 1_000
 
 
@@ -44,11 +55,11 @@ def test_each_request_is_a_line_of_json(talking: Server) -> None:
     assert list(first) == FIELDS
     assert abs(datetime.fromisoformat(first["time"]) - datetime.now(UTC)) < timedelta(minutes=1)
     assert first["ms"] > 0
-    assert [first[name] for name in FIELDS[1:6]] == [
+    assert [first[name] for name in FIELDS[2:7]] == [
         *("POST", alice.tasks, "create_task", 201, len(created.content))
     ]
     assert first["client"] == "127.0.0.1"
-    assert [second[name] for name in FIELDS[1:6]] == [
+    assert [second[name] for name in FIELDS[2:7]] == [
         *("GET", "/nowhere", None, 404, len(missing.content))
     ]
 
@@ -83,7 +94,102 @@ def test_a_request_that_does_not_come_whole_is_one_line(database_url: str) -> No
     [told] = told_by(process)
 
     assert answer.status_code == 408
+    assert answer.json()["request_id"] == told["request_id"]
     assert (told["operation"], told["status"]) == ("create_task", 408)
+
+
+def test_every_line_has_the_id_of_its_problem_document(talking: Server) -> None:
+    url = url_of(talking)
+    with User(url) as alice, wire_to(url) as wire:
+        problems = [alice.get("/nowhere"), alice.get(f"{alice.tasks}/{uuid4()}")]
+        problems.append(alice.post(alice.tasks, json={}))
+        wire.sends(b"nonsense\r\n\r\n")
+        problems.append(wire.answer())
+        alice.get(alice.tasks)
+
+    lines = told_by(talking)
+
+    ids = [line["request_id"] for line in lines]
+    assert ids[:4] == [problem.json()["request_id"] for problem in problems]
+    assert len(set(ids)) == 5
+    assert [UUID(each).version for each in ids] == [4] * 5
+
+
+def test_the_caller_and_the_key_are_named_of_what_is_denied_too(
+    database_url: str, issuer: Issuer
+) -> None:
+    process = started(log=None, **trusting(issuer, DATABASE_URL=database_url))
+    with User(url_of(process), issuer) as alice:
+        alice.get(alice.tasks)
+        alice.get(f"{alice.tasks}/{uuid4()}")
+        denied = alice.get(f"/api/{uuid4()}/tasks")
+        expired = {"Authorization": f"Bearer {issuer.token(alice.id, exp=0)}"}
+        alice.get(alice.tasks, headers=expired)
+        alice.get(alice.tasks, headers={"Authorization": "Bearer x"})
+
+    lines = told_by(process)
+
+    key = issuer.key.kid
+    assert [(line["status"], line["caller"], line["key_id"]) for line in lines] == [
+        (200, alice.id, key),
+        (404, alice.id, key),
+        (403, alice.id, key),
+        (401, None, key),
+        (401, None, None),
+    ]
+    assert lines[2]["request_id"] == denied.json()["request_id"]
+
+
+@pytest.mark.parametrize(("proxies", "believed"), [("127.0.0.1", True), ("10.0.0.0/8", False)])
+def test_a_trusted_proxy_names_the_client_and_the_request(
+    database_url: str, proxies: str, believed: bool
+) -> None:
+    process = started(DATABASE_URL=database_url, ERRAND_OPEN="on", ERRAND_TRUSTED_PROXIES=proxies)
+    forwarded = {"X-Forwarded-For": "198.51.100.7, 203.0.113.1", "X-Request-Id": "edge/4f2a:1"}
+    with User(url_of(process)) as alice:
+        problem = alice.get("/nowhere", headers=forwarded).json()
+        alice.get("/nowhere", headers={"X-Request-Id": 'forged","status":200'})
+
+    named, unnamed = told_by(process)
+
+    assert problem["request_id"] == named["request_id"]
+    assert (named["request_id"] == "edge/4f2a:1") is believed
+    assert named["client"] == ("203.0.113.1" if believed else "127.0.0.1")
+    assert UUID(unnamed["request_id"])
+    assert unnamed["client"] == "127.0.0.1"
+
+
+def test_a_terminal_gets_short_coloured_lines(database_url: str) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "openapi", "serve", "--port", "0"],
+        env={**os.environ, "DATABASE_URL": database_url},
+        stdout=theirs,
+    )
+    os.close(theirs)
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        printed = read_until(terminal, b"/docs").decode()
+        url = printed.split(LISTENING, 1)[1].split()[0]
+        with User(url) as alice, wire_to(url) as wire:
+            alice.get("/health/live")
+            wire.sends(b"GET /no\x9bwhere HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert wire.answer().status_code in {400, 404}
+            alice.get("/health/ready")
+        text = read_until(terminal, b"/health/ready")
+        process.terminate()
+        process.wait(20)
+
+    assert re.search(rb"\d\d:\d\d:\d\d \x1b\[32m200\x1b\[0m GET /health/live \x1b", text)
+    assert b"{" not in text
+    assert b"\x9b" not in text
+
+
+def read_until(terminal: Any, end: bytes) -> bytes:
+    text = b""
+    while end not in text:
+        assert select.select([terminal], [], [], 20)[0], text
+        text += terminal.read(1024)
+    return text
 
 
 def test_who_does_not_read_the_log_holds_no_request_up(talking: Server) -> None:
@@ -117,7 +223,7 @@ def test_what_nobody_reads_is_left_out_and_its_number_told(
 ) -> None:
     log = RequestLog(wanted=True)
     for _ in range(MOST_WAITING + 7):
-        log.add(method="GET", path=b"/", status=200, size=0, client=None)
+        log.add(request_id="x", method="GET", path=b"/", status=200, size=0, client=None)
 
     log._write()
 

@@ -1,6 +1,7 @@
 """Requests as the compiled operations see them, without a server."""
 
 from collections.abc import Mapping
+from uuid import uuid4
 
 from starlette.types import Message, Receive
 
@@ -19,9 +20,10 @@ def request_with(
     """A request with this query, these headers, and the body that `receive` brings."""
     scope = {
         "state": {},
+        "http_version": "1.1",
         "method": "POST",
         "raw_path": b"/",
         "query_string": query,
         "headers": list((headers or {}).items()),
     }
-    return Request(scope, receive)
+    return Request(scope, receive, str(uuid4()))

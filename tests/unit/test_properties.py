@@ -96,7 +96,7 @@ def outcome(read: Callable[[bytes], Any], body: bytes) -> str:
         return repr(read(body))
     except Problem as problem:
         assert problem.kind is MALFORMED
-        assert problem_response(problem, "a test").status == 400
+        assert problem_response(problem, "a test", "an id").status == 400
     except ValueError:
         assert read is json_value
     return "refused"

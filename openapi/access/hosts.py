@@ -1,0 +1,86 @@
+"""Which hosts requests may be addressed to, and from which sites open mode accepts writes."""
+
+import re
+from collections.abc import Collection
+from ipaddress import ip_address
+
+from openapi.http.problems import CROSS_SITE, MALFORMED, WRONG_HOST, Problem
+from openapi.http.request import Request
+
+HOST = re.compile(rb"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9_.-]+))(?::[0-9]{0,5})?")
+MOST_REMEMBERED = 1000
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+NOT_ONE_HOST = "There must be one Host, such as errand.example.com:8000."
+NOT_OURS = (
+    "Without tokens, Host must be an IP address, localhost, or a name that ERRAND_HOSTS lists: "
+    "the name of any other web page could lead to this address (DNS rebinding)."
+)
+NOT_THIS_SITE = (
+    "Without tokens, a page of another site may not write, unless CORS allows its origin."
+)
+
+
+class Hosts:
+    """Refuses requests whose Host is missing, doubled or malformed (RFC 9112, 3.2)."""
+
+    def __init__(self) -> None:
+        # What was accepted before is accepted by one look-up.
+        self._accepted: set[bytes | None] = set()
+
+    def check(self, request: Request) -> None:
+        """Raise unless the request is addressed as it must be."""
+        host = request.headers.get(b"host")
+        if host in self._accepted:
+            return
+        if host is None:
+            if request.http_version == "1.0":
+                return
+            raise Problem(MALFORMED, NOT_ONE_HOST)
+        match = HOST.fullmatch(host)
+        if match is None:
+            raise Problem(MALFORMED, NOT_ONE_HOST)
+        self._check_name((match[1] or match[2]).decode(), bracketed=match[1] is not None)
+        if len(self._accepted) >= MOST_REMEMBERED:
+            self._accepted.clear()
+        self._accepted.add(host)
+
+    def _check_name(self, name: str, *, bracketed: bool) -> None:
+        if bracketed and not _is_address(name):
+            raise Problem(MALFORMED, NOT_ONE_HOST)
+
+
+class OpenModeHosts(Hosts):
+    """Refuses names of others, too, and what pages of other sites would change.
+
+    In open mode nothing but the address tells a friend from a web page: a page's own name can be
+    made to lead to this server, and any page can send what needs no preflight.
+    """
+
+    def __init__(self, names: Collection[str], origins: Collection[str]) -> None:
+        super().__init__()
+        self._names = frozenset({"localhost", *names})
+        self._origins = frozenset(origin.encode() for origin in origins)
+
+    def check(self, request: Request) -> None:
+        """Raise unless the request is addressed as it must be, and no other site's write."""
+        super().check(request)
+        if (
+            request.headers.get(b"sec-fetch-site") == b"cross-site"
+            and request.method not in SAFE_METHODS
+            and request.headers.get(b"origin") not in self._origins
+        ):
+            raise Problem(CROSS_SITE, NOT_THIS_SITE)
+
+    def _check_name(self, name: str, *, bracketed: bool) -> None:
+        super()._check_name(name, bracketed=bracketed)
+        if name.lower() not in self._names and not _is_address(name):
+            raise Problem(WRONG_HOST, NOT_OURS)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True

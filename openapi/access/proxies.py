@@ -1,0 +1,49 @@
+"""What trusted proxies say of a request: the address of its client, and its id."""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from ipaddress import ip_address, ip_network
+
+from openapi.http.request import Request
+
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,100}")
+
+
+class TrustedProxies:
+    """Proxies whose X-Forwarded-For and X-Request-Id are believed."""
+
+    def __init__(self, networks: Iterable[str]) -> None:
+        self._networks = [ip_network(each) for each in networks]
+        self._trusts = lru_cache(maxsize=4096)(self._is_in_a_network)
+
+    def apply(self, request: Request) -> None:
+        """Give a request that a trusted proxy has sent the client and the id that it names."""
+        if request.client is None or not self._trusts(request.client):
+            return
+        forwarded = request.headers.get(b"x-forwarded-for", b"").decode("latin-1")
+        request_id = request.headers.get(b"x-request-id", b"")
+        if forwarded:
+            request.client = self._client(forwarded)
+        if REQUEST_ID.fullmatch(request_id):
+            request.id = request_id.decode()
+
+    def _client(self, forwarded: str) -> str:
+        """The last address that is no proxy's: what stands before it may be made up."""
+        addresses = [_address(each) for each in forwarded.split(",")]
+        return next((each for each in reversed(addresses) if not self._trusts(each)), addresses[0])
+
+    def _is_in_a_network(self, text: str) -> bool:
+        try:
+            address = ip_address(text)
+        except ValueError:
+            return False
+        return any(address in network for network in self._networks)
+
+
+def _address(text: str) -> str:
+    """An address without its port: `192.0.2.1:80`, `[2001:db8::1]:80`."""
+    text = text.strip()
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0] if text.count(":") == 1 else text
