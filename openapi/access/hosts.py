@@ -12,9 +12,9 @@ MOST_REMEMBERED = 1000
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 NOT_ONE_HOST = "There must be one Host, such as errand.example.com:8000."
+# The name of any other web page could be made to lead to this address (DNS rebinding).
 NOT_OURS = (
-    "Without tokens, Host must be an IP address, localhost, or a name that ERRAND_HOSTS lists: "
-    "the name of any other web page could lead to this address (DNS rebinding)."
+    "Without tokens, Host must be an IP address, localhost, or a name that ERRAND_HOSTS lists."
 )
 NOT_THIS_SITE = (
     "Without tokens, a page of another site may not write, unless CORS allows its origin."
