@@ -50,6 +50,12 @@ def database_url(new_database: Callable[[], str]) -> str:
     return new_database()
 
 
+@pytest.fixture
+def own_database(new_database: Callable[[], str]) -> str:
+    """A database that a test may lock, break and lose."""
+    return new_database()
+
+
 @pytest.fixture(scope="session")
 def server(database_url: str) -> Iterator[str]:
     """The URL of a server that runs as `errand serve` does."""

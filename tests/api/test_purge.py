@@ -1,7 +1,7 @@
 """The end of the trash: what has been in it for too long is purged."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
@@ -20,12 +20,6 @@ from tests.support.databases import administration, as_owner, empty_database
 from tests.support.responses import assert_problem
 from tests.support.servers import Serve, errand
 from tests.support.users import Task, User, in_trash, restored
-
-
-@pytest.fixture
-def own_database(new_database: Callable[[], str]) -> str:
-    """One whose trash nobody else's tests fill."""
-    return new_database()
 
 
 @pytest.fixture

@@ -26,11 +26,6 @@ from tests.support.users import User
 
 
 @pytest.fixture
-def own_database(new_database: Callable[[], str]) -> str:
-    return new_database()
-
-
-@pytest.fixture
 def locked(own_database: str) -> Iterator[connection]:
     """A connection that holds the row of every user."""
     holder = psycopg2.connect(as_owner(own_database))

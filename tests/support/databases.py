@@ -1,7 +1,7 @@
 """What tests do with a database behind the server's back."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -22,6 +22,19 @@ def administration(url: str) -> Iterator[Callable[[str], None]]:
             yield cursor.execute
     finally:
         connection.close()
+
+
+def query(opened: connection, sql: str, *values: Any) -> list[Any]:
+    """The first column of what a statement returns."""
+    with opened.cursor() as cursor:
+        cursor.execute(sql, values)
+        return [row[0] for row in cursor.fetchall()] if cursor.description else []
+
+
+def query_as_owner(url: str, sql: str, *values: Any) -> list[Any]:
+    """The same, on a connection of the tables' owner, in a transaction of its own."""
+    with closing(psycopg2.connect(as_owner(url))) as opened, opened:
+        return query(opened, sql, *values)
 
 
 def store_task(execute: Callable[[str], Any], user_id: Any, task_id: Any, title: str) -> None:
