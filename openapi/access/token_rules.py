@@ -1,11 +1,11 @@
 """What a token must say of itself, beside its signature, to be accepted."""
 
-import base64
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from jiter import from_json
+from jwt.utils import base64url_decode
 
 from openapi.access.keys import ALGORITHMS, LONGEST_ID
 
@@ -94,7 +94,7 @@ def header_of(token: bytes) -> dict[str, Any]:
     if parts is None:
         raise InvalidToken("The token is not a signed JWT: three parts in base64url.")
     try:
-        document = base64.urlsafe_b64decode(parts[1] + b"=" * (-len(parts[1]) % 4))
+        document = base64url_decode(parts[1])
     except ValueError:
         raise InvalidToken("The token's header is not in base64url.") from None
     return json_object(document, "header")

@@ -1,6 +1,6 @@
-"""What browsers are told with every answer: what it may load, who may embed it, who keeps it.
+"""Headers of every response, for browsers: what it may load, embed it and cache it.
 
-Whether it may come over TLS alone (Strict-Transport-Security) is for the proxy to say that has it.
+Strict-Transport-Security is not among them: it is for the proxy that has the certificate.
 """
 
 from openapi.http.response import Headers

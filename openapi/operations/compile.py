@@ -10,6 +10,9 @@ from openapi.operations.operation import Operation
 from openapi.operations.routing import Router
 from openapi.settings import Settings
 
+# HEAD comes with GET, and OPTIONS with every path, CORS preflights included.
+WITHOUT_OPERATION = {"head", "options"}
+
 
 def compile_contract(contract: Contract, settings: Settings) -> Router:
     """The router of all operations; raises what the contract asks for and would not get."""
@@ -37,6 +40,8 @@ def _operation(
     specification: Specification, path: str, method: str, resolver: Resolver, settings: Settings
 ) -> Operation:
     where = ("paths", path, method)
+    if method in WITHOUT_OPERATION:
+        raise Unsupported(f"{method.upper()} needs no operation: it is served without one", where)
     definition = specification.get_operation(path, method)
     if "operationId" not in definition:
         raise Unsupported("an operation needs an operationId", where)

@@ -139,7 +139,7 @@ class Operation:
     def _check_handler(self, where: Where) -> None:
         """The handler must be able to take what the contract lets a client send."""
         if not inspect.iscoroutinefunction(self._handler):
-            raise Unsupported(f"{self.id} is not implemented by an `async def`", where)
+            raise Unsupported(f"{self.id} is not implemented by an `async def` that returns", where)
         given = {*self._parameters.arguments, *(["body"] if self._body else [])} - {KEY}
         certain = {
             *(n for n, each in self._parameters.arguments.items() if each.required),

@@ -57,7 +57,7 @@ class Schema:
 
 
 def translate(schema: dict[str, Any], direction: Direction, where: Where) -> dict[str, Any]:
-    """An OpenAPI 3.0 schema as JSON Schema 2020-12; refuse whatever would not be enforced."""
+    """An OpenAPI 3.0 schema as JSON Schema 2020-12; refuse what would not be enforced."""
     _refuse_unknown(schema, where)
     translated = {key: value for key, value in schema.items() if key in SAME}
     for key in OF_SCHEMAS & schema.keys():
@@ -67,7 +67,7 @@ def translate(schema: dict[str, Any], direction: Direction, where: Where) -> dic
         ]
     if "discriminator" in schema:
         translated.setdefault("allOf", []).append(
-            _told_apart(schema["discriminator"], translated.pop("oneOf", []), where)
+            _translate_discriminator(schema["discriminator"], translated.pop("oneOf", []), where)
         )
     for key in {"items", "not"} & schema.keys():
         translated[key] = translate(schema[key], direction, (*where, key))
@@ -81,13 +81,13 @@ def translate(schema: dict[str, Any], direction: Direction, where: Where) -> dic
     return translated
 
 
-def _told_apart(
+def _translate_discriminator(
     discriminator: dict[str, Any], choices: list[dict[str, Any]], where: Where
 ) -> dict[str, Any]:
-    """What oneOf means, but the faults are those of the one schema that the field names."""
+    """Means what oneOf does, but only the one schema that the field names has faults."""
     name = discriminator["propertyName"]
-    told = [each.get("properties", {}).get(name) or {} for each in choices]
-    values = [each.get("enum", ()) for each in told]
+    fields = [each.get("properties", {}).get(name) or {} for each in choices]
+    values = [each.get("enum", ()) for each in fields]
     names = [value for each in values for value in each]
     if (
         not choices
@@ -179,15 +179,15 @@ def _translate_nullable(schema: dict[str, Any], translated: dict[str, Any], wher
 
 
 def _count_before_items(translated: dict[str, Any]) -> None:
-    """Of an array that is too long that alone is a fault: its items may be half a million."""
+    """Check the length of an array before its items: they may be half a million."""
     translated["if"] = {"maxItems": translated["maxItems"]}
     translated["then"] = {"items": translated.pop("items")}
 
 
 def _translate_excluding(translated: dict[str, Any]) -> None:
-    """That there is no such character in a text is seen sooner than that each is another.
+    """Search for an excluded character: that is faster than to check that each is another.
 
-    Of a request it is left as it is, whose sender would be told of a pattern that is nowhere.
+    Only in responses: in a request, the fault would show a pattern that the contract does not have.
     """
     excluding = EXCLUDING.fullmatch(translated.get("pattern", ""))
     if excluding and "not" not in translated:
@@ -196,7 +196,7 @@ def _translate_excluding(translated: dict[str, Any]) -> None:
 
 
 def _defaults(schema: dict[str, Any], where: Where) -> dict[str, Any]:
-    """The defaults of an object's fields; whatever else has one, nobody would fill it in."""
+    """The defaults of an object's fields; any other default is refused: it would not be used."""
     defaults = {}
     for part, place in _parts(schema, where):
         _defaults_refused(part, place)
@@ -230,7 +230,7 @@ def _parts(schema: dict[str, Any], where: Where) -> Iterator[tuple[dict[str, Any
 
 
 def _spelled_out(error: ValidationError) -> Iterator[tuple[list[str | int], str]]:
-    """One fault for each field, where the validator counts several in one sentence."""
+    """One fault for each field, where the validator names several in one message."""
     path = list(error.instance_path)
     kind = error.kind
     if isinstance(kind, ValidationErrorKind.AdditionalProperties):

@@ -6,7 +6,7 @@ import logging
 import resource
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -34,41 +34,19 @@ BACKLOG = 2048
 FILES_BESIDES = 512
 EXAMPLE_BODY = """-H 'Content-Type: application/json' -d '{"title": "Buy milk"}'"""
 GRACE_SECONDS = 10
-LOOK_FOR_GARBAGE_AFTER = 50_000
+GC_THRESHOLD = 50_000
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def serve(settings: Settings) -> None:
-    """Serve until a signal comes, then stop whatever was started."""
+    """Serve until a signal comes."""
     _log(settings.log_level)
     validate_access_settings(settings)
     log, shutdown = RequestLog(wanted=settings.request_log), Shutdown()
-    compiled = _compiled(settings, log, shutdown)
+    app = _compiled(settings, log, shutdown)
     with database_at(settings) as given:
         url = _prepared(settings, given)
-        config = uvicorn.Config(
-            partial(_app, settings, url, log, shutdown, compiled),
-            factory=True,
-            host=settings.host,
-            port=settings.port,
-            workers=settings.workers,
-            http=partial(  # type: ignore[arg-type]
-                Protocol,
-                request_timeout=settings.request_timeout,
-                idle_timeout=settings.idle_timeout,
-                drain_timeout=settings.drain_timeout,
-                connection_limit=settings.connection_limit,
-                log=log,
-                shutdown=shutdown,
-            ),
-            ws="none",
-            lifespan="on",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            log_config=None,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-        )
+        config = _config(settings, log, shutdown, partial(_app, settings, url, log, shutdown, app))
         listening = config.bind_socket()
         listening.listen(BACKLOG)
         if settings.workers > 1:
@@ -84,8 +62,37 @@ def serve(settings: Settings) -> None:
                 sys.exit(1)
 
 
+def _config(
+    settings: Settings, log: RequestLog, shutdown: Shutdown, app: Callable[[], App]
+) -> uvicorn.Config:
+    """Of several workers each has a copy of the log and of the shutdown."""
+    return uvicorn.Config(
+        app,
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        http=partial(  # type: ignore[arg-type]
+            Protocol,
+            request_timeout=settings.request_timeout,
+            idle_timeout=settings.idle_timeout,
+            drain_timeout=settings.drain_timeout,
+            connection_limit=settings.connection_limit,
+            log=log,
+            shutdown=shutdown,
+        ),
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        log_config=None,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+
+
 def _stop_on_signals(server: uvicorn.Server) -> None:
-    """A signal that comes while the event loop is being made, before uvicorn looks, counts too."""
+    """Take a signal that comes before uvicorn does: while the event loop is being made."""
     for stop in STOP_SIGNALS:
         signal.signal(stop, server.handle_exit)
 
@@ -116,23 +123,23 @@ def _app(
     _log(settings.log_level)
     _allow_files(settings.connection_limit)
     app = (compiled or App(settings, log=log, shutdown=shutdown)).with_database(database_url)
-    _keep_what_is_there()
+    _freeze_gc()
     return app
 
 
-def _keep_what_is_there() -> None:
-    """What lasts as long as the server is garbage never, and need not be looked at as such again.
+def _freeze_gc() -> None:
+    """Exclude what lasts as long as the server from garbage collection, and collect rarely.
 
-    It is all that Python would look at for some 40 ms in the middle of requests. What requests need
-    is let go with them, so that to look for what is not may wait.
+    A full collection would look at all of it, for some 40 ms in the middle of requests. What
+    requests allocate is freed with them, without the collector.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(LOOK_FOR_GARBAGE_AFTER)
+    gc.set_threshold(GC_THRESHOLD)
 
 
 def _allow_files(connections: int) -> None:
-    """Each connection is an open file, of which a process may often have but 1,024."""
+    """Raise the limit of open files, often 1,024: each connection is one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections + FILES_BESIDES
     if 0 <= soft < wanted:  # no limit is -1
@@ -142,7 +149,7 @@ def _allow_files(connections: int) -> None:
 
 @contextmanager
 def database_at(settings: Settings) -> Iterator[str]:
-    """The URL that is set, or that of an embedded database's owner, which runs meanwhile."""
+    """The URL that is set, or that of the owner of an embedded database that runs meanwhile."""
     if settings.database_url:
         yield settings.database_url
         return
@@ -151,7 +158,7 @@ def database_at(settings: Settings) -> Iterator[str]:
 
 
 def _prepared(settings: Settings, url: str) -> str:
-    """Migrate what is ours, as its owner; of somebody else's, only make sure that it is ready."""
+    """Migrate the embedded database; of any other one, check that it is migrated."""
     if not settings.database_url:
         if schema_version(url) != NEWEST:
             migrate(url)
@@ -160,12 +167,12 @@ def _prepared(settings: Settings, url: str) -> str:
         require_newest(schema_version(url))
         check_role(url)
     except DatabaseAway as error:
-        click.echo(f"{error} Serving all the same: requests are answered 503 until it is back.")
+        click.echo(f"{error} Serving all the same: responses are 503 until it is back.")
     return url
 
 
 def _log(level: str) -> None:
-    """Our own events at the level that is set; of other libraries' only what went wrong."""
+    """Log Errand's events at the level that is set; of libraries only warnings and errors."""
     logging.basicConfig(
         level="DEBUG" if level == "debug" else "WARNING",
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
@@ -182,4 +189,4 @@ def _announce(settings: Settings, host: str, port: int) -> None:
         click.echo(f'  Try         curl -H "Authorization: Bearer $(errand token)" {example}')
     if not settings.requires_tokens:
         click.echo(f"  Try         curl {example}")
-        click.echo("  Open mode   whoever reaches this address may read and change all tasks")
+        click.echo("  Open mode   anyone who reaches this address can read and change all tasks")

@@ -44,6 +44,11 @@ REFUSED = {
         "",
         "with Idempotency-Key, 200 needs Idempotency-Replayed",
     ),
+    "an operation for a method that every path supports": (
+        "  /health/live:\n    get:\n",
+        "  /health/live:\n    options:\n",
+        "OPTIONS needs no operation",
+    ),
     "a stream that would be stored for a key of requests": (
         BATCH_RESULTS,
         BATCH_RESULTS.replace("json", "jsonl").replace("schema:", "x-itemSchema:"),
