@@ -34,6 +34,8 @@ BACKLOG = 2048
 FILES_BESIDES = 512
 EXAMPLE_BODY = """-H 'Content-Type: application/json' -d '{"title": "Buy milk"}'"""
 GRACE_SECONDS = 10
+# uvicorn kills a worker that responds to no health check in time; its imports count, too.
+WORKER_START_SECONDS = 30
 GC_THRESHOLD = 50_000
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -88,6 +90,7 @@ def _config(
         proxy_headers=False,
         log_config=None,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_worker_healthcheck=WORKER_START_SECONDS,
     )
 
 

@@ -20,7 +20,7 @@ from db.migrate import NEWEST
 from openapi.settings import Settings, load_settings, variable
 from tests.support import http
 from tests.support.databases import administration, database_named
-from tests.support.project import README
+from tests.support.project import README, ROOT
 from tests.support.responses import assert_problem
 from tests.support.servers import Server, errand, started, url_of
 from tests.support.users import User
@@ -262,6 +262,27 @@ def test_several_workers_serve_and_stop_together(database_url: str) -> None:
     process.communicate(timeout=20)
 
     assert process.returncode == 0
+
+
+# Python imports a module of this name at its start, a worker's too.
+SLOW_START_OF_A_WORKER = """
+import sys, time
+if "--multiprocessing-fork" in sys.orig_argv:
+    time.sleep(7)
+"""
+
+
+@pytest.mark.long
+def test_worker_that_starts_slowly_is_not_killed(database_url: str, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(SLOW_START_OF_A_WORKER)
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    process = started("--workers", "2", "--database-url", database_url, PYTHONPATH=path)
+
+    with User(url_of(process)) as alice:
+        alice.creates()
+
+    process.terminate()
+    process.communicate(timeout=20)
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="the example that is printed needs curl")
