@@ -5,12 +5,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from psycopg2.errors import ForeignKeyViolation, UniqueViolation
+from psycopg2.errors import UniqueViolation
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Integer,
     Interval,
     String,
@@ -28,7 +29,7 @@ from db.database import Session
 from db.errors import KeyInUse, KeyReused
 from db.postgres.statement import Access, Statement
 from db.postgres.transaction import Transaction
-from db.schema.clauses import CLAIM_MADE, TRUE, param, replays
+from db.schema.clauses import CLAIM_MADE, TRUE, param, replays, this_owner, users
 
 REUSED = "This key was sent with another request: each request needs a key of its own."
 IN_USE = "A request with this key is still being processed."
@@ -74,16 +75,23 @@ DELETE_EXPIRED = Statement(
     Access.WRITE,
 )
 
+_stored: dict[str, ColumnElement[Any]] = {
+    "user_id": users.c.id,
+    "key": param("new_key", replays.c.key),
+    "fingerprint": param("fingerprint", replays.c.fingerprint),
+    "status": param("status", replays.c.status),
+    "headers": param("headers", replays.c.headers),
+    "body": param("body", replays.c.body),
+    "expires_at": func.now() + bindparam("lifetime", type_=Interval),
+}
+# For a user without data it stores nothing: a repetition cannot change any of it twice. The lock is
+# the foreign key's own, taken first, so that an erasure meanwhile is no error: what fails in SQL is
+# logged by PostgreSQL with the texts of the user.
 STORE = Statement(
     "store_replay",
-    insert(replays).values(
-        user_id=param("user_id", replays.c.user_id),
-        key=param("new_key", replays.c.key),
-        fingerprint=param("fingerprint", replays.c.fingerprint),
-        status=param("status", replays.c.status),
-        headers=param("headers", replays.c.headers),
-        body=param("body", replays.c.body),
-        expires_at=func.now() + bindparam("lifetime", type_=Interval),
+    insert(replays).from_select(
+        list(_stored),
+        select(*_stored.values()).where(this_owner).with_for_update(read=True, key_share=True),
     ),
     Access.WRITE,
 )
@@ -122,18 +130,15 @@ class Claim:
     async def store(self, response: StoredResponse) -> None:
         """Store the response, and commit it together with all that led to it."""
         try:
-            async with self.transaction.savepoint():
-                await self.transaction.finish(
-                    DELETE_EXPIRED,
-                    STORE,
-                    user_id=self.user_id,
-                    new_key=self.key,
-                    fingerprint=self.fingerprint,
-                    lifetime=self.lifetime,
-                    **response._asdict(),
-                )
-        except ForeignKeyViolation:
-            pass  # the user has no data, so that a repetition cannot change any twice
+            await self.transaction.finish(
+                DELETE_EXPIRED,
+                STORE,
+                user_id=self.user_id,
+                new_key=self.key,
+                fingerprint=self.fingerprint,
+                lifetime=self.lifetime,
+                **response._asdict(),
+            )
         except UniqueViolation:  # another request stored first: the lock did not keep it out
             raise KeyInUse(IN_USE) from None
 
