@@ -8,7 +8,7 @@ from openapi.http.media_types import JSON, preferred
 from openapi.http.problems import NOT_ACCEPTABLE, Problem, ResponseBreaksContract
 from openapi.http.response import Chunks, Headers, Response
 from openapi.http.security_headers import WITH_DATA
-from openapi.operations.encodings import ENCODINGS
+from openapi.operations.encodings import ENCODINGS, Encoding
 from openapi.operations.schemas import Schema
 
 PROBLEM = "application/problem+json"
@@ -16,7 +16,7 @@ PROBLEM = "application/problem+json"
 WITHOUT_LENGTH = {204, 304}
 READABLE: dict[str, Callable[[str], Any]] = {"integer": int, "number": float}
 # Caches must not give a client what another one accepts (RFC 9110, 12.5.5).
-VARY: Headers = [(b"vary", b"Accept")]
+VARY = (b"vary", b"Accept")
 
 
 class Responses:
@@ -24,15 +24,15 @@ class Responses:
 
     def __init__(self, operation_id: str, definitions: Mapping[str, Any], where: Where) -> None:
         self._operation_id = operation_id
+        self._media_types = _same_media_types(definitions, where)
+        self._usual_media_type = self._media_types[0] if self._media_types else JSON
+        common = WITH_DATA if len(self._media_types) < 2 else [*WITH_DATA, VARY]  # noqa: PLR2004
         declared = [
-            DeclaredResponse(operation_id, _status(code, where), each, (*where, code))
+            DeclaredResponse(operation_id, _status(code, where), each, (*where, code), common)
             for code, each in definitions.items()
         ]
         self._by_status = {each.status: each for each in declared}
         self._default_status = min(self._by_status)
-        self._media_types = _same_media_types(declared, where)
-        self._usual_media_type = self._media_types[0] if self._media_types else JSON
-        self._headers = WITH_DATA if len(self._media_types) < 2 else [*WITH_DATA, *VARY]  # noqa: PLR2004
 
     @property
     def statuses(self) -> set[int]:
@@ -62,7 +62,7 @@ class Responses:
         response = self._by_status.get(status)
         if response is None:
             raise ResponseBreaksContract(f"{self._operation_id} declares no {status}")
-        return response.encode(value, headers, media_type, self._headers)
+        return response.encode(value, headers, media_type)
 
 
 async def started(response: Response, chunks: Chunks) -> Response:
@@ -74,19 +74,25 @@ class DeclaredResponse:
     """One response that the contract declares of an operation."""
 
     def __init__(
-        self, operation_id: str, status: int, definition: dict[str, Any], where: Where
+        self,
+        operation_id: str,
+        status: int,
+        definition: dict[str, Any],
+        where: Where,
+        common: Headers = WITH_DATA,
     ) -> None:
         self.status = status
         self._name = f"{operation_id}'s {status}"
-        self._encodings = {}
-        for media_type, media in definition.get("content", {}).items():
-            if media_type == PROBLEM:
-                continue
+        self._common = common
+        self._encodings: dict[str, tuple[Encoding, Headers]] = {}
+        for media_type in _media_types(definition):
             place = (*where, "content", media_type)
             if media_type not in ENCODINGS:
                 known = ", ".join([*ENCODINGS, PROBLEM])
                 raise Unsupported(f"the media type of a response is one of {known}", place)
-            self._encodings[media_type] = ENCODINGS[media_type](media, self._name, place)
+            media = definition["content"][media_type]
+            encoding = ENCODINGS[media_type](media, self._name, place)
+            self._encodings[media_type] = encoding, [*common, encoding.header]
         headers: dict[str, Any] = definition.get("headers", {})
         self._headers = {
             name: (
@@ -98,37 +104,26 @@ class DeclaredResponse:
         }
         self._required = {name for name, header in headers.items() if header.get("required")}
 
-    @property
-    def media_types(self) -> tuple[str, ...]:
-        """The media types of what a handler returns, in the order of the contract."""
-        return tuple(self._encodings)
-
-    def encode(
-        self,
-        value: Any,
-        headers: Mapping[str, str],
-        media_type: str = JSON,
-        common: Headers = WITH_DATA,
-    ) -> Response:
+    def encode(self, value: Any, headers: Mapping[str, str], media_type: str = JSON) -> Response:
         """The response, if it is as the contract declares; of a stream, before its first chunk."""
-        raw = common.copy()
-        raw += [self._header(name, text) for name, text in headers.items()]
+        own = [self._header(name, text) for name, text in headers.items()]
         if not self._required <= headers.keys():
             missing = self._required - headers.keys()
             raise ResponseBreaksContract(f"{self._name} lacks the headers {missing}")
         if not self._encodings:
-            if value is not None:
-                raise ResponseBreaksContract(f"{self._name} has no body, but there is a value")
-            if self.status not in WITHOUT_LENGTH:
-                raw.append((b"content-length", b"0"))
-            return Response(self.status, raw, b"")
-        encoding = self._encodings[media_type]
-        raw.append(encoding.header)
+            return self._encode_nothing(value, own)
+        encoding, common = self._encodings[media_type]
         body = encoding.encode(value)
         if not isinstance(body, bytes):
-            return Response(self.status, raw, b"", body)
-        raw.append((b"content-length", b"%d" % len(body)))
-        return Response(self.status, raw, body)
+            return Response(self.status, [*common, *own], b"", body)
+        length = (b"content-length", b"%d" % len(body))
+        return Response(self.status, [*common, length, *own], body)
+
+    def _encode_nothing(self, value: Any, own: Headers) -> Response:
+        if value is not None:
+            raise ResponseBreaksContract(f"{self._name} has no body, but there is a value")
+        length = [] if self.status in WITHOUT_LENGTH else [(b"content-length", b"0")]
+        return Response(self.status, [*self._common, *length, *own], b"")
 
     def _header(self, name: str, text: str) -> tuple[bytes, bytes]:
         if name not in self._headers:
@@ -146,9 +141,14 @@ def _status(code: str, where: Where) -> int:
     return int(code)
 
 
-def _same_media_types(declared: list[DeclaredResponse], where: Where) -> tuple[str, ...]:
+def _media_types(definition: Mapping[str, Any]) -> tuple[str, ...]:
+    """The media types of what a handler returns, in the order of the contract."""
+    return tuple(each for each in definition.get("content", {}) if each != PROBLEM)
+
+
+def _same_media_types(definitions: Mapping[str, Any], where: Where) -> tuple[str, ...]:
     """The media types that a client may choose from, whatever the status will be."""
-    offered = {each.media_types for each in declared} - {()}
+    offered = {_media_types(each) for each in definitions.values()} - {()}
     if len(offered) > 1:
         raise Unsupported("the responses of an operation must have the same media types", where)
     return offered.pop() if offered else ()

@@ -123,7 +123,7 @@ class ContractMiddleware:
                 in_flight.timeout = operation.response_timeout
                 admitted = await self._admission.admit(operation, request, match.values)
                 caller, key_id = admitted.caller, admitted.caller.key_id
-                headers = headers + admitted.headers
+                headers = [*headers, *admitted.headers]
                 response = await operation.respond(request, match.values, caller)
         except (Exception, asyncio.CancelledError) as error:
             cause = in_flight.cause_of(error)
