@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 from starlette.types import Message
-from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
@@ -40,21 +40,45 @@ class Exchange:
     """A request and its response. A system call costs more than a copy: most are one write."""
 
     def __init__(
-        self, connection: Connection, scope: Any, *, keep_alive: bool, expects_continue: bool
+        self,
+        connection: Connection,
+        scope: Any,
+        *,
+        keep_alive: bool,
+        expects_continue: bool,
+        is_received: bool,
     ) -> None:
         self.scope = scope
         self.keep_alive = keep_alive
-        self.body = b""
-        self.more_body = True
-        self.message_event = asyncio.Event()
+        self.is_received = is_received
         self.disconnected = False
         self.response_started = False
         self.response_complete = False
         self._connection = connection
         self._expects_continue = expects_continue
+        self._body: list[bytes] = []
+        self._size = 0
+        self._has_news = is_received
+        self._waiter: asyncio.Future[None] | None = None
         self._start: Any = None
         self._stream: BodyStream | None = None
         self._refusal: Refusal | None = None
+
+    def add_body(self, parts: list[bytes], *, is_received: bool) -> None:
+        """Take what has arrived of the body; after the response it is dropped."""
+        self.is_received = is_received
+        if self.response_complete:
+            return
+        self._body += parts
+        self._size += sum(map(len, parts))
+        if self._size > HIGH_WATER_LIMIT:
+            self._connection.flow.pause_reading()
+        self._wake()
+
+    def disconnect(self) -> None:
+        """End the request: the client has gone."""
+        self.disconnected = True
+        self._wake()
 
     def refuse(self, refusal: Refusal) -> None:
         """Note that the protocol has refused the rest of the request, and with what."""
@@ -67,12 +91,12 @@ class Exchange:
             self._connection.transport.write(CONTINUE)
         if not self.disconnected and not self.response_complete:
             self._connection.flow.resume_reading()
-            await self.message_event.wait()
-            self.message_event.clear()
+            await self._news()
         if self.disconnected or self.response_complete:
             return {"type": "http.disconnect", "refusal": self._refusal}
-        body, self.body = self.body, b""
-        return {"type": "http.request", "body": body, "more_body": self.more_body}
+        body = b"".join(self._body)
+        self._body, self._size = [], 0
+        return {"type": "http.request", "body": body, "more_body": not self.is_received}
 
     async def send(self, message: Message) -> None:
         """Keep the head until there is a body; write both at once, or the chunks of a stream."""
@@ -95,6 +119,21 @@ class Exchange:
         """End a response that stops amid its body, so that the client notices."""
         if self._stream is not None and not self.response_complete:
             self._stream.abort()
+
+    async def _news(self) -> None:
+        """Wait until there is something that `receive` has not returned yet.
+
+        The future is made here, not with the exchange: most requests have no body.
+        """
+        while not self._has_news:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        self._has_news = False
+
+    def _wake(self) -> None:
+        self._has_news = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     async def _send_chunk(self, message: Message) -> None:
         if self.disconnected or self._connection.transport.is_closing():
@@ -120,7 +159,7 @@ class Exchange:
 
     def _complete(self) -> None:
         self.response_complete = True
-        self.message_event.set()
+        self._wake()
         if not self.keep_alive:
             self._connection.transport.close()
         self._connection.on_response_complete()

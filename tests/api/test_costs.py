@@ -153,6 +153,14 @@ HEADERS = {
 }
 
 
+CHUNKS = {
+    "one byte": b"1\r\n \r\n" * LIMIT,
+    "one byte and an extension": b"1;a\r\n \r\n" * LIMIT,
+    "64 bytes": (b"40\r\n" + b" " * 64 + b"\r\n") * (LIMIT // 64 - 1) + b"2\r\n{}\r\n0\r\n\r\n",
+    "no byte, and trailers": b"2\r\n{}\r\n0\r\n" + b"A: a\r\n" * 10_000 + b"\r\n",
+}
+
+
 def requests_of(operation: Operation) -> Iterator[tuple[str, bytes]]:
     """The worst requests of an operation, by name."""
     path = operation.path.format(user_id=UUID, task_id=UUID)
@@ -160,6 +168,9 @@ def requests_of(operation: Operation) -> Iterator[tuple[str, bytes]]:
         yield name, request(operation.method, f"{path}?{query.decode()}")
     for name, headers in HEADERS.items():
         yield name, request(operation.method, path, *headers)
+    for name, lines in CHUNKS.items():
+        headers = ["Content-Type: application/json", "Transfer-Encoding: chunked"]
+        yield f"chunks of {name}", request(operation.method, path, *headers) + lines
     for name, body in BODIES.items():
         for media_type in operation.media_types or ["application/json"]:
             headers = [f"Content-Type: {media_type}", f"Content-Length: {len(body)}"]

@@ -98,6 +98,7 @@ def test_nothing_is_kept_of_a_client_that_has_gone() -> None:
             "shutdown": Shutdown(),
         }
         config = Config(app, lifespan="off")
+        config.load()
         state = ServerState()
         listening = await asyncio.get_running_loop().create_server(
             lambda: Protocol(config=config, server_state=state, app_state={}, **options),

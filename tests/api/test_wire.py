@@ -197,3 +197,10 @@ def test_no_answer_names_the_software(server: str, path: str) -> None:
 
     assert {"server", "x-powered-by", "via"}.isdisjoint(headers)
     assert "uvicorn" not in str(headers).lower()
+
+
+def test_http_1_0_is_closed_even_if_the_client_would_keep_it_open(wire: Wire) -> None:
+    wire.sends(b"GET /health/live HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+
+    assert wire.answer().headers["connection"] == "close"
+    assert wire.is_closed()

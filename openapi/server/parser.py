@@ -1,0 +1,196 @@
+"""The bytes of a connection as requests: httptools parses them, but is fed one at a time.
+
+httptools takes request lines that HTTP does not allow, and parses all that it is fed. Here each
+head and each part of a body is cut out first: so the request line is checked as it was sent, and
+what follows a request can wait until the response is sent.
+"""
+
+import re
+from typing import Any
+
+import httptools
+
+LONGEST_HEAD = 64 * 1024
+HEAD_END = b"\r\n\r\n"
+LINE_BREAK = b"\r\n"
+REQUEST_LINE = re.compile(rb"[A-Z-]+ [!-~]+ HTTP/1\.[01]\r\n")
+# A line before a chunk costs as much as some hundred bytes in it: lines may have a 16th as many.
+MOST_IN_LINES = 32 * 1024
+CHUNKS_TO_LINES = 16
+
+
+class NotHTTP(Exception):
+    """Raised for bytes that are no request; the text says why."""
+
+
+class RequestParser:
+    """Parses one request after the other; its fields are those of the last that has begun."""
+
+    def __init__(self) -> None:
+        self.method = ""
+        self.url = b""
+        self.version = ""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.keep_alive = False
+        self.expects_continue = False
+        self.has_head = False
+        self.is_complete = True
+        self._parser: Any = httptools.HttpRequestParser(self)
+        self._head = b""
+        self._body: list[bytes] = []
+        self._left = 0
+        self._line = b""
+        self._in_lines = 0
+        self._in_chunks = 0
+        self._in_trailers = False
+
+    @property
+    def in_body(self) -> bool:
+        """Whether a body is arriving."""
+        return self.has_head and not self.is_complete
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no part of a request has arrived but those that are complete."""
+        return self.is_complete and not self._head
+
+    def release(self) -> None:
+        """Drop the parser, which refers to this object: else both stay until Python looks."""
+        self._parser = None
+
+    def feed_head(self, data: bytes, start: int) -> int:
+        """Parse to the end of a head, or of the data; return where that is."""
+        parsed = len(self._head)
+        if parsed:
+            data, start = self._head + data[start:], 0
+        else:
+            self.has_head = False
+            while start < len(data) and data[start] in LINE_BREAK:
+                start += 1  # RFC 9112, 2.2
+        end = data.find(HEAD_END, start)
+        stop = len(data) if end < 0 else end + len(HEAD_END)
+        if stop - start > LONGEST_HEAD:
+            raise NotHTTP(f"The headers are longer than {LONGEST_HEAD:,} bytes.")
+        if end < 0:
+            self._head = data[start:]
+        else:
+            self._head = b""
+            if not REQUEST_LINE.match(data, start):
+                raise NotHTTP(
+                    "A request begins with its method, its path and HTTP/1.1 or HTTP/1.0."
+                )
+        self._parse(data[start + parsed : stop])
+        if self.has_head and not self.is_complete:
+            self._expect_body()
+        return stop - parsed
+
+    def feed_body(self, data: bytes, start: int) -> int:
+        """Parse to the end of a body or of one of its parts, or of the data; return where it is."""
+        if not self._left:
+            return self._feed_line(data, start)
+        end = min(start + self._left, len(data))
+        self._left -= end - start
+        self._parse(data[start:end])
+        return end
+
+    def take_body(self) -> list[bytes]:
+        """What has arrived of the body since the last call."""
+        body, self._body = self._body, []
+        return body
+
+    def on_message_begin(self) -> None:
+        """Forget the request before: httptools calls this and the following."""
+        self.url = b""
+        self.headers = []
+        self.expects_continue = False
+        self.is_complete = False
+
+    def on_url(self, url: bytes) -> None:
+        """Add to the URL."""
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Add a header, its name in lower case."""
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expects_continue = True
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Note that the head is complete."""
+        self.has_head = True
+        self.method = self._parser.get_method().decode("ascii")
+        self.version = self._parser.get_http_version()
+        self.keep_alive = self.version != "1.0" and self._parser.should_keep_alive()
+
+    def on_body(self, body: bytes) -> None:
+        """Add to the body."""
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        """Note that the request is complete."""
+        self.is_complete = True
+
+    def _parse(self, data: bytes) -> None:
+        """Parse; an upgrade is declined by reading the request as if it asked for none."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            if self.method == "CONNECT":
+                raise NotHTTP("This server is no proxy.") from None
+            head = self._head_without_upgrade()
+            # The old parser takes what follows for the other protocol, or for nothing.
+            self._parser = httptools.HttpRequestParser(self)
+            self._parser.feed_data(head)
+        except httptools.HttpParserError:
+            raise NotHTTP("This is not a well-formed HTTP request.") from None
+
+    def _head_without_upgrade(self) -> bytes:
+        version = self.version.encode()
+        lines = [b"%b %b HTTP/%b" % (self.method.encode(), self.url, version)]
+        lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
+
+    def _expect_body(self) -> None:
+        codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
+        if not codings:
+            self._left = int(dict(self.headers)[b"content-length"])
+        elif codings != [b"chunked"]:
+            raise NotHTTP("The only Transfer-Encoding is `chunked`.")
+        elif self.version == "1.0":
+            raise NotHTTP("HTTP/1.0 has no Transfer-Encoding.")
+        self._in_lines = self._in_chunks = 0
+        self._in_trailers = False
+
+    def _feed_line(self, data: bytes, start: int) -> int:
+        """Parse to the end of a line before a chunk, or of a trailer."""
+        stop = data.find(b"\n", start) + 1 or len(data)
+        self._line += data[start:stop]
+        self._in_lines += stop - start
+        if self._in_lines > MOST_IN_LINES + self._in_chunks // CHUNKS_TO_LINES:
+            raise NotHTTP("The chunks are too small, or the lines between them too long.")
+        # No proxy has checked trailers, which are parsed like headers: they are dropped.
+        self.headers = []
+        self._parse(data[start:stop])
+        if self._line.endswith(b"\n"):
+            if not self._in_trailers:
+                self._expect_chunk(int(self._line.partition(b";")[0], 16))
+            self._line = b""
+        return stop
+
+    def _expect_chunk(self, size: int) -> None:
+        self._in_chunks += size
+        self._in_trailers = size == 0
+        self._left = size and size + len(LINE_BREAK)
+
+
+def split_url(url: bytes) -> tuple[bytes, bytes]:
+    """The path and the query, without the origin that a proxy's client would name."""
+    if url.startswith(b"/") and b"#" not in url:
+        path, _, query = url.partition(b"?")
+        return path, query
+    try:
+        parts = httptools.parse_url(url)
+    except httptools.HttpParserInvalidURLError:
+        raise NotHTTP("The request has no valid URL.") from None
+    return parts.path or b"/", parts.query or b""
