@@ -16,7 +16,7 @@ METHODS = {"get", "put", "post", "delete", "patch"}
 # What no operation answers: there is none at an unknown path or for another method.
 WITHOUT_OPERATION = {"unknown-path", "method-not-allowed"}
 
-DOCUMENT: dict[str, Any] = yaml.safe_load(CONTRACT.read_text())
+DOCUMENT: dict[str, Any] = yaml.load(CONTRACT.read_text(), yaml.CSafeLoader)
 
 
 @cache
