@@ -71,7 +71,7 @@ async def batch_tasks(context: Context, user_id: UUID, body: dict[str, Any]) -> 
         context.database,
         user_id,
         operations,
-        atomic=body["atomic"],
+        atomic=body.get("atomic", True),
         requires_if_match=context.requires_if_match,
     )
     return {"results": list(map(_result, operations, outcomes))}

@@ -26,6 +26,8 @@ from db.tasks.tokens import Forged, the_seal
 PURPOSE = "changes since"
 LAYOUT = struct.Struct(">3q")
 TOMBSTONE = ("id", "deleted_at", "revision")
+TASK_KIND = "task"
+TASK_TOMBSTONE_KIND = "task_tombstone"
 UNUSABLE = (
     "This is not a token that this user's changes have given. Bring `next` back as it was, "
     "or begin again without `since`."
@@ -91,11 +93,11 @@ async def _read(database: Session, user_id: UUID, reader: Reader, limit: int) ->
         return Page([], await _sealed(database, reader, user_id), more=False), 0
     revision: int = rows[0]["user_revision"]
     reader = _recognised(reader, rows[0])
-    changes = [_told(row) for row in rows if row["id"] is not None]
-    more = len(changes) > limit
-    told = changes[limit - 1]["revision"] if more else revision
+    more = len(rows) > limit
+    told = rows[limit - 1]["revision"] if more else revision
     token = await _sealed(database, reader._replace(told=told), user_id)
-    return Page(changes[:limit], token, more), revision
+    changes = [_change(row) for row in rows[:limit] if row["id"] is not None]
+    return Page(changes, token, more), revision
 
 
 def _recognised(reader: Reader, user: dict[str, Any]) -> Reader:
@@ -113,10 +115,11 @@ def _recognised(reader: Reader, user: dict[str, Any]) -> Reader:
     return reader
 
 
-def _told(row: dict[str, Any]) -> Change:
-    """A row as a client gets it: a task, or what is left of one."""
-    names = TOMBSTONE if row["deleted_at"] is not None else AT_LARGE
-    return {name: row[name] for name in names}
+def _change(row: dict[str, Any]) -> Change:
+    """A row as a client gets it: a task, or the tombstone of one."""
+    if row["deleted_at"] is not None:
+        return {"kind": TASK_TOMBSTONE_KIND, **{name: row[name] for name in TOMBSTONE}}
+    return {"kind": TASK_KIND, "task": {name: row[name] for name in AT_LARGE}}
 
 
 async def _sealed(database: Session, reader: Reader, user_id: UUID) -> str:

@@ -76,40 +76,38 @@ def translate(schema: dict[str, Any], direction: Direction, where: Where) -> dic
     _translate_nullable(schema, translated, where)
     if direction == "response":
         _translate_excluding(translated)
+        _translate_suffix(translated)
     elif {"items", "maxItems"} <= translated.keys():
         _count_before_items(translated)
     return translated
 
 
 def _translate_discriminator(
-    discriminator: dict[str, Any], choices: list[dict[str, Any]], where: Where
+    discriminator: dict[str, Any], branches: list[dict[str, Any]], where: Where
 ) -> dict[str, Any]:
-    """Means what oneOf does, but only the one schema that the field names has faults."""
+    """Means what oneOf does, but only the branch that the discriminator names is checked."""
     name = discriminator["propertyName"]
-    fields = [each.get("properties", {}).get(name) or {} for each in choices]
-    values = [each.get("enum", ()) for each in fields]
-    names = [value for each in values for value in each]
+    fields = [each.get("properties", {}).get(name) or {} for each in branches]
+    enums = [each.get("enum", ()) for each in fields]
+    values = [value for each in enums for value in each]
     if (
-        not choices
-        or any(len(each) != 1 for each in values)
-        or len(set(names)) < len(names)
-        or set(discriminator.get("mapping", names)) != set(names)
-        or any(each.get("type") != "object" or name not in each["required"] for each in choices)
+        not branches
+        or any(len(each) != 1 for each in enums)
+        or len(set(values)) < len(values)
+        or set(discriminator.get("mapping", values)) != set(values)
+        or any(each.get("type") != "object" or name not in each["required"] for each in branches)
     ):
         raise Unsupported(
             f"a discriminator wants oneOf several objects that require {name!r},"
             " each with one value of its own, which the mapping names",
             (*where, "discriminator"),
         )
-    chosen = [
-        {
-            "if": {"type": "object", "required": [name], "properties": {name: {"const": value}}},
-            "then": choice,
-        }
-        for value, choice in zip(names, choices, strict=True)
-    ]
-    known = {"type": "object", "required": [name], "properties": {name: {"enum": names}}}
-    return {**known, "allOf": chosen}
+    required = {"type": "object", "required": [name]}
+    chosen = {**required, "properties": {name: {"enum": values}}}
+    for value, branch in zip(reversed(values), reversed(branches), strict=True):
+        named = {**required, "properties": {name: {"const": value}}}
+        chosen = {"if": named, "then": branch, "else": chosen}
+    return chosen
 
 
 def _refuse_unknown(schema: dict[str, Any], where: Where) -> None:
@@ -182,6 +180,12 @@ def _count_before_items(translated: dict[str, Any]) -> None:
     """Check the length of an array before its items: they may be half a million."""
     translated["if"] = {"maxItems": translated["maxItems"]}
     translated["then"] = {"items": translated.pop("items")}
+
+
+def _translate_suffix(translated: dict[str, Any]) -> None:
+    """A time has no line break, so that what comes before its last characters is any text."""
+    if translated.get("format") == "date-time" and "pattern" in translated:
+        translated["pattern"] = translated["pattern"].removeprefix("^.*")
 
 
 def _translate_excluding(translated: dict[str, Any]) -> None:

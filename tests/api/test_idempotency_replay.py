@@ -130,4 +130,4 @@ def test_write_with_a_key_wakes_long_polls(alice: User, task: Task) -> None:
 
         toggled = toggle(alice, task).json()
 
-        assert waiting.result().json()["changes"][0]["revision"] == toggled["revision"]
+        assert waiting.result().json()["changes"][0]["task"]["revision"] == toggled["revision"]

@@ -24,6 +24,7 @@ from db.tasks import batches, change_notifications, feed, tasks
 from db.tasks.change_notifications import INTERVAL, ChangeNotifications
 from openapi.settings import load_settings
 from tests.support.databases import administration, away
+from tests.support.feed import changed
 from tests.support.polling import eventually
 from tests.support.servers import Serve, started, url_of
 from tests.support.users import Task, User
@@ -90,7 +91,7 @@ def test_a_long_poll_without_changes_ends_at_its_deadline(alice: User) -> None:
     assert time.monotonic() - begun >= 1
     assert (page["changes"], page["more"]) == ([], False)
     task = alice.creates()
-    assert changes(alice, since=page["next"]).json()["changes"] == [task.document]
+    assert changes(alice, since=page["next"]).json()["changes"] == [changed(task.document)]
 
 
 def test_a_write_of_another_user_wakes_no_long_poll(
@@ -114,7 +115,7 @@ def test_a_write_through_another_server_ends_a_long_poll(
     with User(other_server) as user:
         task = user.post(alice.tasks, json={"title": "x"}).json()
 
-    assert polling.result().json()["changes"] == [task]
+    assert polling.result().json()["changes"] == [changed(task)]
 
 
 def test_a_write_ends_the_long_polls_of_all_workers(serve: Serve, pool: ThreadPoolExecutor) -> None:
@@ -127,7 +128,7 @@ def test_a_write_ends_the_long_polls_of_all_workers(serve: Serve, pool: ThreadPo
         task = alice.creates()
 
         for each in polling:
-            assert each.result().json()["changes"] == [task.document]
+            assert each.result().json()["changes"] == [changed(task.document)]
 
 
 def test_a_long_poll_of_a_user_who_is_erased_is_refused(
@@ -153,7 +154,7 @@ def test_a_long_poll_holds_no_connection(serve: Serve, pool: ThreadPoolExecutor)
         task = alice.creates()
 
         for each in polling:
-            assert each.result().json()["changes"] == [task.document]
+            assert each.result().json()["changes"] == [changed(task.document)]
 
 
 def test_a_long_poll_survives_a_database_that_is_away_for_a_moment(

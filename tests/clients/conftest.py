@@ -17,8 +17,6 @@ def typescript(server: str) -> Iterator[Client]:
             "openapi-typescript",
             f"{server}/openapi.json",
             *("--output", "contract.ts", "--root-types", "--root-types-no-schema-prefix"),
-            # What has a default may be left out of a body.
-            "--default-non-nullable=false",
         )
         yield client
 

@@ -12,10 +12,12 @@ MODELS = {
     *("ChangePage", "Fault", "Health", "Me", "Problem"),
     *("Batch", "BatchResult", "BatchResults"),
     *("BatchCreate", "BatchDelete", "BatchRestore", "BatchToggle", "BatchUpdate"),
-    *("Task", "TaskCreate", "TaskPatch", "TaskUpdate", "Tombstone"),
+    *("Task", "TaskCreate", "TaskPatch", "TaskUpdate"),
+    *("TaskChange", "TaskTombstone"),
 }
 SCALARS = {
     "BatchOperation",
+    "Change",
     "Description",
     "EntityTags",
     "Id",
@@ -25,7 +27,7 @@ SCALARS = {
     "Token",
 }
 ENUMS = {
-    *("CreateTaskIfNoneMatch", "HealthStatus"),
+    *("CreateTaskIfNoneMatch", "HealthStatus", "TaskChangeKind", "TaskTombstoneKind"),
     *("BatchCreateOp", "BatchDeleteOp", "BatchRestoreOp", "BatchToggleOp", "BatchUpdateOp"),
 }
 OPERATIONS = {

@@ -28,9 +28,7 @@ def page(tmp_path: Path) -> Iterator[Browser]:
 
 @in_both_modes
 @on_both_devices
-def test_swagger_ui_can_be_read(
-    guarded_server: str, page: Browser, dark: bool, width: int
-) -> None:
+def test_swagger_ui_can_be_read(guarded_server: str, page: Browser, dark: bool, width: int) -> None:
     page.shows_as(dark=dark, width=width)
     page.opens(f"{guarded_server}/docs")
     for operation in OPENED:

@@ -75,8 +75,8 @@ REFUSED = {
         "the schema keyword 'xml' is not supported",
     ),
     "nullable beside allOf": (
-        "          type: boolean\n          description: Whether it is done already.\n",
-        "          allOf: [{type: boolean}]\n          nullable: true\n",
+        "          type: boolean\n          description: Whether it is done. If",
+        "          allOf: [{type: boolean}]\n          nullable: true\n          description: If",
         "nullable needs a type beside it",
     ),
     "an unknown format": (TITLE, TITLE + "      format: colour\n", "colour"),

@@ -176,12 +176,13 @@ class Client:
 
     def _applies(self, changes: list[Fields]) -> None:
         for change in changes:
-            self.copy.pop(change["id"], None)
-            self.trash.pop(change["id"], None)
-            if "deleted_at" in change:
-                self.trash[change["id"]] = change["revision"]
+            task = change.get("task", change)
+            self.copy.pop(task["id"], None)
+            self.trash.pop(task["id"], None)
+            if change["kind"] == "task":
+                self.copy[task["id"]] = task
             else:
-                self.copy[change["id"]] = change
+                self.trash[task["id"]] = task["revision"]
 
 
 def is_worth_another_try(response: httpx.Response) -> bool:

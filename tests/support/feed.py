@@ -6,7 +6,7 @@ import httpx
 
 from tests.support.users import User
 
-TOMBSTONE = {"id", "deleted_at", "revision"}
+TOMBSTONE = {"kind", "id", "deleted_at", "revision"}
 
 # What a purge does: the tombstones go, and the user remembers how far.
 PURGE = """
@@ -38,29 +38,35 @@ class Copy:
         return self._user.get(f"/api/{self._user.id}/changes", params=parameters)
 
     def reads(self, **parameters: Any) -> list[dict[str, Any]]:
-        """Apply a page to the copy; returns its changes."""
+        """Apply a page to the copy; returns its tasks and tombstones."""
         response = self.asks(**parameters)
         assert response.status_code == 200, response.text
         return self.applies(response.json())
 
     def applies(self, page: dict[str, Any]) -> list[dict[str, Any]]:
-        """Apply a page to the copy, and go on from it."""
-        changes: list[dict[str, Any]] = page["changes"]
-        for change in changes:
-            assert change["revision"] > self._revision, "the changes are out of order"
-            self._revision = change["revision"]
-            if change.keys() == TOMBSTONE:
-                self.tasks.pop(change["id"], None)
+        """Apply a page to the copy, and go on from it; returns its tasks and tombstones."""
+        found = [change.get("task", change) for change in page["changes"]]
+        for change, task in zip(page["changes"], found, strict=True):
+            assert task["revision"] > self._revision, "the changes are out of order"
+            self._revision = task["revision"]
+            if change["kind"] == "task":
+                self.tasks[task["id"]] = task
             else:
-                self.tasks[change["id"]] = change
+                assert (change["kind"], change.keys()) == ("task_tombstone", TOMBSTONE)
+                self.tasks.pop(task["id"], None)
         self.since, self.more = page["next"], page["more"]
-        return changes
+        return found
 
     def catches_up(self, **parameters: Any) -> None:
         """Read until there is no more."""
         self.reads(**parameters)
         while self.more:
             self.reads(**parameters)
+
+
+def changed(task: dict[str, Any]) -> dict[str, Any]:
+    """The task as the feed has it."""
+    return {"kind": "task", "task": task}
 
 
 def tasks_of(user: User) -> dict[str, dict[str, Any]]:

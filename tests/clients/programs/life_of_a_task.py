@@ -32,10 +32,12 @@ from errand_client.models import (
     Fault,
     Problem,
     Task,
+    TaskChange,
+    TaskChangeKind,
     TaskCreate,
     TaskPatch,
+    TaskTombstone,
     TaskUpdate,
-    Tombstone,
 )
 from errand_client.types import UNSET, Unset
 
@@ -53,7 +55,8 @@ assert get_task.sync(user, task.id, client=errand) == task
 
 begun = list_changes.sync(user, client=errand, limit=10)
 assert isinstance(begun, ChangePage)
-assert (begun.changes, begun.more) == ([task], False)
+assert begun.changes == [TaskChange(kind=TaskChangeKind.TASK, task=task)]
+assert begun.more is False
 
 changes = TaskUpdate(description="Two litres")
 updated = update_task.sync(user, task.id, client=errand, body=changes)
@@ -92,7 +95,7 @@ assert deleted.parsed is None
 since = list_changes.sync(user, client=errand, since=begun.next_, wait=1)
 assert isinstance(since, ChangePage)
 [change] = since.changes
-assert isinstance(change, Tombstone)
+assert isinstance(change, TaskTombstone)
 assert (change.id, change.revision > task.revision) == (task.id, True)
 
 gone = get_task.sync_detailed(user, task.id, client=errand)

@@ -6,6 +6,7 @@ import { randomUUID } from "node:crypto";
 import createClient from "openapi-fetch";
 import type {
   BatchOperation,
+  Change,
   ChangePage,
   Fault,
   Problem,
@@ -13,7 +14,8 @@ import type {
   TaskCreate,
   TaskPatch,
   TaskUpdate,
-  Tombstone,
+  TaskChange,
+  TaskTombstone,
   paths,
 } from "./contract.js";
 
@@ -44,7 +46,8 @@ assert.deepEqual(got.data, task);
 
 const followed = { params: { path: user } };
 const begun: ChangePage | undefined = (await errand.GET("/api/{user_id}/changes", followed)).data;
-assert.deepEqual(begun?.changes, [task]);
+const seen: TaskChange = { kind: "task", task };
+assert.deepEqual(begun?.changes, [seen]);
 
 const changes: TaskUpdate = { description: "Two litres" };
 const updated = await errand.PUT("/api/{user_id}/tasks/{task_id}", {
@@ -94,12 +97,12 @@ assert.equal(deleted.error, undefined);
 const since = await errand.GET("/api/{user_id}/changes", {
   params: { path: user, query: { since: begun.next, wait: 1 } },
 });
-const change: Task | Tombstone | undefined = since.data?.changes[0];
-assert(change && !("title" in change));
-const tombstone: Tombstone = change;
+const change: Change | undefined = since.data?.changes[0];
+assert(change?.kind === "task_tombstone");
+const tombstone: TaskTombstone = change;
 assert.equal(tombstone.id, task.id);
-// @ts-expect-error: a tombstone has no title
-assert.equal(tombstone.title, undefined);
+// @ts-expect-error: a tombstone has no task
+assert.equal(tombstone.task, undefined);
 
 const gone = await errand.GET("/api/{user_id}/tasks/{task_id}", { params: { path } });
 assert.equal(gone.data, undefined);
