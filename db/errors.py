@@ -123,6 +123,10 @@ class UnfitRole(Exception):
     """Row-level security does not apply to the role of the server."""
 
 
+class ConnectionRefused(Exception):
+    """The database refuses our role, password or database name: to wait changes nothing."""
+
+
 class SchemaOutdated(Exception):
     """The database's schema is not the one this version works with."""
 

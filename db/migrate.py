@@ -8,6 +8,7 @@ from psycopg2 import errors
 from psycopg2.extensions import connection
 
 from db.errors import DatabaseAway, SchemaOutdated
+from db.postgres.refusals import refusal
 from db.postgres.roles import APPLICATION, Powers, powers_query, require_fit
 from db.schema.models import OWNED_TABLES
 
@@ -30,7 +31,7 @@ def migrate(url: str) -> None:
     config = Config()
     config.set_main_option("script_location", "db:migrations")
     require_known(schema_version(url))
-    with closing(_connect(url)) as opened:
+    with closing(connect(url)) as opened:
         config.attributes["connect"] = lambda: opened
         try:
             command.upgrade(config, "head")
@@ -40,7 +41,7 @@ def migrate(url: str) -> None:
 
 def schema_version(url: str) -> str | None:
     """The last migration that the database has seen."""
-    with closing(_connect(url)) as opened, opened.cursor() as cursor:
+    with closing(connect(url)) as opened, opened.cursor() as cursor:
         try:
             cursor.execute("SELECT version_num FROM alembic_version")
         except errors.UndefinedTable:
@@ -56,7 +57,7 @@ def schema_version(url: str) -> str | None:
 
 def check_role(url: str) -> None:
     """Raise `UnfitRole` if row-level security does not apply to the URL's role."""
-    with closing(_connect(url)) as opened, opened.cursor() as cursor:
+    with closing(connect(url)) as opened, opened.cursor() as cursor:
         cursor.execute(powers_query(OWNED_TABLES))
         require_fit(Powers(*cursor.fetchall()[0]))
 
@@ -66,10 +67,13 @@ def _reason(error: Exception) -> str:
     return str(getattr(error, "orig", error)).strip().splitlines()[0]
 
 
-def _connect(url: str) -> connection:
+def connect(url: str) -> connection:
+    """A new connection that blocks; raises `ConnectionRefused` or `DatabaseAway`."""
     try:
         return psycopg2.connect(url, connect_timeout=CONNECT_TIMEOUT_SECONDS)
     except psycopg2.OperationalError as error:
+        if refused := refusal(url, error):
+            raise refused from error
         raise DatabaseAway(f"The database cannot be reached: {error}") from error
 
 

@@ -12,6 +12,10 @@ import click
 OPEN = "Ask nobody for a token, on whatever address.  [ERRAND_OPEN]"
 LOCAL_TOKENS = "Take the tokens that `errand token` makes.  [ERRAND_LOCAL_TOKENS]"
 HOURS = "How long it is valid.  [24]"
+VISIBLE = (
+    "Every user of this machine can see the password on the command line: set DATABASE_URL in the "
+    "environment or in .env, or leave the password to the file that PGPASSFILE names."
+)
 
 
 def main() -> None:
@@ -44,8 +48,18 @@ def database_flags(command: Any) -> Any:
         ("--data-dir", "Folder of the embedded PostgreSQL.  [ERRAND_DATA_DIR]"),
         ("--database-url", "libpq URL; without it, PostgreSQL is embedded.  [DATABASE_URL]"),
     ):
-        command = click.option(flag, help=text)(command)
+        command = click.option(flag, help=text, callback=warn_of_password)(command)
     return command
+
+
+def warn_of_password(_: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """Warn of a URL with a password: the command lines of all processes can be listed."""
+    if option.name == "database_url" and value:
+        from db.postgres.hosts import has_password
+
+        if has_password(value):
+            click.echo(VISIBLE, err=True)
+    return value
 
 
 @errand.command()
@@ -113,10 +127,33 @@ def purge(**flags: str | None) -> None:
         click.echo(f"{purged} tasks were purged.")
 
 
+@errand.command()
+@database_flags
+def rotate_token_secret(**flags: str | None) -> None:
+    """Replace the secret that signs cursors and the tokens of the change feed.
+
+    What clients were given before is refused afterwards. Restart every server.
+    """
+    with complaints_shown():
+        from db.token_secret import rotate
+        from openapi.server.run import database_at
+        from openapi.settings import load_settings
+
+        with database_at(load_settings(**flags)) as url:
+            rotate(url)
+        click.echo("The token secret is a new one. Restart every server of this database.")
+
+
 @contextmanager
 def complaints_shown() -> Iterator[None]:
     """Say what a user can mend in a sentence, not in a trace."""
-    from db.errors import DatabaseAway, EmbeddedPostgresError, SchemaOutdated, UnfitRole
+    from db.errors import (
+        ConnectionRefused,
+        DatabaseAway,
+        EmbeddedPostgresError,
+        SchemaOutdated,
+        UnfitRole,
+    )
     from openapi.contract.document import UnusableContract
     from openapi.settings import WrongSettings
 
@@ -125,9 +162,12 @@ def complaints_shown() -> Iterator[None]:
     except (
         WrongSettings,
         UnusableContract,
+        ConnectionRefused,
         DatabaseAway,
         SchemaOutdated,
         UnfitRole,
         EmbeddedPostgresError,
     ) as error:
-        raise click.ClickException(str(error)) from error
+        from openapi.invocation import pasteable
+
+        raise click.ClickException(pasteable(str(error))) from error

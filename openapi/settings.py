@@ -23,8 +23,8 @@ class WrongSettings(Exception):
     """Some settings have values that they can't have; the text names every one."""
 
 
-def _default_data_dir() -> Path:
-    """Where this system keeps such data; root's home is closed to the database's own user."""
+def default_data_dir() -> Path:
+    """The system's folder for such data; the database's own user cannot enter root's home."""
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         return Path("/var/lib/errand")
     base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
@@ -44,7 +44,7 @@ class Settings(BaseSettings):
         description="A libpq URL, of one host or several; without it, PostgreSQL is embedded.",
     )
     data_dir: Path = Field(
-        default_factory=_default_data_dir,
+        default_factory=default_data_dir,
         description="Where the embedded PostgreSQL keeps its data.",
     )
     host: str = Field("127.0.0.1", description="The address to listen on.")
@@ -227,5 +227,7 @@ def _unknown_variables() -> list[str]:
 
 
 def _suggestion(name: str, known: set[str]) -> str:
-    similar = get_close_matches(name, sorted(known), 1)
-    return f"; did you mean {similar[0]}?" if similar else ""
+    # The prefix, which all share, would make any two alike.
+    names = {each.removeprefix(PREFIX): each for each in sorted(known)}
+    similar = get_close_matches(name.removeprefix(PREFIX), names, 1)
+    return f"; did you mean {names[similar[0]]}?" if similar else ""

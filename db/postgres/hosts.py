@@ -1,5 +1,8 @@
 """The database's URL, and the hosts it names."""
 
+import os
+from ipaddress import ip_address
+
 import psycopg2
 from psycopg2.extensions import make_dsn, parse_dsn
 
@@ -12,6 +15,8 @@ ALWAYS = {
     "client_encoding": "UTF8",
     "application_name": "errand",
 }
+
+ENCRYPTED = {"require", "verify-ca", "verify-full"}
 
 
 def single_host_urls(url: str) -> list[str]:
@@ -48,3 +53,29 @@ def check_url(url: str) -> str:
 def host_of(url: str) -> str:
     """The host of a URL that has one, for people to read."""
     return str(parse_dsn(url).get("host", "the local socket"))
+
+
+def has_password(url: str) -> bool:
+    """Whether the URL shows a password to everyone who can read it."""
+    try:
+        return "password" in parse_dsn(url)
+    except psycopg2.Error:
+        return False
+
+
+def hosts_without_tls(url: str) -> list[str]:
+    """The other machines that libpq would talk to without encryption, if it cannot have it."""
+    options = parse_dsn(url)
+    if options.get("sslmode", os.environ.get("PGSSLMODE")) in ENCRYPTED:
+        return []
+    hosts = options.get("host") or options.get("hostaddr") or os.environ.get("PGHOST", "")
+    return [host for host in hosts.split(",") if not _is_this_machine(host)]
+
+
+def _is_this_machine(host: str) -> bool:
+    if host in ("", "localhost") or host.startswith(("/", "@")):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -24,6 +24,10 @@ def _function(name: str, result: Any, *arguments: Any) -> Any:
     return function
 
 
+# Of errors, nothing but their SQLSTATE: unlike texts, they are of no language.
+SQLSTATE_ONLY = 3
+set_error_verbosity = _function("PQsetErrorVerbosity", Number, Pointer, Number)
+
 CAN_CANCEL = hasattr(_library, "PQcancelCreate")
 if CAN_CANCEL:
     _new_cancel = _function("PQcancelCreate", Pointer, Pointer)

@@ -20,19 +20,21 @@ from db.database import Database
 from db.errors import DatabaseAway
 from db.migrate import NEWEST, check_role, migrate, require_newest, schema_version
 from db.postgres.embedded import running_postgres
+from db.postgres.hosts import hosts_without_tls
 from db.postgres.pool import PoolOptions
 from db.postgres.roles import as_application
 from openapi.access.policy import validate_access_settings
-from openapi.access.principal import SAMPLE_USER
+from openapi.server.announcement import announce
 from openapi.server.app import App
+from openapi.server.listening import bind, listen
 from openapi.server.protocol import Protocol
 from openapi.server.request_log import RequestLog
 from openapi.server.shutdown import Shutdown
 from openapi.settings import Settings
 
-BACKLOG = 2048
 FILES_BESIDES = 512
-EXAMPLE_BODY = """-H 'Content-Type: application/json' -d '{"title": "Buy milk"}'"""
+logger = logging.getLogger("errand")
+
 GRACE_SECONDS = 10
 # uvicorn kills a worker that responds to no health check in time; its imports count, too.
 WORKER_START_SECONDS = 30
@@ -46,19 +48,18 @@ def serve(settings: Settings) -> None:
     validate_access_settings(settings)
     log, shutdown = RequestLog(wanted=settings.request_log), Shutdown()
     app = _compiled(settings, log, shutdown)
-    with database_at(settings) as given:
+    with bind(settings) as listening, database_at(settings) as given:
         url = _prepared(settings, given)
         config = _config(settings, log, shutdown, partial(_app, settings, url, log, shutdown, app))
-        listening = config.bind_socket()
-        listening.listen(BACKLOG)
+        listen(listening, settings)
         if settings.workers > 1:
             supervisor = Multiprocess(config, sockets=[listening])
-            _announce(settings, *listening.getsockname()[:2])
+            announce(settings, *listening.getsockname()[:2])
             supervisor.run()
         else:
             server = uvicorn.Server(config)
             _stop_on_signals(server)
-            _announce(settings, *listening.getsockname()[:2])
+            announce(settings, *listening.getsockname()[:2])
             server.run(sockets=[listening])
             if not server.started:
                 sys.exit(1)
@@ -154,6 +155,12 @@ def _allow_files(connections: int) -> None:
 def database_at(settings: Settings) -> Iterator[str]:
     """The URL that is set, or that of the owner of an embedded database that runs meanwhile."""
     if settings.database_url:
+        for host in hosts_without_tls(settings.database_url):
+            logger.warning(
+                "The connection to %s may go without encryption: add sslmode=verify-full to "
+                "DATABASE_URL, or sslmode=require, which does not check who responds.",
+                host,
+            )
         yield settings.database_url
         return
     with running_postgres(settings.data_dir) as url:
@@ -181,15 +188,3 @@ def _log(level: str) -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     logging.getLogger("errand").setLevel(level.upper())
-
-
-def _announce(settings: Settings, host: str, port: int) -> None:
-    at = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    example = f"{at}/api/{SAMPLE_USER.user_id}/tasks {EXAMPLE_BODY}"
-    click.echo(f"Errand listens on {at}")
-    click.echo(f"  Swagger UI  {at}/docs")
-    if settings.local_tokens:
-        click.echo(f'  Try         curl -H "Authorization: Bearer $(errand token)" {example}')
-    if not settings.requires_tokens:
-        click.echo(f"  Try         curl {example}")
-        click.echo("  Open mode   anyone who reaches this address can read and change all tasks")
