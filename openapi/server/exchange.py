@@ -116,8 +116,12 @@ class Exchange:
                 self._complete()
 
     def abort(self) -> None:
-        """End a response that stops amid its body, so that the client notices."""
-        if self._stream is not None and not self.response_complete:
+        """End a response that was begun and stops, so that the client notices."""
+        if not self.response_started or self.response_complete:
+            return
+        if self._stream is None:
+            self._connection.transport.close()
+        else:
             self._stream.abort()
 
     async def _news(self) -> None:
@@ -203,11 +207,14 @@ class BodyStream:
 
     def abort(self) -> None:
         """Close the connection without the last chunk; where there are none, reset it."""
+        transport = self._connection.transport
+        if transport.is_closing():
+            return
         self._write()
         if self._is_chunked:
-            self._connection.transport.close()
+            transport.close()
         else:
-            reset(self._connection.transport)
+            reset(transport)
 
     def _write_scheduled(self) -> None:
         self._is_scheduled = False

@@ -98,14 +98,16 @@ def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @contextmanager
-def reading_slowly(server: StreamServer, path: str) -> Iterator[socket.socket]:
+def reading_slowly(
+    server: StreamServer, path: str, version: bytes = b"1.1"
+) -> Iterator[socket.socket]:
     """A client that requests a path, with small buffers, and reads nothing by itself."""
     url = httpx.URL(server.url)
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.settimeout(20)
         connection.connect((url.host, url.port or 80))
-        connection.sendall(request("GET", path))
+        connection.sendall(request("GET", path).replace(b"HTTP/1.1", b"HTTP/" + version))
         yield connection
 
 
@@ -226,9 +228,12 @@ def test_a_client_that_reads_nothing_is_disconnected_at_the_drain_deadline(start
     assert line["bytes"] > 0
 
 
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
 @pytest.mark.parametrize("pause", ["0", "60"])
-def test_the_producer_stops_when_the_client_goes(server: StreamServer, pause: str) -> None:
-    with reading_slowly(server, f"/lines?count={ENDLESS}&pause={pause}"):
+def test_the_producer_stops_when_the_client_goes(
+    server: StreamServer, pause: str, version: bytes
+) -> None:
+    with reading_slowly(server, f"/lines?count={ENDLESS}&pause={pause}", version):
         assert eventually(lambda: server.state()["open"] == 1)
 
     assert eventually(server.has_closed_every_producer, seconds=3)
@@ -384,6 +389,31 @@ def test_lines_are_sent_to_the_end_when_the_server_stops(start: Start) -> None:
 
     assert server.process.wait(timeout=5) == 0
     assert not server.errors()
+
+
+def test_lines_without_an_end_are_broken_off_some_time_after_the_server_stops(start: Start) -> None:
+    server = start(GRACE_SECONDS="1")
+    with wire_to(server.url) as wire:
+        wire.sends(request("GET", f"/lines?count={ENDLESS}&pause=0.01"))
+        assert eventually(lambda: server.state()["open"] == 1)
+        server.process.send_signal(signal.SIGTERM)
+        received = wire.rest()
+
+    assert received.endswith(b"\r\n")
+    assert not received.endswith(b"0\r\n\r\n")
+    assert server.process.wait(timeout=5) == 0
+    assert "Traceback" not in server.errors()
+
+
+def test_a_stream_with_a_line_break_in_a_header_is_not_sent(start: Start) -> None:
+    server = start()
+    with wire_to(server.url) as wire:
+        wire.sends(request("GET", "/lines?count=3&note=a%0Ab"))
+
+        assert wire.rest() == b""
+
+    assert "a line break in a header" in server.errors()
+    assert server.has_closed_every_producer()
 
 
 def test_a_stream_is_logged_with_what_was_sent_of_it(start: Start) -> None:

@@ -74,6 +74,18 @@ def test_what_is_no_request_is_a_line_too(talking: Server) -> None:
     assert (told["status"], told["client"]) == (400, "127.0.0.1")
 
 
+def test_each_worker_logs_its_requests_and_its_refusals(database_url: str) -> None:
+    process = started(DATABASE_URL=database_url, ERRAND_WORKERS="2")
+    with User(url_of(process)) as alice:
+        for _ in range(5):
+            assert alice.get("/health/live").status_code == 200
+            with wire_to(str(alice.base_url)) as wire:
+                wire.sends(b"nonsense\r\n\r\n")
+                assert wire.answer().status_code == 400
+
+    assert sorted(line["status"] for line in told_by(process)) == [200] * 5 + [400] * 5
+
+
 def test_a_path_can_forge_no_line(talking: Server) -> None:
     with wire_to(url_of(talking)) as wire:
         wire.sends(request("GET", '/","status":200,"'))

@@ -1,5 +1,6 @@
 """Serve the contract of streams as `errand serve` serves its own."""
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -11,4 +12,5 @@ from openapi.settings import load_settings
 CONTRACT = Path(__file__).with_name("openapi.yaml")
 
 cast(Any, run).App = partial(App, contract_path=CONTRACT)
+run.GRACE_SECONDS = int(os.environ.get("GRACE_SECONDS", run.GRACE_SECONDS))
 run.serve(load_settings(port=0))

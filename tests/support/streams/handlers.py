@@ -20,10 +20,10 @@ async def get_state(context: Context) -> dict[str, int]:
 
 
 async def list_lines(
-    context: Context, count: int, pause: float, broken_at: int | None = None
+    context: Context, count: int, pause: float, note: str, broken_at: int | None = None
 ) -> tuple[Items, int, dict[str, str]]:
     """Lines, one of which may break the contract."""
-    return _lines(count, pause, broken_at), 200, {"X-Count": str(count)}
+    return _lines(count, pause, broken_at), 200, {"X-Count": str(count), "X-Note": note}
 
 
 async def list_nothing(context: Context) -> Items:
