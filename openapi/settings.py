@@ -108,6 +108,9 @@ class Settings(BaseSettings):
     connection_limit: int = Field(
         10_000, ge=1, le=1_000_000, description="Connections of clients that each worker takes."
     )
+    address_connection_limit: int = Field(
+        1000, ge=1, le=1_000_000, description="Connections of one address that each worker takes."
+    )
     rate_limit: int | None = Field(
         None, ge=0, le=1_000_000, description="Requests a minute of each caller; 0 for any number."
     )

@@ -10,12 +10,25 @@ from openapi.http.request import Request
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,100}")
 
 
+class Networks:
+    """A set of addresses, given as networks."""
+
+    def __init__(self, networks: Iterable[str]) -> None:
+        self._networks = [ip_network(each) for each in networks]
+
+    def __contains__(self, text: str) -> bool:
+        try:
+            address = ip_address(text)
+        except ValueError:
+            return False
+        return any(address in network for network in self._networks)
+
+
 class TrustedProxies:
     """Proxies whose X-Forwarded-For and X-Request-Id are believed."""
 
     def __init__(self, networks: Iterable[str]) -> None:
-        self._networks = [ip_network(each) for each in networks]
-        self._trusts = lru_cache(maxsize=4096)(self._is_in_a_network)
+        self._trusts = lru_cache(maxsize=4096)(Networks(networks).__contains__)
 
     def apply(self, request: Request) -> None:
         """Give a request that a trusted proxy has sent the client and the id that it names."""
@@ -32,13 +45,6 @@ class TrustedProxies:
         """The last address that is no proxy's: what stands before it may be made up."""
         addresses = [_address(each) for each in forwarded.split(",")]
         return next((each for each in reversed(addresses) if not self._trusts(each)), addresses[0])
-
-    def _is_in_a_network(self, text: str) -> bool:
-        try:
-            address = ip_address(text)
-        except ValueError:
-            return False
-        return any(address in network for network in self._networks)
 
 
 def _address(text: str) -> str:

@@ -5,6 +5,7 @@ import socket
 import struct
 from collections.abc import Iterable
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 from starlette.types import Message
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
@@ -13,11 +14,13 @@ from uvicorn.server import ServerState
 
 from openapi.http.request import ClientDisconnected, Refusal
 from openapi.http.response import Header
+from openapi.server.parser import RequestParser, split_url
 
 CLOSE = (b"connection", b"close")
 CHUNKED = (b"transfer-encoding", b"chunked")
 LAST_CHUNK = b"0\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+ASGI = {"version": "3.0", "spec_version": "2.3"}
 # Chunks of a streamed body are written together up to this size.
 WRITE_SIZE = 32 * 1024
 
@@ -237,6 +240,29 @@ def reset(transport: asyncio.Transport) -> None:
     linger = struct.pack("ii", 1, 0)  # on, for no seconds: RST instead of FIN
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     transport.abort()
+
+
+def scope_of(
+    parser: RequestParser, client: Any, server: Any, state: dict[str, Any]
+) -> dict[str, Any]:
+    """The ASGI scope of the request that has been parsed last."""
+    raw_path, query = split_url(parser.url)
+    path = raw_path.decode("ascii")
+    return {
+        "type": "http",
+        "asgi": ASGI,
+        "http_version": parser.version,
+        "method": parser.method,
+        "scheme": "http",
+        "path": unquote(path) if "%" in path else path,
+        "raw_path": raw_path,
+        "query_string": query,
+        "root_path": "",
+        "headers": parser.headers,
+        "client": client,
+        "server": server,
+        "state": state.copy(),
+    }
 
 
 def rendered(status: int, headers: Iterable[Header]) -> bytes:

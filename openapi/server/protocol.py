@@ -2,7 +2,6 @@
 
 import asyncio
 from typing import Any
-from urllib.parse import unquote
 from uuid import uuid4
 
 from uvicorn.config import Config
@@ -21,14 +20,14 @@ from openapi.http.problems import (
 )
 from openapi.http.request import Refusal
 from openapi.http.response import Headers
-from openapi.server.exchange import CLOSE, Exchange, rendered
-from openapi.server.parser import NotHTTP, RequestParser, split_url
+from openapi.server.connections import Connections
+from openapi.server.exchange import CLOSE, Exchange, rendered, scope_of
+from openapi.server.parser import NotHTTP, RequestParser
 from openapi.server.request_log import RequestLog
 from openapi.server.shutdown import Shutdown
 
 # What a client may send ahead, before its last request has its response.
 MOST_PIPELINED = 64 * 1024
-ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 
 class Protocol(asyncio.Protocol):
@@ -47,7 +46,7 @@ class Protocol(asyncio.Protocol):
         request_timeout: float,
         idle_timeout: float,
         drain_timeout: float,
-        connection_limit: int,
+        connections: Connections,
         log: RequestLog,
         shutdown: Shutdown,
     ) -> None:
@@ -57,7 +56,7 @@ class Protocol(asyncio.Protocol):
         self._loop = _loop or asyncio.get_running_loop()
         self._log = log
         self._shutdown = shutdown
-        self._connection_limit = connection_limit
+        self._connections = connections
         self._request_timeout = request_timeout
         self._idle_timeout = idle_timeout
         self._drain_timeout = drain_timeout
@@ -76,12 +75,14 @@ class Protocol(asyncio.Protocol):
         self.flow = FlowControl(transport)
         self._server = get_local_addr(transport)
         self._client = get_remote_addr(transport)
+        self.address = self._client and self._client[0]
         self.server_state.connections.add(self)  # type: ignore[arg-type]
-        if len(self.server_state.connections) > self._connection_limit:
-            detail = f"It has {self._connection_limit:,}."
-            self._refuse(CROWDED, detail, [RETRY_AFTER])
-        else:
+        self._idle_since = self._loop.time()
+        refusal = self._connections.add(self)
+        if refusal is None:
             self._start_request_timer()
+        else:
+            self._refuse(CROWDED, refusal, [RETRY_AFTER])
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wake the pending request; drop references, else they stay until Python collects."""
@@ -96,6 +97,18 @@ class Protocol(asyncio.Protocol):
         self.flow.resume_writing()
         self._parser.release()
         self._exchange = self._next = None
+
+    @property
+    def idle_since(self) -> float | None:
+        """When it last had a request in flight, or was made; none if it has one now."""
+        return None if self._is_in_flight() else self._idle_since
+
+    def evict(self) -> None:
+        """Close an idle connection, to make room for another."""
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            self.transport.close()
 
     def pause_writing(self) -> None:
         """The client reads more slowly than it is written to."""
@@ -185,7 +198,7 @@ class Protocol(asyncio.Protocol):
         parser = self._parser
         self._exchange = Exchange(
             self,
-            self._scope(),
+            scope_of(parser, self._client, self._server, self._app_state),
             keep_alive=parser.keep_alive,
             expects_continue=parser.expects_continue,
             is_received=parser.is_complete,
@@ -211,26 +224,6 @@ class Protocol(asyncio.Protocol):
                     return
         finally:
             self.transport.close()
-
-    def _scope(self) -> dict[str, Any]:
-        parser = self._parser
-        raw_path, query = split_url(parser.url)
-        path = raw_path.decode("ascii")
-        return {
-            "type": "http",
-            "asgi": ASGI,
-            "http_version": parser.version,
-            "method": parser.method,
-            "scheme": "http",
-            "path": unquote(path) if "%" in path else path,
-            "raw_path": raw_path,
-            "query_string": query,
-            "root_path": "",
-            "headers": parser.headers,
-            "client": self._client,
-            "server": self._server,
-            "state": self._app_state.copy(),
-        }
 
     def _start_idle_timer(self, seconds: float) -> None:
         """Set one timer for many requests: it finds out how long the last has been served."""
@@ -292,5 +285,5 @@ class Protocol(asyncio.Protocol):
             path=b"",
             status=refusal.response.status,
             size=len(refusal.response.body),
-            client=self._client and self._client[0],
+            client=self.address,
         )

@@ -26,6 +26,7 @@ from db.postgres.roles import as_application
 from openapi.access.policy import validate_access_settings
 from openapi.server.announcement import announce
 from openapi.server.app import App
+from openapi.server.connections import Connections
 from openapi.server.listening import bind, listen
 from openapi.server.protocol import Protocol
 from openapi.server.request_log import RequestLog
@@ -80,7 +81,11 @@ def _config(
             request_timeout=settings.request_timeout,
             idle_timeout=settings.idle_timeout,
             drain_timeout=settings.drain_timeout,
-            connection_limit=settings.connection_limit,
+            connections=Connections(
+                settings.connection_limit,
+                settings.address_connection_limit,
+                settings.trusted_proxies,
+            ),
             log=log,
             shutdown=shutdown,
         ),

@@ -15,6 +15,7 @@ from psycopg2.extensions import connection
 from uvicorn import Config
 from uvicorn.server import ServerState
 
+from openapi.server.connections import Connections
 from openapi.server.exchange import Exchange
 from openapi.server.protocol import Protocol
 from openapi.server.request_log import RequestLog
@@ -92,7 +93,7 @@ def test_nothing_is_kept_of_a_client_that_has_gone() -> None:
         options: dict[str, Any] = {
             "request_timeout": 1,
             "idle_timeout": 1,
-            "connection_limit": 9,
+            "connections": Connections(9, 9),
             "drain_timeout": 1,
             "log": RequestLog(wanted=False),
             "shutdown": Shutdown(),

@@ -4,7 +4,6 @@ import asyncio
 import resource
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from uuid import uuid4
 
 import psutil
@@ -18,7 +17,6 @@ from tests.support.issuer import Issuer, SigningKey, new_private
 from tests.support.responses import assert_problem, left
 from tests.support.servers import Serve, started, trusting, url_of
 from tests.support.users import User
-from tests.support.wire import request, wire_to
 
 QUOTA = 5
 
@@ -185,25 +183,6 @@ def test_a_quota_is_exact(requests: int) -> None:
 
     assert quota.full / quota.cost == requests
     assert quota.full <= WINDOW * SECOND
-
-
-def test_more_connections_than_a_worker_takes_are_refused(serve: Serve) -> None:
-    server = serve(ERRAND_CONNECTION_LIMIT="3")
-    with ExitStack() as stack:
-        kept = [stack.enter_context(wire_to(server)) for _ in range(3)]
-        for wire in kept:
-            wire.sends(request("GET", "/health/live"))
-            assert wire.answer().status_code == 200
-
-        with wire_to(server) as wire:
-            answer = wire.answer()
-            assert_problem(answer, 503, "too-many-connections")
-            assert answer.headers["Retry-After"] == "1"
-            assert wire.is_closed()
-
-        kept[0].leaves()
-        time.sleep(0.1)
-        assert http.get(f"{server}/health/live").status_code == 200
 
 
 def test_a_worker_may_have_as_many_files_open_as_it_takes_connections(

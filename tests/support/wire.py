@@ -59,10 +59,12 @@ class Wire:
 
 
 @contextmanager
-def wire_to(server: str) -> Iterator[Wire]:
-    """Connect, for a while."""
+def wire_to(server: str, address: str = "") -> Iterator[Wire]:
+    """Connect, for a while; an address stands for the client's machine."""
     url = httpx.URL(server)
-    with socket.create_connection((url.host, url.port or 80), timeout=PATIENCE) as connection:
+    with socket.create_connection(
+        (url.host, url.port or 80), timeout=PATIENCE, source_address=(address, 0)
+    ) as connection:
         wire = Wire(connection)
         yield wire
         wire.leaves()

@@ -7,6 +7,7 @@ from starlette.types import ASGIApp
 from uvicorn import Config
 from uvicorn.server import ServerState
 
+from openapi.server.connections import Connections
 from openapi.server.protocol import Protocol
 from openapi.server.request_log import RequestLog
 from openapi.server.shutdown import Shutdown
@@ -23,7 +24,7 @@ def listening(app: ASGIApp) -> Any:
         "request_timeout": 5,
         "idle_timeout": 5,
         "drain_timeout": 5,
-        "connection_limit": 9,
+        "connections": Connections(9, 9),
         "log": RequestLog(wanted=False),
         "shutdown": Shutdown(),
     }
