@@ -1,5 +1,6 @@
 """What has changed, for clients that keep a copy of a user's tasks."""
 
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,18 @@ async def list_changes(
 ) -> dict[str, Any]:
     """A page of the user's changes, and the token of the next."""
     page = await feed.page(
-        context.database, context.notifications, user_id, since=since, limit=limit, wait=wait
+        context.database,
+        context.notifications,
+        user_id,
+        since=since,
+        limit=limit,
+        wait=_until_expiry(wait, context.caller.expires_at) if wait else 0,
     )
     return page._asdict()
+
+
+def _until_expiry(seconds: float, expires_at: datetime | None) -> float:
+    """So many seconds, but none after the token has expired: it proves nothing then."""
+    if expires_at is None:
+        return seconds
+    return max(0, min(seconds, (expires_at - datetime.now(UTC)).total_seconds()))

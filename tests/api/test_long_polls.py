@@ -25,6 +25,7 @@ from db.tasks.change_notifications import INTERVAL, ChangeNotifications
 from openapi.settings import load_settings
 from tests.support.databases import administration, away
 from tests.support.feed import changed
+from tests.support.issuer import Issuer
 from tests.support.polling import eventually
 from tests.support.servers import Serve, started, url_of
 from tests.support.users import Task, User
@@ -386,3 +387,17 @@ def test_a_waiter_that_is_woken_for_nothing_reads_once_and_waits_on(
     asyncio.run(scene())
 
     assert reads == 2
+
+
+def test_a_long_poll_ends_when_its_token_expires(guarded_server: str, issuer: Issuer) -> None:
+    with User(guarded_server, issuer) as alice:
+        alice.creates()
+        changes = f"/api/{alice.id}/changes"
+        since = alice.get(changes).json()["next"]
+        expiring = {"Authorization": f"Bearer {issuer.token(alice.id, exp=int(time.time()) + 3)}"}
+
+        began = time.monotonic()
+        page = alice.get(changes, params={"since": since, "wait": 30}, headers=expiring)
+
+    assert (page.status_code, page.json()["changes"]) == (200, [])
+    assert time.monotonic() - began < DEADLINE
