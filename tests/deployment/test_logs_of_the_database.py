@@ -1,5 +1,6 @@
 """What PostgreSQL logs of users' texts: no refusal of every day fails in SQL."""
 
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,9 +12,11 @@ from psycopg2.extensions import parse_dsn
 
 from tests.support.databases import administration, as_owner
 from tests.support.polling import eventually
+from tests.support.project import ROOT
 from tests.support.servers import Serve
 from tests.support.users import User
 
+SECURITY = ROOT / "SECURITY.md"
 # PostgreSQL's own defaults, of which the embedded one's are stricter.
 LOGGED = {"log_min_messages": "warning", "log_min_error_statement": "error"}
 
@@ -56,6 +59,24 @@ def test_what_fails_in_sql_is_logged_with_its_texts(
         connection.cursor().execute("SELECT 'private' FROM nowhere")
 
     assert eventually(lambda: "private" in log())
+
+
+def test_the_settings_of_this_page_keep_texts_out_of_the_log(
+    logging_url: str, log: Callable[[], str]
+) -> None:
+    [statements] = re.findall(r"```sql\n(.+?)```", SECURITY.read_text(), re.DOTALL)
+    in_database = f"errand_app IN DATABASE {database_of(logging_url)} SET"
+    with administration(logging_url) as execute:
+        execute(statements.replace("errand_app SET", in_database))
+
+    for statement in ("SELECT 'private' FROM nowhere", "SELECT 'private'::int"):
+        with pytest.raises(psycopg2.Error), psycopg2.connect(logging_url) as connection:
+            connection.cursor().execute(statement)
+    with administration(logging_url) as execute:
+        execute("DO $$BEGIN RAISE LOG 'the end'; END$$")
+
+    assert eventually(lambda: "the end" in log())
+    assert "private" not in log()
 
 
 def test_no_refusal_of_every_day_fails_in_sql(
