@@ -1,9 +1,8 @@
-"""The schema: what the models say is what the migrations make."""
+"""Migrations make the schema that the models describe, from any earlier version."""
 
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
@@ -25,12 +24,12 @@ from db.postgres.roles import APPLICATION, as_application
 from db.schema.models import Task
 from tests.support import http
 from tests.support.databases import administration, as_owner, empty_database, store_task
-from tests.support.servers import serving
+from tests.support.servers import errand, serving
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A data folder that nobody has used."""
+    """A data folder that does not exist yet."""
     with tempfile.TemporaryDirectory(prefix="errand-") as name:
         Path(name).chmod(0o755)
         yield Path(name) / "data"
@@ -38,20 +37,20 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def fresh_url(folder: Path) -> Iterator[str]:
-    """A cluster that knows nothing of Errand."""
+    """A new cluster, without the role of the application."""
     with running_postgres(folder, durable=False) as url:
         yield url
 
 
 def migrated_together(*urls: str) -> list[int]:
-    """Run `errand migrate` on each at once; their exit codes."""
-    errand = [sys.executable, "-m", "openapi", "migrate", "--database-url"]
-    processes = [subprocess.Popen([*errand, url], stdout=subprocess.DEVNULL) for url in urls]
-    return [process.wait(60) for process in processes]
+    """Run `errand migrate` on each at once; returns their exit codes."""
+    with ThreadPoolExecutor(len(urls)) as pool:
+        ended = pool.map(lambda url: errand("migrate", "--database-url", url), urls)
+        return [each.returncode for each in ended]
 
 
 def migrate_to(revision: str, url: str) -> None:
-    """Make the schema that an older version made."""
+    """Make the schema of an earlier version."""
     config = Config()
     config.set_main_option("script_location", "db:migrations")
     with closing(psycopg2.connect(url)) as opened:
@@ -73,11 +72,11 @@ def test_models_and_migrations_agree(new_database: Callable[[], str]) -> None:
     assert differences == []
 
 
-def test_the_newest_migration_is_the_head() -> None:
+def test_newest_migration_is_the_only_head() -> None:
     assert ScriptDirectory("db/migrations").get_heads() == [NEWEST]
 
 
-def test_a_database_can_be_migrated_by_several_at_once(postgres_url: str) -> None:
+def test_concurrent_migrations_of_one_database_all_succeed(postgres_url: str) -> None:
     url = empty_database(postgres_url)
     before = schema_version(url)
 
@@ -85,7 +84,7 @@ def test_a_database_can_be_migrated_by_several_at_once(postgres_url: str) -> Non
     assert (before, schema_version(url)) == (None, NEWEST)
 
 
-def test_several_databases_of_a_cluster_can_be_migrated_at_once(fresh_url: str) -> None:
+def test_concurrent_migrations_of_databases_of_one_cluster_all_succeed(fresh_url: str) -> None:
     urls = [empty_database(fresh_url) for _ in range(4)]
 
     assert migrated_together(*urls) == [0] * 4
@@ -93,7 +92,7 @@ def test_several_databases_of_a_cluster_can_be_migrated_at_once(fresh_url: str) 
         check_role(as_application(url))
 
 
-def test_an_owner_who_may_create_no_role_is_told_which_to_ask_for(fresh_url: str) -> None:
+def test_owner_without_createrole_is_asked_for_the_role_by_name(fresh_url: str) -> None:
     with administration(fresh_url) as execute:
         execute("CREATE ROLE landlord LOGIN")
     url = make_dsn(empty_database(fresh_url, owner="landlord"), user="landlord")
@@ -108,7 +107,7 @@ def test_an_owner_who_may_create_no_role_is_told_which_to_ask_for(fresh_url: str
     assert schema_version(as_application(url)) == NEWEST
 
 
-def test_a_data_folder_from_before_row_level_security_is_served(
+def test_data_folder_from_before_row_level_security_is_migrated_and_served(
     folder: Path, fresh_url: str
 ) -> None:
     migrate_to("0001", fresh_url)
