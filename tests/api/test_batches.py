@@ -61,7 +61,7 @@ def everything(user: User) -> list[Any]:
 # All or nothing
 
 
-def test_a_batch_does_what_it_says_in_order(alice: User, task: Task) -> None:
+def test_batch_runs_its_operations_in_order(alice: User, task: Task) -> None:
     new = str(uuid4())
 
     done = results(
@@ -95,7 +95,7 @@ def test_each_operation_takes_the_next_revision_and_a_later_time(alice: User, ta
     assert alice.get(task.url).json() == versions[-1]
 
 
-def test_tasks_of_one_batch_are_listed_the_last_one_first(alice: User) -> None:
+def test_tasks_of_one_batch_are_listed_last_first(alice: User) -> None:
     done = results(batch(alice, *(creates(str(number)) for number in range(100))))
 
     listed = alice.get(alice.tasks, params={"limit": 100}).json()
@@ -111,7 +111,7 @@ def test_tasks_of_one_batch_are_listed_the_last_one_first(alice: User) -> None:
         (lambda task: does("delete", task, if_match=1), 412, "task-changed"),
     ],
 )
-def test_an_operation_that_cannot_be_done_undoes_the_batch_and_is_named(
+def test_failing_operation_rolls_the_batch_back_and_is_named(
     alice: User, refused: Callable[[Task], Operation], status: int, name: str
 ) -> None:
     task, other = alice.creates(), alice.creates("other")
@@ -125,7 +125,7 @@ def test_an_operation_that_cannot_be_done_undoes_the_batch_and_is_named(
     assert everything(alice) == before
 
 
-def test_a_batch_is_atomic_unless_it_says_otherwise(alice: User) -> None:
+def test_batch_is_atomic_by_default(alice: User) -> None:
     refused = does("toggle", str(uuid4()))
 
     assert batch(alice, creates(), refused).status_code == 404
@@ -135,13 +135,13 @@ def test_a_batch_is_atomic_unless_it_says_otherwise(alice: User) -> None:
     assert len(alice.get(alice.tasks).json()) == 1
 
 
-def test_an_id_that_is_taken_says_where_the_task_is(alice: User, task: Task) -> None:
+def test_operation_with_a_taken_id_has_its_location(alice: User, task: Task) -> None:
     response = batch(alice, creates(id=task.document["id"]))
 
     assert response.headers["location"] == task.url
 
 
-def test_a_refusal_tells_of_no_version_that_was_undone(alice: User, task: Task) -> None:
+def test_failed_batch_reveals_no_version_that_was_rolled_back(alice: User, task: Task) -> None:
     stale = does("toggle", task, if_match=task.document["revision"])
     new = str(uuid4())
 
@@ -153,18 +153,14 @@ def test_a_refusal_tells_of_no_version_that_was_undone(alice: User, task: Task) 
     assert "current" not in twice
 
 
-def test_a_user_of_whom_a_batch_has_made_nothing_is_not_known(
-    alice: User, database_url: str
-) -> None:
+def test_failed_batch_creates_no_user(alice: User, database_url: str) -> None:
     batch(alice, creates(), does("toggle", str(uuid4())))
     batch(alice, does("toggle", str(uuid4())), atomic=False)
 
     assert alice.get(alice.tasks).headers["etag"] == 'W/"0"'
 
 
-def test_another_users_task_is_answered_as_one_that_is_not_there(
-    alice: User, bob: User, task: Task
-) -> None:
+def test_task_of_another_user_is_not_found_in_a_batch(alice: User, bob: User, task: Task) -> None:
     assert_problem(batch(bob, does("delete", task)), 404, "task-not-found")
     results(batch(bob, creates("Bob's", id=task.document["id"])))
 
@@ -174,7 +170,7 @@ def test_another_users_task_is_answered_as_one_that_is_not_there(
 # Each on its own
 
 
-def test_without_atomic_each_is_answered_as_it_would_be_alone(alice: User, task: Task) -> None:
+def test_operations_without_atomic_succeed_or_fail_alone(alice: User, task: Task) -> None:
     done = results(
         batch(
             alice,
@@ -198,7 +194,7 @@ def test_without_atomic_each_is_answered_as_it_would_be_alone(alice: User, task:
     assert done[4] == {"status": 204}
 
 
-def test_what_changes_nothing_takes_no_revision(alice: User, task: Task) -> None:
+def test_operation_without_effect_takes_no_revision(alice: User, task: Task) -> None:
     before = everything(alice)
 
     done = results(
@@ -218,7 +214,7 @@ def test_what_changes_nothing_takes_no_revision(alice: User, task: Task) -> None
 # What is sent
 
 
-def test_a_fault_is_told_where_it_is(alice: User) -> None:
+def test_fault_in_a_batch_has_its_pointer(alice: User) -> None:
     response = batch(
         alice,
         creates(""),
@@ -242,16 +238,16 @@ def test_a_fault_is_told_where_it_is(alice: User) -> None:
     assert len(response.json()["errors"]) == 7
 
 
-def test_the_faults_of_a_batch_that_is_too_long_do_not_name_its_operations(alice: User) -> None:
+def test_faults_of_a_batch_that_is_too_long_name_no_operation(alice: User) -> None:
     assert_faults(batch(alice, *[{"op": "create"}] * 101), "/operations")
 
 
 @pytest.mark.parametrize("count", [0, 101])
-def test_a_batch_has_one_to_a_hundred_operations(alice: User, count: int) -> None:
+def test_batch_has_one_to_a_hundred_operations(alice: User, count: int) -> None:
     assert_faults(batch(alice, *[creates()] * count), "/operations")
 
 
-def test_a_server_can_require_the_version_of_whatever_a_batch_changes(serve: Serve) -> None:
+def test_server_can_require_if_match_in_a_batch(serve: Serve) -> None:
     with User(serve(ERRAND_REQUIRE_IF_MATCH="on")) as alice:
         task = alice.creates()
         bare, named = does("toggle", task), does("toggle", task, if_match=task.document["revision"])
@@ -269,7 +265,7 @@ def test_a_server_can_require_the_version_of_whatever_a_batch_changes(serve: Ser
 # Sent again
 
 
-def test_a_batch_that_is_sent_again_is_not_done_again(alice: User, task: Task) -> None:
+def test_batch_with_an_idempotency_key_is_replayed(alice: User, task: Task) -> None:
     mixed = [creates(), does("toggle", task), does("toggle", str(uuid4()))]
     key = {"Idempotency-Key": "8e03978e"}
 
@@ -283,7 +279,7 @@ def test_a_batch_that_is_sent_again_is_not_done_again(alice: User, task: Task) -
     assert_problem(batch(alice, *mixed, headers=key), 422, "idempotency-key-reused")
 
 
-def test_a_refused_batch_that_is_sent_again_is_refused_again(alice: User, task: Task) -> None:
+def test_failed_batch_with_an_idempotency_key_is_replayed(alice: User, task: Task) -> None:
     refused = [does("toggle", task), does("toggle", str(uuid4()))]
     key = {"Idempotency-Key": "8e03978e"}
 
@@ -298,7 +294,7 @@ def test_a_refused_batch_that_is_sent_again_is_refused_again(alice: User, task: 
 # At the same time
 
 
-def test_batches_and_single_writes_that_race_all_count(alice: User, database_url: str) -> None:
+def test_racing_batches_and_single_writes_all_count(alice: User, database_url: str) -> None:
     for _ in range(3):
         tasks = [alice.creates(), alice.creates()]
         both = [does("toggle", each) for each in tasks]
@@ -319,7 +315,7 @@ def test_batches_and_single_writes_that_race_all_count(alice: User, database_url
         )
 
 
-def test_of_racing_batches_for_one_version_one_wins(alice: User, database_url: str) -> None:
+def test_one_of_racing_batches_with_one_etag_succeeds(alice: User, database_url: str) -> None:
     task = alice.creates()
     wanted = [creates(), does("toggle", task, if_match=task.document["revision"])]
 
@@ -329,7 +325,7 @@ def test_of_racing_batches_for_one_version_one_wins(alice: User, database_url: s
     assert len(alice.get(alice.tasks).json()) == 2
 
 
-def test_of_racing_batches_with_one_new_id_one_wins(alice: User, database_url: str) -> None:
+def test_one_of_racing_batches_with_one_new_id_succeeds(alice: User, database_url: str) -> None:
     alice.creates()
     wanted = creates(id=str(uuid4()))
 
@@ -338,7 +334,7 @@ def test_of_racing_batches_with_one_new_id_one_wins(alice: User, database_url: s
     assert sorted(each.status_code for each in answers) == [200] + [409] * (RACERS - 1)
 
 
-def test_the_first_batches_of_a_user_may_come_at_once(alice: User) -> None:
+def test_concurrent_first_batches_of_a_user_succeed(alice: User) -> None:
     with ThreadPoolExecutor(RACERS) as pool:
         answers = list(pool.map(lambda _: batch(alice, creates(), creates()), range(RACERS)))
 
@@ -346,7 +342,7 @@ def test_the_first_batches_of_a_user_may_come_at_once(alice: User) -> None:
     assert len(tasks_of(alice)) == 2 * RACERS
 
 
-def test_a_copy_is_exact_while_batches_and_single_writes_race(alice: User) -> None:
+def test_copy_is_exact_while_batches_and_single_writes_race(alice: User) -> None:
     copy = Copy(alice)
     tasks = [alice.creates(str(number)) for number in range(4)]
 
@@ -367,7 +363,7 @@ def test_a_copy_is_exact_while_batches_and_single_writes_race(alice: User) -> No
     assert copy.tasks == tasks_of(alice)
 
 
-def test_who_waits_for_a_change_is_woken_by_a_batch(alice: User) -> None:
+def test_batch_ends_a_long_poll(alice: User) -> None:
     copy = Copy(alice)
     alice.creates()
     copy.catches_up()
@@ -381,7 +377,7 @@ def test_who_waits_for_a_change_is_woken_by_a_batch(alice: User) -> None:
 # In few round trips
 
 
-def test_a_hundred_creations_take_as_many_round_trips_as_one(
+def test_hundred_creations_take_as_many_round_trips_as_one(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[str] = []
@@ -472,7 +468,7 @@ def revisions_of(user: User) -> dict[str, int]:
     st.lists(NEW | CHANGES, min_size=1, max_size=8),
     st.booleans(),
 )
-def test_a_batch_does_what_its_operations_do_one_by_one(
+def test_batch_equals_its_operations_one_by_one(
     server: str, before: list[Operation], operations: list[Operation], atomic: bool
 ) -> None:
     with User(server) as at_once, User(server) as one_by_one:

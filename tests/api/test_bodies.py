@@ -32,7 +32,7 @@ def creation(user: User, content: bytes, **headers: str) -> httpx.Response:
         "application/json; version=1",
     ],
 )
-def test_json_is_taken_however_its_type_is_written(alice: User, content_type: str) -> None:
+def test_json_media_type_is_accepted_in_any_spelling(alice: User, content_type: str) -> None:
     response = creation(alice, BODY, content_type=content_type)
 
     assert response.status_code == 201
@@ -61,22 +61,20 @@ def test_json_is_taken_however_its_type_is_written(alice: User, content_type: st
     ],
 )
 @pytest.mark.parametrize("body", [BODY, b'{"title":""}', b"\xff"])
-def test_another_type_is_refused_whatever_the_body_is(
-    alice: User, content_type: str, body: bytes
-) -> None:
+def test_other_media_type_returns_415(alice: User, content_type: str, body: bytes) -> None:
     response = creation(alice, body, content_type=content_type)
 
     assert_refused(response, 415, "unsupported-media-type")
     assert alice.get(alice.tasks).json() == []
 
 
-def test_a_body_of_no_type_is_refused(alice: User, task: Task) -> None:
+def test_body_without_media_type_returns_415(alice: User, task: Task) -> None:
     assert_refused(alice.post(alice.tasks, content=BODY), 415, "unsupported-media-type")
     assert_refused(alice.put(task.url, content=BODY), 415, "unsupported-media-type")
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "identity", "x", ""])
-def test_a_body_that_is_encoded_is_refused(alice: User, encoding: str) -> None:
+def test_encoded_body_returns_415(alice: User, encoding: str) -> None:
     response = creation(alice, gzip.compress(BODY), content_encoding=encoding)
 
     assert_refused(response, 415, "unsupported-media-type")
@@ -128,7 +126,7 @@ def test_a_body_that_is_encoded_is_refused(alice: User, encoding: str) -> None:
     ],
     ids=lambda body: repr(body[:30]),
 )
-def test_what_is_no_json_is_malformed(alice: User, body: bytes) -> None:
+def test_malformed_json_returns_400(alice: User, body: bytes) -> None:
     problem = assert_refused(creation(alice, body), 400, "malformed-request")
 
     assert problem["detail"].startswith("The body is not the JSON it should be")
@@ -145,7 +143,7 @@ def test_what_is_no_json_is_malformed(alice: User, body: bytes) -> None:
     ],
     ids=lambda value: repr(value[:30]),
 )
-def test_a_title_that_is_none_is_a_fault_of_the_title(alice: User, value: bytes) -> None:
+def test_invalid_title_is_a_fault_of_the_title(alice: User, value: bytes) -> None:
     response = creation(alice, b'{"title":' + value + b"}")
 
     assert_refused(response, 422, "invalid-request")
@@ -164,14 +162,14 @@ def test_a_title_that_is_none_is_a_fault_of_the_title(alice: User, value: bytes)
     ],
     ids=lambda body: repr(body[:30]),
 )
-def test_a_body_with_more_syntax_than_64_kib_is_too_large(alice: User, body: bytes) -> None:
+def test_body_with_over_64_kib_of_syntax_returns_413(alice: User, body: bytes) -> None:
     problem = assert_refused(creation(alice, body), 413, "body-too-large")
 
     assert problem["detail"] == "Besides strings and white space, a body may have 65,536 bytes."
 
 
 @pytest.mark.parametrize("title", ["," * 255, '"' * 255, "\\" * 255, '\\",{[' * 51, "{}[]:," * 40])
-def test_the_syntax_within_strings_is_not_counted(alice: User, title: str) -> None:
+def test_syntax_within_strings_is_not_counted(alice: User, title: str) -> None:
     operations = [{"op": "create", "title": title, "description": '{"a\\":1},' * 200}] * 100
 
     response = alice.post(f"{alice.tasks}/batch", json={"operations": operations})
@@ -187,12 +185,12 @@ def test_white_space_between_values_is_not_counted(alice: User) -> None:
 
 
 @pytest.mark.parametrize("value", [b"1", b"0", b"1.0", b'"true"', b"null", b"[]", b"9" * 4000])
-def test_a_boolean_is_true_or_false_and_nothing_else(alice: User, value: bytes) -> None:
+def test_boolean_is_true_or_false_and_nothing_else(alice: User, value: bytes) -> None:
     assert_faults(creation(alice, b'{"title":"a","completed":' + value + b"}"), "/completed")
 
 
 @pytest.mark.parametrize("body", [b"null", b"[]", b'"title"', b"1", b"true", b"9" * 4000, b"1e999"])
-def test_a_body_that_is_no_object_is_a_fault_of_the_whole(
+def test_body_that_is_no_object_is_a_fault_of_the_body(
     alice: User, task: Task, body: bytes
 ) -> None:
     updated = alice.put(task.url, content=body, headers={"content-type": JSON})
@@ -202,7 +200,7 @@ def test_a_body_that_is_no_object_is_a_fault_of_the_whole(
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
-def test_a_body_that_is_required_is_missed(alice: User, task: Task, method: str) -> None:
+def test_missing_body_returns_422(alice: User, task: Task, method: str) -> None:
     url = alice.tasks if method == "POST" else task.url
 
     bare = alice.request(method, url)
@@ -217,7 +215,7 @@ def test_a_body_that_is_required_is_missed(alice: User, task: Task, method: str)
     ("method", "path"), [("GET", ""), ("HEAD", ""), ("DELETE", ""), ("PATCH", "/complete")]
 )
 @pytest.mark.parametrize("body", [BODY, b"x", b"{}"])
-def test_a_body_that_nobody_takes_is_refused(
+def test_body_of_an_operation_without_body_is_refused(
     alice: User, task: Task, method: str, path: str, body: bytes
 ) -> None:
     response = alice.request(method, task.url + path, content=body)
@@ -227,14 +225,14 @@ def test_a_body_that_nobody_takes_is_refused(
     assert alice.get(task.url).json() == task.document
 
 
-def test_an_empty_body_is_none(alice: User, task: Task) -> None:
+def test_empty_body_is_no_body(alice: User, task: Task) -> None:
     response = alice.request("DELETE", task.url, headers={"content-length": "0"})
 
     assert response.status_code == 204
 
 
 @pytest.mark.parametrize("name", ["", "/", "~", "a/b~c", "\0", "é", "__proto__", "Title", "title "])
-def test_an_unknown_field_is_named_by_a_pointer(alice: User, name: str) -> None:
+def test_unknown_field_is_named_by_a_pointer(alice: User, name: str) -> None:
     response = alice.post(alice.tasks, json={"title": "a", name: 1})
 
     assert_refused(response, 422, "invalid-request")

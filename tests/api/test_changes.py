@@ -37,9 +37,7 @@ def execute(database_url: str) -> Any:
     return run
 
 
-def test_without_since_there_is_everything_in_the_order_of_its_changes(
-    alice: User, copy: Copy
-) -> None:
+def test_feed_without_since_returns_all_tasks_in_order_of_change(alice: User, copy: Copy) -> None:
     first, second = alice.creates("first"), alice.creates("second")
     alice.put(first.url, json={"title": "first, changed"})
 
@@ -50,7 +48,7 @@ def test_without_since_there_is_everything_in_the_order_of_its_changes(
     assert copy.more is False
 
 
-def test_with_since_there_is_what_has_changed_each_task_once(alice: User, copy: Copy) -> None:
+def test_feed_with_since_returns_each_changed_task_once(alice: User, copy: Copy) -> None:
     task = alice.creates("old")
     copy.reads()
     alice.creates("new")
@@ -62,7 +60,7 @@ def test_with_since_there_is_what_has_changed_each_task_once(alice: User, copy: 
     assert copy.reads() == []
 
 
-def test_a_deleted_task_leaves_a_tombstone(alice: User, copy: Copy) -> None:
+def test_deleted_task_leaves_a_tombstone(alice: User, copy: Copy) -> None:
     task = alice.creates()
     copy.reads()
     alice.delete(task.url)
@@ -74,7 +72,7 @@ def test_a_deleted_task_leaves_a_tombstone(alice: User, copy: Copy) -> None:
     assert tombstone["revision"] > task.document["revision"]
 
 
-def test_who_begins_is_not_told_of_tasks_that_are_gone(alice: User, copy: Copy) -> None:
+def test_feed_without_since_has_no_tombstones(alice: User, copy: Copy) -> None:
     for _ in range(3):
         alice.delete(alice.creates().url)
     alice.creates("left")
@@ -83,9 +81,7 @@ def test_who_begins_is_not_told_of_tasks_that_are_gone(alice: User, copy: Copy) 
     assert copy.more is False
 
 
-def test_a_task_told_on_one_page_and_deleted_before_the_next_is_told_again(
-    alice: User, copy: Copy
-) -> None:
+def test_task_deleted_between_two_pages_is_returned_as_a_tombstone(alice: User, copy: Copy) -> None:
     first, second = alice.creates("first"), alice.creates("second")
     alice.creates("third")
     copy.reads(limit=2)
@@ -98,7 +94,7 @@ def test_a_task_told_on_one_page_and_deleted_before_the_next_is_told_again(
     assert copy.tasks == tasks_of(alice)
 
 
-def test_more_says_whether_to_ask_again_at_once(alice: User, copy: Copy) -> None:
+def test_more_says_whether_there_is_another_page(alice: User, copy: Copy) -> None:
     for number in range(4):
         alice.creates(str(number))
 
@@ -110,7 +106,7 @@ def test_more_says_whether_to_ask_again_at_once(alice: User, copy: Copy) -> None
     assert pages == [2, 2]
 
 
-def test_the_longest_page_has_a_thousand_changes(alice: User, copy: Copy) -> None:
+def test_longest_page_has_a_thousand_changes(alice: User, copy: Copy) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: alice.creates(), range(1001)))
 
@@ -120,9 +116,7 @@ def test_the_longest_page_has_a_thousand_changes(alice: User, copy: Copy) -> Non
     assert_faults(copy.asks(limit=1001, wait=31), "limit", "wait")
 
 
-def test_of_an_unknown_user_nothing_is_told_until_there_is_something(
-    alice: User, copy: Copy
-) -> None:
+def test_feed_of_an_unknown_user_is_empty_until_the_first_task(alice: User, copy: Copy) -> None:
     assert copy.reads() == []
     assert copy.reads() == []
     task = alice.creates()
@@ -130,7 +124,7 @@ def test_of_an_unknown_user_nothing_is_told_until_there_is_something(
     assert copy.reads() == [task.document]
 
 
-def test_somebody_elses_token_is_refused(alice: User, bob: User, copy: Copy) -> None:
+def test_token_of_another_user_is_refused(alice: User, bob: User, copy: Copy) -> None:
     alice.creates()
     copy.reads()
 
@@ -139,7 +133,7 @@ def test_somebody_elses_token_is_refused(alice: User, bob: User, copy: Copy) -> 
     assert_faults(response, "since")
 
 
-def test_a_token_from_before_a_purge_is_refused(
+def test_token_from_before_a_purge_returns_410(
     alice: User, copy: Copy, execute: Callable[[str], None]
 ) -> None:
     task = alice.creates()
@@ -154,7 +148,7 @@ def test_a_token_from_before_a_purge_is_refused(
     assert copy.reads() == []
 
 
-def test_a_purge_of_what_a_reader_knows_does_not_disturb_it(
+def test_token_from_after_a_purged_deletion_is_accepted(
     alice: User, copy: Copy, execute: Callable[[str], None]
 ) -> None:
     task = alice.creates()
@@ -167,7 +161,7 @@ def test_a_purge_of_what_a_reader_knows_does_not_disturb_it(
     assert copy.reads() == [task.document]
 
 
-def test_who_begins_after_a_deletion_is_not_refused_halfway_for_its_purge(
+def test_reader_that_began_after_a_deletion_survives_its_purge(
     alice: User, copy: Copy, execute: Callable[[str], None]
 ) -> None:
     tasks = [alice.creates(str(number)) for number in range(4)]
@@ -181,7 +175,7 @@ def test_who_begins_after_a_deletion_is_not_refused_halfway_for_its_purge(
 
 
 @pytest.mark.parametrize("comes_back", [False, True])
-def test_a_token_from_before_its_user_was_erased_is_refused(
+def test_token_from_before_an_erasure_returns_410(
     alice: User, copy: Copy, execute: Callable[[str], None], comes_back: bool
 ) -> None:
     alice.creates()
@@ -197,7 +191,7 @@ def test_a_token_from_before_its_user_was_erased_is_refused(
     assert copy.tasks == tasks_of(alice)
 
 
-def test_a_token_from_before_its_user_was_known_outlives_an_erasure(
+def test_token_from_before_the_first_task_survives_an_erasure(
     alice: User, copy: Copy, execute: Callable[[str], None]
 ) -> None:
     copy.reads()
@@ -208,7 +202,7 @@ def test_a_token_from_before_its_user_was_known_outlives_an_erasure(
     assert copy.reads() == [task.document]
 
 
-def test_a_token_of_changes_that_the_database_has_lost_is_refused(
+def test_token_of_lost_changes_returns_410(
     alice: User, copy: Copy, execute: Callable[[str], None]
 ) -> None:
     task = alice.creates()
@@ -230,7 +224,7 @@ ACTIONS = st.one_of(
 
 @property_settings(60)
 @given(st.lists(ACTIONS, min_size=5, max_size=40))
-def test_whatever_happens_in_whatever_order_a_copy_is_exact_or_refused(
+def test_copy_is_exact_or_refused_after_any_sequence_of_writes(
     server: str, database_url: str, actions: list[tuple[Any, ...]]
 ) -> None:
     with User(server) as user, administration(database_url) as execute:
@@ -273,7 +267,7 @@ def test_whatever_happens_in_whatever_order_a_copy_is_exact_or_refused(
                 read(number)
 
 
-def test_copies_are_exact_however_many_write_and_read_at_once(
+def test_copies_are_exact_with_concurrent_writers_and_readers(
     alice: User, serve: Serve, database_url: str
 ) -> None:
     url = serve(DATABASE_URL=database_url, ERRAND_WORKERS="2")

@@ -44,7 +44,7 @@ def assert_crowded(wire: Wire, detail: str) -> None:
     assert wire.is_closed()
 
 
-def test_silent_connections_lock_nobody_out(serve: Serve, connect: Connect) -> None:
+def test_silent_connections_lock_out_no_other_client(serve: Serve, connect: Connect) -> None:
     server = serve(ERRAND_CONNECTION_LIMIT="3")
     silent = [connect(server, ELSEWHERE) for _ in range(3)]
     time.sleep(0.1)
@@ -53,7 +53,7 @@ def test_silent_connections_lock_nobody_out(serve: Serve, connect: Connect) -> N
     assert silent[0].is_closed()
 
 
-def test_the_connection_that_is_idle_longest_makes_room(serve: Serve, connect: Connect) -> None:
+def test_longest_idle_connection_is_closed_for_a_new_one(serve: Serve, connect: Connect) -> None:
     server = serve(ERRAND_CONNECTION_LIMIT="3")
     first, second, third = (connect(server) for _ in range(3))
     for wire in (first, second, third, first):
@@ -65,7 +65,9 @@ def test_the_connection_that_is_idle_longest_makes_room(serve: Serve, connect: C
     assert_serves(third)
 
 
-def test_a_request_in_flight_is_not_cut_to_make_room(serve: Serve, connect: Connect) -> None:
+def test_request_in_flight_is_not_closed_for_a_new_connection(
+    serve: Serve, connect: Connect
+) -> None:
     server = serve(ERRAND_CONNECTION_LIMIT="3")
     busy = [in_flight(connect(server)) for _ in range(3)]
 
@@ -76,7 +78,7 @@ def test_a_request_in_flight_is_not_cut_to_make_room(serve: Serve, connect: Conn
     assert_serves(connect(server))
 
 
-def test_one_address_has_but_a_part_of_the_connections(serve: Serve, connect: Connect) -> None:
+def test_one_address_gets_only_part_of_the_connections(serve: Serve, connect: Connect) -> None:
     server = serve(ERRAND_ADDRESS_CONNECTION_LIMIT="2")
     busy = [in_flight(connect(server, ELSEWHERE)) for _ in range(2)]
 
@@ -103,7 +105,7 @@ def test_only_connections_of_the_same_address_make_room_for_one_of_many(
     assert_serves(second)
 
 
-def test_a_trusted_proxy_may_have_all_connections(serve: Serve, connect: Connect) -> None:
+def test_trusted_proxy_may_use_all_connections(serve: Serve, connect: Connect) -> None:
     server = serve(
         ERRAND_OPEN="on", ERRAND_ADDRESS_CONNECTION_LIMIT="2", ERRAND_TRUSTED_PROXIES="127.0.0.0/24"
     )
@@ -125,7 +127,7 @@ class Idle:
         self.is_evicted = True
 
 
-def test_an_ipv6_network_of_64_bits_counts_as_one_address() -> None:
+def test_ipv6_network_of_64_bits_counts_as_one_address() -> None:
     connections = Connections(limit=1000, limit_per_address=2)
     of_one_network = [Idle(f"2001:db8:1:2::{number}") for number in range(3)]
     of_another = Idle("2001:db8:1:3::1")

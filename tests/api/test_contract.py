@@ -135,7 +135,7 @@ REQUESTS = [
 ]
 
 
-def test_the_contract_is_valid_openapi() -> None:
+def test_contract_is_valid_openapi() -> None:
     validate(CONTENT)
 
 
@@ -151,7 +151,7 @@ def test_every_operation_is_described(operation: Operation) -> None:
 
 
 @every_operation
-def test_every_status_that_can_happen_is_in_the_contract_and_none_that_cannot(
+def test_contract_declares_every_status_that_can_happen_and_no_other(
     operation: Operation,
 ) -> None:
     responses = operation.described["responses"]
@@ -199,7 +199,7 @@ def test_every_example_is_valid(schema: dict[str, Any], example: Any) -> None:
 
 
 @pytest.mark.parametrize(("operation", "example"), REQUESTS)
-def test_every_example_of_a_request_does_what_it_says(
+def test_example_requests_do_what_they_say(
     alice: User, task: Task, operation: Operation, example: dict[str, Any]
 ) -> None:
     path = operation.path.format(user_id=alice.id, task_id=task.document["id"])
@@ -216,7 +216,7 @@ def test_every_example_of_a_request_does_what_it_says(
 
 
 @pytest.mark.parametrize("where", schemas())
-def test_everything_has_bounds(where: str) -> None:
+def test_every_schema_is_bounded(where: str) -> None:
     schema = schemas()[where]
 
     match schema["type"]:
@@ -232,7 +232,7 @@ def test_everything_has_bounds(where: str) -> None:
             assert other == "boolean"
 
 
-def test_no_field_has_a_default_as_some_generators_would_require_it() -> None:
+def test_no_field_has_a_default_that_generators_would_require() -> None:
     fields = {where: each for where, each in schemas().items() if "/schemas/" in where}
 
     assert fields

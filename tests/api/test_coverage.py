@@ -276,14 +276,12 @@ def named(cases: list[tuple[Operation, int]]) -> list[str]:
     return [f"{operation.id}-{status}" for operation, status in cases]
 
 
-def test_there_is_a_way_to_every_declared_status_and_to_no_other() -> None:
+def test_there_is_a_request_for_every_declared_status_and_no_other() -> None:
     assert WAYS.keys() == {status for _, status in DECLARED}
 
 
 @pytest.mark.parametrize(("operation", "status"), DECLARED, ids=named(DECLARED))
-def test_a_status_that_is_declared_happens(
-    operation: Operation, status: int, servers: Servers
-) -> None:
+def test_declared_status_happens(operation: Operation, status: int, servers: Servers) -> None:
     response = WAYS[status](operation, servers)
 
     assert response.status_code == status, response.text
@@ -291,7 +289,7 @@ def test_a_status_that_is_declared_happens(
 
 
 @pytest.mark.parametrize(("operation", "status"), UNDECLARED, ids=named(UNDECLARED))
-def test_a_status_that_is_not_declared_does_not_happen(
+def test_undeclared_status_does_not_happen(
     operation: Operation, status: int, servers: Servers
 ) -> None:
     response = WAYS[status](operation, servers)

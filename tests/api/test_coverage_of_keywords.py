@@ -190,7 +190,7 @@ def cases() -> Iterator[Case]:
 
 
 @pytest.mark.parametrize("case", list(cases()), ids=str)
-def test_a_constraint_is_enforced_to_the_letter(case: Case, alice: User, task: Task) -> None:
+def test_constraint_is_enforced_exactly(case: Case, alice: User, task: Task) -> None:
     ids = {"user_id": alice.id, "task_id": task.document["id"], **(case.ids or {})}
     body = {} if case.body is None else {"json": case.body}
 
@@ -204,7 +204,7 @@ def test_a_constraint_is_enforced_to_the_letter(case: Case, alice: User, task: T
 
 
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
-def test_a_default_is_what_is_left_out(operation: Operation, alice: User, task: Task) -> None:
+def test_default_equals_the_absent_value(operation: Operation, alice: User, task: Task) -> None:
     ids = {"user_id": alice.id, "task_id": task.document["id"]}
     defaults = {
         parameter["name"]: parameter["schema"]["default"]

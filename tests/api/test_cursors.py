@@ -59,7 +59,7 @@ def five(alice: User) -> User:
     return alice
 
 
-def test_next_leads_to_the_end_and_prev_back_to_the_beginning(five: User) -> None:
+def test_next_links_lead_to_the_end_and_prev_links_back(five: User) -> None:
     there = list(walk(five, f"{five.tasks}?limit=2"))
     back = list(walk(five, f"{five.tasks}?limit=2&cursor={cursor_of(there[-1], 'prev')}", "prev"))
 
@@ -74,13 +74,13 @@ def test_next_leads_to_the_end_and_prev_back_to_the_beginning(five: User) -> Non
     assert titles(five.get(back[-1].links["next"]["url"])) == ["2", "1"]
 
 
-def test_the_first_page_is_linked_without_a_cursor(five: User) -> None:
+def test_link_to_the_first_page_has_no_cursor(five: User) -> None:
     page = five.get(five.tasks, params={"limit": 2, "completed": False})
 
     assert page.links["first"]["url"] == f"{five.tasks}?limit=2&completed=false"
 
 
-def test_tasks_that_come_and_go_make_no_gap_and_no_repeat(five: User) -> None:
+def test_tasks_created_and_deleted_meanwhile_make_no_gap_and_no_repeat(five: User) -> None:
     first = five.get(five.tasks, params={"limit": 2})
     five.creates("5")
     five.delete(f"{five.tasks}/{first.json()[1]['id']}")
@@ -91,7 +91,7 @@ def test_tasks_that_come_and_go_make_no_gap_and_no_repeat(five: User) -> None:
     assert titles(five.get(second.links["prev"]["url"])) == ["5", "4"]
 
 
-def test_from_a_last_page_that_others_have_emptied_prev_leads_to_what_is_before(
+def test_prev_link_of_an_emptied_last_page_leads_to_the_tasks_before_it(
     five: User,
 ) -> None:
     first = five.get(five.tasks, params={"limit": 3})
@@ -103,7 +103,7 @@ def test_from_a_last_page_that_others_have_emptied_prev_leads_to_what_is_before(
     assert titles(five.get(emptied.links["prev"]["url"])) == ["4", "3", "2"]
 
 
-def test_from_a_first_page_that_others_have_emptied_next_leads_to_what_is_behind(
+def test_next_link_of_an_emptied_first_page_leads_to_the_tasks_behind_it(
     five: User,
 ) -> None:
     first = five.get(five.tasks, params={"limit": 3})
@@ -116,7 +116,7 @@ def test_from_a_first_page_that_others_have_emptied_next_leads_to_what_is_behind
     assert titles(five.get(emptied.links["next"]["url"])) == ["1", "0"]
 
 
-def test_tasks_of_one_microsecond_are_each_met_once(alice: User, database_url: str) -> None:
+def test_tasks_of_one_microsecond_are_each_listed_once(alice: User, database_url: str) -> None:
     created = {alice.creates(str(number)).document["id"] for number in range(9)}
     with administration(database_url) as execute:
         moment = "timestamptz '2026-01-31 09:26:53.000001+00'"
@@ -131,7 +131,7 @@ def test_tasks_of_one_microsecond_are_each_met_once(alice: User, database_url: s
     assert set(met) == created
 
 
-def test_who_reads_while_others_write_meets_each_lasting_task_once(alice: User) -> None:
+def test_reader_meets_each_lasting_task_once_during_writes(alice: User) -> None:
     lasting = [alice.creates(str(number)).document["id"] for number in range(60)]
     passing = [alice.creates("passing").document["id"] for _ in range(60)]
     chance = random.Random(1)
@@ -160,20 +160,20 @@ def test_who_reads_while_others_write_meets_each_lasting_task_once(alice: User) 
 
 
 @pytest.mark.parametrize("query", ["completed=true", "completed=false", "offset=1"])
-def test_a_cursor_is_refused_for_another_list_than_its_own(five: User, query: str) -> None:
+def test_cursor_of_another_list_is_refused(five: User, query: str) -> None:
     cursor = cursor_of(five.get(five.tasks, params={"limit": 2}))
 
     assert_faults(five.get(f"{five.tasks}?cursor={cursor}&{query}"), "cursor")
     assert titles(five.get(f"{five.tasks}?cursor={cursor}&limit=3&offset=0")) == ["2", "1", "0"]
 
 
-def test_somebody_elses_cursor_is_refused(five: User, bob: User) -> None:
+def test_cursor_of_another_user_is_refused(five: User, bob: User) -> None:
     cursor = cursor_of(five.get(five.tasks, params={"limit": 2}))
 
     assert_faults(bob.get(bob.tasks, params={"cursor": cursor}), "cursor")
 
 
-def test_a_cursor_is_refused_whatever_the_client_has_already(five: User) -> None:
+def test_invalid_cursor_is_refused_even_with_a_matching_etag(five: User) -> None:
     first = five.get(five.tasks, params={"limit": 2})
     has_it = {"If-None-Match": first.headers["etag"]}
 
@@ -184,7 +184,7 @@ def test_a_cursor_is_refused_whatever_the_client_has_already(five: User) -> None
     assert unchanged.status_code == 304
 
 
-def test_a_token_of_the_feed_is_no_cursor_and_a_cursor_none_of_the_feed(five: User) -> None:
+def test_feed_token_is_no_cursor_and_cursor_is_no_feed_token(five: User) -> None:
     cursor = cursor_of(five.get(five.tasks, params={"limit": 2}))
     token = five.get(f"/api/{five.id}/changes").json()["next"]
 
@@ -194,14 +194,14 @@ def test_a_token_of_the_feed_is_no_cursor_and_a_cursor_none_of_the_feed(five: Us
 
 @property_settings(100)
 @given(st.text(st.characters(exclude_categories=["Cs"])) | st.from_regex(r"[\w-]+", fullmatch=True))
-def test_any_text_as_a_token_is_told_to_be_none(server: str, text: str) -> None:
+def test_random_text_as_a_token_returns_422(server: str, text: str) -> None:
     with User(server) as user:
         assert_faults(user.get(user.tasks, params={"cursor": text}), "cursor")
         assert_faults(user.get(f"/api/{user.id}/changes", params={"since": text}), "since")
 
 
 @given(st.integers(-(2**61), 2**61), st.uuids(), st.integers(1, 3))
-def test_a_step_leads_to_the_nearest_place_there_is(moment: int, id_: UUID, steps: int) -> None:
+def test_step_leads_to_the_neighbouring_key(moment: int, id_: UUID, steps: int) -> None:
     place = Place(moment, id_.int)
 
     assert place.stepped(-1) < place < place.stepped(1)
@@ -250,7 +250,7 @@ def scans_of_tasks(plan: dict[str, Any]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
 @pytest.mark.parametrize("statement", [statements.LIST_AFTER, statements.LIST_BEFORE])
 @pytest.mark.parametrize("depth", [51, MANY // 2, MANY - 51])
-def test_the_deepest_page_costs_what_the_first_does(
+def test_deepest_page_costs_what_the_first_does(
     crowded: connection, depth: int, statement: Statement, mode: str
 ) -> None:
     with crowded.cursor() as cursor:
@@ -267,7 +267,7 @@ def test_the_deepest_page_costs_what_the_first_does(
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 51 + 20
 
 
-def test_an_offset_costs_more_the_deeper_it_is(crowded: connection) -> None:
+def test_offset_costs_more_the_deeper_it_is(crowded: connection) -> None:
     values = {"user_id": OWNER, "completed": None, "limit": 51, "offset": MANY - 51}
 
     plan = plan_of(crowded, statements.LIST_BY_OFFSET, values, "force_generic_plan")
@@ -275,6 +275,6 @@ def test_an_offset_costs_more_the_deeper_it_is(crowded: connection) -> None:
     assert [scan["Actual Rows"] for scan in scans_of_tasks(plan)] == [MANY]
 
 
-def test_an_unknown_users_list_has_one_page(alice: User) -> None:
+def test_list_of_an_unknown_user_has_one_page(alice: User) -> None:
     assert set(alice.get(alice.tasks).links) == {"first"}
     assert_faults(alice.get(alice.tasks, params={"cursor": str(uuid4())}), "cursor")

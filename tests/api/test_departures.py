@@ -44,7 +44,7 @@ def locked(database_url: str, alice: User, task: Task) -> Iterator[connection]:
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
-def test_the_statement_of_a_client_that_goes_is_cancelled(
+def test_statement_of_a_disconnected_client_is_cancelled(
     server: str, alice: User, task: Task, locked: connection, method: str
 ) -> None:
     with wire_to(server) as wire:
@@ -56,7 +56,7 @@ def test_the_statement_of_a_client_that_goes_is_cancelled(
     assert alice.get(task.url).json() == task.document
 
 
-def test_the_statement_of_a_client_that_goes_with_more_behind_it_is_cancelled(
+def test_statement_of_a_client_that_disconnects_with_pipelined_requests_is_cancelled(
     server: str, task: Task, locked: connection
 ) -> None:
     with wire_to(server) as wire:
@@ -66,9 +66,7 @@ def test_the_statement_of_a_client_that_goes_with_more_behind_it_is_cancelled(
     assert eventually(lambda: statements_that_wait(locked) == 0, seconds=2)
 
 
-def test_clients_that_go_without_their_answers_are_no_error(
-    database_url: str, tmp_path: Path
-) -> None:
+def test_disconnecting_clients_cause_no_error(database_url: str, tmp_path: Path) -> None:
     errors = tmp_path / "errors"
     process = started(DATABASE_URL=database_url, log=errors)
     server = url_of(process)
@@ -84,7 +82,7 @@ def test_clients_that_go_without_their_answers_are_no_error(
     assert not errors.read_text()
 
 
-def test_nothing_is_kept_of_a_client_that_has_gone() -> None:
+def test_nothing_is_stored_for_a_disconnected_client() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b""})
@@ -120,7 +118,7 @@ def test_nothing_is_kept_of_a_client_that_has_gone() -> None:
         gc.enable()
 
 
-def test_the_statement_of_a_client_that_waits_is_not_cancelled(
+def test_statement_of_a_waiting_client_is_not_cancelled(
     server: str, task: Task, locked: connection
 ) -> None:
     with wire_to(server) as wire:
@@ -132,7 +130,7 @@ def test_the_statement_of_a_client_that_waits_is_not_cancelled(
         assert wire.answer().status_code == 200
 
 
-def test_more_clients_that_go_than_there_are_connections_leave_the_server_well(
+def test_more_disconnects_than_connections_leave_the_server_healthy(
     server: str, alice: User, task: Task, locked: connection
 ) -> None:
     for _ in range(20):
@@ -159,7 +157,7 @@ def test_more_clients_that_go_than_there_are_connections_leave_the_server_well(
     ],
 )
 @pytest.mark.parametrize("seconds", [0, 0.3])
-def test_a_client_that_goes_amid_its_request_changes_nothing(
+def test_client_that_disconnects_within_its_request_changes_nothing(
     server: str, alice: User, half: bytes, seconds: float
 ) -> None:
     with wire_to(server) as wire:
@@ -170,7 +168,7 @@ def test_a_client_that_goes_amid_its_request_changes_nothing(
     assert alice.get(alice.tasks).json() == []
 
 
-def test_a_body_that_comes_slowly_comes_whole(server: str, alice: User) -> None:
+def test_slow_body_is_read_whole(server: str, alice: User) -> None:
     digits = "".join(str(number % 10) for number in range(2000))
     body = f'{{"title":"x","description":"{digits}"}}'.encode()
 
@@ -190,7 +188,7 @@ def test_a_body_that_comes_slowly_comes_whole(server: str, alice: User) -> None:
     assert {task["description"] for task in listed} == {digits}
 
 
-def test_a_body_comes_whole_whose_sender_it_takes_time_to_know(
+def test_body_is_read_whole_while_its_token_is_verified_slowly(
     serve: Serve, issuer: Issuer
 ) -> None:
     server = serve(**trusting(issuer))
@@ -203,7 +201,7 @@ def test_a_body_comes_whole_whose_sender_it_takes_time_to_know(
     assert created.document["title"] == "Buy milk"
 
 
-def test_slow_clients_do_not_hold_up_others(server: str, alice: User) -> None:
+def test_slow_clients_delay_no_other(server: str, alice: User) -> None:
     waiting = [wire_to(server) for _ in range(100)]
     for each in waiting:
         each.__enter__().sends(request("POST", alice.tasks, JSON, LENGTH), BODY[:5])
@@ -215,7 +213,7 @@ def test_slow_clients_do_not_hold_up_others(server: str, alice: User) -> None:
         each.__exit__(None, None, None)
 
 
-def test_an_answer_that_takes_too_long_is_given_up(
+def test_response_over_the_answer_timeout_returns_503(
     serve: Serve, database_url: str, task: Task, locked: connection
 ) -> None:
     server = serve(DATABASE_URL=database_url, ERRAND_ANSWER_TIMEOUT="0.5")
@@ -229,7 +227,7 @@ def test_an_answer_that_takes_too_long_is_given_up(
         assert eventually(lambda: statements_that_wait(locked) == 0, seconds=2)
 
 
-def test_the_time_that_a_body_takes_to_come_is_not_that_of_its_answer(serve: Serve) -> None:
+def test_time_to_receive_a_body_does_not_count_as_answer_time(serve: Serve) -> None:
     server = serve(ERRAND_ANSWER_TIMEOUT="0.3")
     with User(server) as alice, wire_to(server) as wire:
         wire.sends(request("POST", alice.tasks, JSON, LENGTH), BODY[:5])

@@ -17,14 +17,14 @@ SECURITY = ROOT / "SECURITY.md"
 PAGES = ["/docs", "/problems", "/openapi.yaml", "/openapi.json", "/docs/swagger-ui-bundle.js"]
 
 
-def test_the_root_leads_to_the_documentation(server: str) -> None:
+def test_root_redirects_to_the_documentation(server: str) -> None:
     response = http.get(server, follow_redirects=True)
 
     assert response.url.path == "/docs"
     assert response.status_code == 200
 
 
-def test_swagger_ui_is_current_and_whole(server: str) -> None:
+def test_swagger_ui_is_current_and_complete(server: str) -> None:
     page = http.get(f"{server}/docs").text
     files = re.findall(r'(?:src|href)="([^"]+)"', page)
 
@@ -41,13 +41,13 @@ def test_importing_the_server_leaves_every_other_package_importable() -> None:
     subprocess.check_call([sys.executable, "-c", imports])
 
 
-def test_the_contract_is_the_same_as_yaml_and_as_json(server: str) -> None:
+def test_contract_is_the_same_in_yaml_and_json(server: str) -> None:
     as_yaml = yaml.safe_load(http.get(f"{server}/openapi.yaml").content)
 
     assert as_yaml == http.get(f"{server}/openapi.json").json()
 
 
-def test_the_contract_as_json_keeps_the_names_of_its_models(guarded_server: str) -> None:
+def test_contract_in_json_keeps_the_names_of_its_models(guarded_server: str) -> None:
     served = http.get(f"{guarded_server}/openapi.json").json()
 
     assert (
@@ -58,7 +58,7 @@ def test_the_contract_as_json_keeps_the_names_of_its_models(guarded_server: str)
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_that_the_client_has_is_not_sent_again(server: str, path: str) -> None:
+def test_page_with_a_matching_etag_returns_304(server: str, path: str) -> None:
     first = http.get(server + path)
 
     again = http.get(server + path, headers={"If-None-Match": first.headers["etag"]})
@@ -70,18 +70,18 @@ def test_a_page_that_the_client_has_is_not_sent_again(server: str, path: str) ->
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_can_only_be_read(server: str, path: str) -> None:
+def test_page_can_only_be_read(server: str, path: str) -> None:
     response = http.post(server + path)
 
     assert response.status_code == 405
     assert response.headers["allow"] == "GET, HEAD, OPTIONS"
 
 
-def test_the_contract_has_the_version_of_the_package() -> None:
+def test_contract_has_the_version_of_the_package() -> None:
     assert yaml.safe_load(CONTRACT.read_text())["info"]["version"] == version("errand")
 
 
-def test_every_test_that_the_security_page_names_is_there() -> None:
+def test_every_test_named_in_security_md_exists() -> None:
     named = set(re.findall(r"`(test_\w+)`", SECURITY.read_text()))
     sources = [path.read_text() for path in ROOT.glob("tests/**/test_*.py")]
 

@@ -33,7 +33,7 @@ def carol(limited: str) -> Iterator[User]:
         yield user
 
 
-def test_every_answer_tells_how_many_requests_are_left(carol: User) -> None:
+def test_every_response_has_the_remaining_quota(carol: User) -> None:
     answers = [
         carol.post(carol.tasks, json={"title": "Buy milk"}),
         carol.get(carol.tasks),
@@ -47,7 +47,7 @@ def test_every_answer_tells_how_many_requests_are_left(carol: User) -> None:
     assert answers[0].headers["RateLimit"] == '"default";r=4;t=12'
 
 
-def test_who_asks_too_often_is_told_when_to_ask_again(carol: User) -> None:
+def test_request_over_the_quota_returns_429_with_retry_after(carol: User) -> None:
     allowed = [carol.get(carol.tasks).status_code for _ in range(QUOTA)]
 
     refused = carol.get(carol.tasks)
@@ -59,7 +59,7 @@ def test_who_asks_too_often_is_told_when_to_ask_again(carol: User) -> None:
     assert refused.headers["RateLimit-Policy"] == '"default";q=5;w=60'
 
 
-def test_what_is_refused_changes_nothing_and_costs_nothing(carol: User) -> None:
+def test_refused_request_changes_nothing_and_uses_no_quota(carol: User) -> None:
     statuses = [
         carol.post(carol.tasks, json={"title": "Buy milk"}).status_code for _ in range(QUOTA + 3)
     ]
@@ -68,7 +68,7 @@ def test_what_is_refused_changes_nothing_and_costs_nothing(carol: User) -> None:
     assert carol.get(carol.tasks).headers["Retry-After"] == "12"
 
 
-def test_the_quota_comes_back_with_time(serve: Serve) -> None:
+def test_quota_returns_with_time(serve: Serve) -> None:
     with User(serve(ERRAND_RATE_LIMIT="120")) as carol:
         statuses = [carol.get(carol.tasks).status_code for _ in range(130)]
         wait = int(carol.get(carol.tasks).headers["Retry-After"])
@@ -86,16 +86,16 @@ def test_health_and_documentation_are_not_limited(limited: str) -> None:
         assert "RateLimit" not in answers[-1].headers
 
 
-def test_without_a_limit_there_is_nothing_to_tell(alice: User) -> None:
+def test_without_a_limit_there_are_no_rate_limit_headers(alice: User) -> None:
     assert {"ratelimit", "ratelimit-policy"}.isdisjoint(alice.get(alice.tasks).headers)
 
 
-def test_no_limit_is_a_limit_of_0(serve: Serve) -> None:
+def test_limit_of_0_means_no_limit(serve: Serve) -> None:
     with User(serve(ERRAND_RATE_LIMIT="0")) as carol:
         assert "RateLimit" not in carol.get(carol.tasks).headers
 
 
-def test_what_a_client_says_of_its_address_is_not_believed(carol: User) -> None:
+def test_forwarded_address_of_an_untrusted_client_is_ignored(carol: User) -> None:
     answers = [
         carol.get(carol.tasks, headers={"X-Forwarded-For": f"203.0.113.{last}"})
         for last in range(3)
@@ -104,7 +104,7 @@ def test_what_a_client_says_of_its_address_is_not_believed(carol: User) -> None:
     assert [left(answer) for answer in answers] == [4, 3, 2]
 
 
-def test_what_a_trusted_proxy_says_of_it_is(serve: Serve) -> None:
+def test_forwarded_address_of_a_trusted_proxy_is_used(serve: Serve) -> None:
     server = serve(
         ERRAND_OPEN="on",
         ERRAND_RATE_LIMIT=str(QUOTA),
@@ -151,11 +151,11 @@ def test_bad_tokens_use_up_the_quota_of_their_address_before_any_other_is_verifi
         ("0190a1b2000070008000000000000a11", "?"),
     ],
 )
-def test_addresses_of_one_customer_are_one_caller(address: str, counted_as: str) -> None:
+def test_addresses_of_one_network_are_one_caller(address: str, counted_as: str) -> None:
     assert network(address) == counted_as
 
 
-def test_callers_do_not_use_up_each_others_quota() -> None:
+def test_callers_have_separate_quotas() -> None:
     limiter = Limiter(1)
 
     async def spend(*callers: str) -> None:
@@ -167,7 +167,7 @@ def test_callers_do_not_use_up_each_others_quota() -> None:
         asyncio.run(spend("alice"))
 
 
-def test_many_callers_are_forgotten_rather_than_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_remembered_callers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MOST_CALLERS", 100)
     counted = CountedHere(Quota(1))
 
@@ -178,14 +178,14 @@ def test_many_callers_are_forgotten_rather_than_kept(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("requests", [1, 7, 60, 600, 999_999, 1_000_000])
-def test_a_quota_is_exact(requests: int) -> None:
+def test_quota_is_exact(requests: int) -> None:
     quota = Quota(requests)
 
     assert quota.full / quota.cost == requests
     assert quota.full <= WINDOW * SECOND
 
 
-def test_a_worker_may_have_as_many_files_open_as_it_takes_connections(
+def test_limit_of_open_files_allows_the_limit_of_connections(
     new_database: Callable[[], str],
 ) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

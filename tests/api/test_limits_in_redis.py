@@ -81,7 +81,7 @@ def serve_with(serve: Serve, redis: Redis) -> Callable[..., str]:
     return start
 
 
-def test_two_servers_count_together(serve_with: Callable[..., str]) -> None:
+def test_two_servers_share_the_quota(serve_with: Callable[..., str]) -> None:
     with User(serve_with()) as here, User(serve_with()) as there:
         answers = [user.get(user.tasks) for _ in range(QUOTA // 2) for user in (here, there)]
 
@@ -91,7 +91,7 @@ def test_two_servers_count_together(serve_with: Callable[..., str]) -> None:
         assert there.get(there.tasks).headers["Retry-After"] == "6"
 
 
-def test_requests_at_the_same_moment_all_count(serve_with: Callable[..., str]) -> None:
+def test_concurrent_requests_all_count(serve_with: Callable[..., str]) -> None:
     server = serve_with(ERRAND_WORKERS="2")
 
     with ExitStack() as stack:
@@ -104,7 +104,7 @@ def test_requests_at_the_same_moment_all_count(serve_with: Callable[..., str]) -
 
 
 @pytest.mark.parametrize("goes", [Redis.dies, Redis.hangs])
-def test_without_redis_each_counts_for_itself_and_nobody_waits(
+def test_without_redis_each_server_counts_alone_without_delay(
     serve_with: Callable[..., str], redis: Redis, goes: Callable[[Redis], None]
 ) -> None:
     with User(serve_with()) as carol:
@@ -123,7 +123,7 @@ def test_without_redis_each_counts_for_itself_and_nobody_waits(
 @pytest.mark.parametrize(
     ("goes", "comes_back"), [(Redis.dies, Redis.starts), (Redis.hangs, Redis.goes_on)]
 )
-def test_all_count_together_again_when_redis_is_back(
+def test_servers_share_the_quota_again_when_redis_is_back(
     serve_with: Callable[..., str],
     redis: Redis,
     goes: Callable[[Redis], None],
@@ -149,7 +149,7 @@ def test_all_count_together_again_when_redis_is_back(
         ["HSET", "KEY", "a", "1"],
     ],
 )
-def test_what_else_stands_under_a_callers_key_disturbs_no_other(
+def test_foreign_value_under_a_callers_key_affects_no_other_caller(
     serve_with: Callable[..., str], redis: Redis, planted: list[str]
 ) -> None:
     with User(serve_with()) as here, User(serve_with()) as there:
@@ -162,7 +162,9 @@ def test_what_else_stands_under_a_callers_key_disturbs_no_other(
     assert lefts == [QUOTA - 1, QUOTA - 2, QUOTA - 3]  # counted together
 
 
-def test_a_redis_that_stumbles_is_not_left(serve_with: Callable[..., str], redis: Redis) -> None:
+def test_connection_to_redis_survives_a_single_timeout(
+    serve_with: Callable[..., str], redis: Redis
+) -> None:
     with User(serve_with()) as carol:
         assert [left(carol.get(carol.tasks)) for _ in range(3)] == [9, 8, 7]
         redis.hangs()
@@ -174,7 +176,7 @@ def test_a_redis_that_stumbles_is_not_left(serve_with: Callable[..., str], redis
         assert left(carol.get(carol.tasks)) == 5
 
 
-def test_the_log_says_once_that_redis_is_away_and_once_that_it_is_back(
+def test_outage_of_redis_and_its_end_are_logged_once(
     new_database: Callable[[], str], redis: Redis, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"

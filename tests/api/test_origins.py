@@ -54,7 +54,7 @@ def answers(user: User) -> dict[str, httpx.Response]:
 
 
 @pytest.mark.parametrize("origin", [APP, LOCAL])
-def test_a_page_of_a_named_origin_may_read_every_answer(carol: User, origin: str) -> None:
+def test_allowed_origin_can_read_every_response(carol: User, origin: str) -> None:
     carol.headers["Origin"] = origin
 
     for what, answer in answers(carol).items():
@@ -63,7 +63,7 @@ def test_a_page_of_a_named_origin_may_read_every_answer(carol: User, origin: str
 
 
 @pytest.mark.parametrize("origin", [OTHER, "null", f"{APP}.evil.example", f"{APP}:8443", "*", ""])
-def test_no_other_page_may(carol: User, origin: str) -> None:
+def test_other_origins_can_read_no_response(carol: User, origin: str) -> None:
     carol.headers["Origin"] = origin
 
     for what, answer in answers(carol).items():
@@ -71,18 +71,18 @@ def test_no_other_page_may(carol: User, origin: str) -> None:
         assert answer.headers["Vary"] == "Origin", what
 
 
-def test_a_page_may_read_the_headers_that_the_contract_names(carol: User) -> None:
+def test_contract_headers_are_exposed(carol: User) -> None:
     exposed = listed(carol.get(carol.tasks), "Access-Control-Expose-Headers")
 
     assert {"Link", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "Allow"} <= exposed
 
 
-def test_no_cookies_are_asked_for(carol: User) -> None:
+def test_credentials_are_never_allowed(carol: User) -> None:
     for answer in answers(carol).values():
         assert "Access-Control-Allow-Credentials" not in answer.headers
 
 
-def test_a_browser_that_asks_first_is_told_what_may_be_sent(carol: User) -> None:
+def test_preflight_lists_methods_and_headers(carol: User) -> None:
     task = carol.creates()
 
     leave = carol.options(f"{task.url}/complete", headers=METHOD)
@@ -96,26 +96,28 @@ def test_a_browser_that_asks_first_is_told_what_may_be_sent(carol: User) -> None
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/docs", "/health/live"])
-def test_a_browser_may_ask_of_any_path_so_that_a_page_sees_its_404(carol: User, path: str) -> None:
+def test_preflight_of_an_unknown_path_succeeds_so_that_the_page_sees_the_404(
+    carol: User, path: str
+) -> None:
     leave = carol.options(path, headers={"Access-Control-Request-Method": "GET"})
 
     assert leave.status_code == 204
     assert "GET" in listed(leave, "Access-Control-Allow-Methods")
 
 
-def test_a_browser_that_asks_first_uses_up_no_quota(carol: User) -> None:
+def test_preflight_uses_no_quota(carol: User) -> None:
     leave = carol.options(carol.tasks, headers=METHOD)
 
     assert "RateLimit" not in leave.headers
 
 
-def test_a_page_of_another_origin_gets_no_leave(carol: User) -> None:
+def test_preflight_of_another_origin_allows_nothing(carol: User) -> None:
     refused = carol.options(carol.tasks, headers={**METHOD, "Origin": OTHER})
 
     assert not [name for name in refused.headers if name.startswith("access-control-")]
 
 
-def test_a_page_may_read_that_it_asks_too_often(database_url: str) -> None:
+def test_allowed_origin_can_read_a_429(database_url: str) -> None:
     settings = {"ERRAND_CORS_ORIGINS": APP, "ERRAND_RATE_LIMIT": "1"}
     with serving(DATABASE_URL=database_url, **settings) as server, User(server) as user:
         user.headers["Origin"] = APP
@@ -127,7 +129,7 @@ def test_a_page_may_read_that_it_asks_too_often(database_url: str) -> None:
     assert refused.headers["Access-Control-Allow-Origin"] == APP
 
 
-def test_without_named_origins_nothing_is_said_of_them(alice: User) -> None:
+def test_without_allowed_origins_there_are_no_cors_headers(alice: User) -> None:
     alice.headers["Origin"] = APP
 
     for what, answer in answers(alice).items():
@@ -153,9 +155,7 @@ def test_without_named_origins_nothing_is_said_of_them(alice: User) -> None:
         f"{APP},",
     ],
 )
-def test_what_no_browser_calls_an_origin_is_refused_at_start(
-    monkeypatch: pytest.MonkeyPatch, wrong: str
-) -> None:
+def test_malformed_origin_is_refused_at_start(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
     monkeypatch.setenv("ERRAND_CORS_ORIGINS", wrong)
 
     with pytest.raises(WrongSettings, match="ERRAND_CORS_ORIGINS"):
@@ -169,7 +169,7 @@ def test_origins_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("wrong", ["*", "localhost", "10.0.0.0/99", "10.0.0.1/8"])
-def test_a_trusted_proxy_is_an_address_or_a_network(
+def test_trusted_proxy_is_an_address_or_a_network(
     monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
     monkeypatch.setenv("ERRAND_TRUSTED_PROXIES", wrong)

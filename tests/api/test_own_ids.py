@@ -9,7 +9,7 @@ from tests.support.responses import assert_problem
 from tests.support.users import Task, User
 
 
-def test_a_client_may_bring_the_id_of_a_new_task(alice: User, bob: User) -> None:
+def test_client_can_choose_the_id_of_a_new_task(alice: User, bob: User) -> None:
     own = str(uuid4())
 
     hers = alice.post(alice.tasks, json={"title": "x", "id": own.upper()})
@@ -25,7 +25,7 @@ def test_a_client_may_bring_the_id_of_a_new_task(alice: User, bob: User) -> None
     ("headers", "status", "name"),
     [({}, 409, "id-taken"), ({"If-None-Match": "*"}, 412, "task-exists")],
 )
-def test_an_id_serves_a_user_once(
+def test_id_of_an_existing_task_returns_409(
     alice: User, task: Task, headers: dict[str, str], status: int, name: str
 ) -> None:
     again = {"title": "x", "id": task.document["id"].upper()}
@@ -42,13 +42,13 @@ def test_an_id_serves_a_user_once(
 
 
 @pytest.mark.parametrize("body", [{}, {"id": str(uuid4())}])
-def test_a_task_that_must_be_new_and_is_is_created(alice: User, body: dict[str, str]) -> None:
+def test_if_none_match_star_creates_a_new_task(alice: User, body: dict[str, str]) -> None:
     new = {"If-None-Match": "*"}
 
     assert alice.post(alice.tasks, json={"title": "x", **body}, headers=new).status_code == 201
 
 
-def test_of_racing_creations_with_one_id_one_is_made(
+def test_racing_creations_with_one_id_create_one_task(
     alice: User, task: Task, database_url: str
 ) -> None:
     body = {"title": "x", "id": str(uuid4())}

@@ -15,7 +15,7 @@ NO_INTEGERS = [
 
 @pytest.mark.parametrize("text", NO_INTEGERS)
 @pytest.mark.parametrize("name", ["limit", "offset"])
-def test_what_is_no_integer_is_refused(alice: User, name: str, text: str) -> None:
+def test_invalid_integer_returns_422(alice: User, name: str, text: str) -> None:
     response = alice.get(f"{alice.tasks}?{name}={text}")
 
     assert_refused(response, 422, "invalid-request")
@@ -30,7 +30,7 @@ def test_what_is_no_integer_is_refused(alice: User, name: str, text: str) -> Non
         *("limit=4294967297", "limit=18446744073709551617", "offset=9223372036854775808"),
     ],
 )
-def test_an_integer_beyond_its_bounds_is_refused(alice: User, query: str) -> None:
+def test_integer_beyond_its_bounds_returns_422(alice: User, query: str) -> None:
     response = alice.get(f"{alice.tasks}?{query}")
 
     assert_refused(response, 422, "invalid-request")
@@ -38,21 +38,21 @@ def test_an_integer_beyond_its_bounds_is_refused(alice: User, query: str) -> Non
 
 
 @pytest.mark.parametrize("query", ["limit=1", "limit=100", "offset=0", "offset=2147483647", "?"])
-def test_an_integer_at_its_bounds_is_taken(alice: User, query: str) -> None:
+def test_integer_at_its_bounds_is_accepted(alice: User, query: str) -> None:
     assert alice.get(f"{alice.tasks}?{query.strip('?')}").status_code == 200
 
 
 @pytest.mark.parametrize(
     "text", ["", "True", "TRUE", "1", "0", "yes", "on", "null", "true%20", "%00", "truefalse"]
 )
-def test_what_is_neither_true_nor_false_is_refused(alice: User, text: str) -> None:
+def test_invalid_boolean_returns_422(alice: User, text: str) -> None:
     assert_faults(alice.get(f"{alice.tasks}?completed={text}"), "completed")
 
 
 @pytest.mark.parametrize(
     "query", ["limit=1&limit=2", "limit=1&limit=1", "limit=1&%6Cimit=2", "limit=0&limit=x"]
 )
-def test_a_parameter_that_stands_twice_is_refused(alice: User, query: str) -> None:
+def test_repeated_parameter_returns_422(alice: User, query: str) -> None:
     response = alice.get(f"{alice.tasks}?{query}")
 
     assert_refused(response, 422, "invalid-request")
@@ -68,7 +68,7 @@ def test_a_parameter_that_stands_twice_is_refused(alice: User, query: str) -> No
         (("n" * 5000) + "=1", "n" * 200),
     ],
 )
-def test_an_unknown_parameter_is_refused_by_its_name(alice: User, query: str, name: str) -> None:
+def test_unknown_parameter_is_named(alice: User, query: str, name: str) -> None:
     response = alice.get(f"{alice.tasks}?{query}")
 
     assert_refused(response, 422, "invalid-request")
@@ -76,7 +76,7 @@ def test_an_unknown_parameter_is_refused_by_its_name(alice: User, query: str, na
 
 
 @pytest.mark.parametrize("method", ["POST", "GET", "PUT", "DELETE", "PATCH", "HEAD"])
-def test_an_operation_without_parameters_takes_none(alice: User, task: Task, method: str) -> None:
+def test_operation_without_parameters_refuses_any(alice: User, task: Task, method: str) -> None:
     url = {"POST": alice.tasks, "PATCH": f"{task.url}/complete"}.get(method, task.url)
     body = {"title": "x"} if method in ("POST", "PUT") else None
 
@@ -86,7 +86,7 @@ def test_an_operation_without_parameters_takes_none(alice: User, task: Task, met
     assert alice.get(alice.tasks).json() == [task.document]
 
 
-def test_every_wrong_parameter_is_named(alice: User) -> None:
+def test_every_invalid_parameter_is_named(alice: User) -> None:
     response = alice.get("/api/me/tasks?limit=x&offset=-1&completed=1&x=1&y=2")
 
     assert_faults(response, "user_id", "limit", "offset", "completed", "x", "y")
@@ -104,7 +104,7 @@ def test_ten_thousand_parameters_make_a_short_document(alice: User) -> None:
     "text", ["%", "%2", "%zz", "%u0041", "%%", "%C3", "%ff", "%ED%A0%80", "%C0%AF", "%F5%80%80%80"]
 )
 @pytest.mark.parametrize("place", ["limit={}", "{}=1", "x={}", "limit=1&{}"])
-def test_a_query_that_cannot_be_decoded_is_malformed(alice: User, place: str, text: str) -> None:
+def test_undecodable_query_returns_400(alice: User, place: str, text: str) -> None:
     response = alice.get(f"{alice.tasks}?{place.format(text)}")
 
     assert_refused(response, 400, "malformed-request")
@@ -114,7 +114,7 @@ def test_a_query_that_cannot_be_decoded_is_malformed(alice: User, place: str, te
     "text", ["%", "%2", "%zz", "%u0041", "%%", "%C3", "%ff", "%ED%A0%80", "%C0%AF"]
 )
 @pytest.mark.parametrize("place", ["/api/{}/tasks", "/api/me/tasks/{}", "/health/{}", "/{}"])
-def test_a_path_that_cannot_be_decoded_is_malformed(alice: User, place: str, text: str) -> None:
+def test_undecodable_path_returns_400(alice: User, place: str, text: str) -> None:
     assert_problem(alice.get(place.format(text)), 400, "malformed-request")
 
 
@@ -128,7 +128,7 @@ def test_a_path_that_cannot_be_decoded_is_malformed(alice: User, place: str, tex
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])
-def test_what_is_no_uuid_is_refused_or_leads_nowhere(
+def test_malformed_uuid_is_a_fault_or_an_unknown_path(
     alice: User, task: Task, method: str, wrong: str
 ) -> None:
     body = {"title": "x"} if method == "PUT" else None
@@ -141,7 +141,7 @@ def test_what_is_no_uuid_is_refused_or_leads_nowhere(
 
 
 @pytest.mark.parametrize("form", ["{hex}", "%7B{id}%7D", "urn:uuid:{id}", "{id}0", "{id}%00", "x"])
-def test_a_uuid_has_36_characters(alice: User, task: Task, form: str) -> None:
+def test_uuid_has_36_characters(alice: User, task: Task, form: str) -> None:
     identifier = task.document["id"]
     text = form.format(id=identifier, hex=identifier.replace("-", ""))
 
@@ -152,13 +152,13 @@ def test_a_uuid_has_36_characters(alice: User, task: Task, form: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["0000", "1000", "4000", "7000", "f000"])
-def test_a_uuid_of_any_version_will_do(alice: User, version: str) -> None:
+def test_uuid_of_any_version_is_accepted(alice: User, version: str) -> None:
     response = alice.get(f"{alice.tasks}/00000000-0000-{version}-0000-000000000000")
 
     assert_refused(response, 404, "task-not-found")
 
 
-def test_more_parameters_than_ten_thousand_are_not_read(alice: User) -> None:
+def test_more_than_ten_thousand_parameters_return_400(alice: User) -> None:
     response = alice.get(alice.tasks + "?" + "&" * 10_000)
 
     assert_refused(response, 400, "malformed-request")

@@ -34,7 +34,7 @@ def patch(
         {"title": "x", "description": None, "completed": True},
     ],
 )
-def test_a_patch_is_merged_into_the_task(
+def test_patch_is_merged_into_the_task(
     alice: User, task: Task, changes: dict[str, Any], content_type: str
 ) -> None:
     response = patch(alice, task, changes, content_type)
@@ -47,7 +47,7 @@ def test_a_patch_is_merged_into_the_task(
     assert alice.get(task.url).json() == patched
 
 
-def test_what_a_task_cannot_be_without_cannot_be_removed(alice: User, task: Task) -> None:
+def test_required_field_cannot_be_removed(alice: User, task: Task) -> None:
     response = patch(alice, task, {"title": None, "completed": None, "unknown": None})
 
     assert_faults(response, "/title", "/completed", "/unknown")
@@ -55,9 +55,7 @@ def test_what_a_task_cannot_be_without_cannot_be_removed(alice: User, task: Task
 
 
 @pytest.mark.parametrize("value", [None, [], "title", 1, [{"title": "x"}]])
-def test_a_patch_that_is_no_object_would_replace_the_task_and_is_refused(
-    alice: User, task: Task, value: Any
-) -> None:
+def test_patch_that_is_no_object_is_refused(alice: User, task: Task, value: Any) -> None:
     response = alice.patch(
         task.url,
         content=httpx.Request("PATCH", "", json=value).content,
@@ -67,7 +65,7 @@ def test_a_patch_that_is_no_object_would_replace_the_task_and_is_refused(
     assert_faults(response, "")
 
 
-def test_an_empty_patch_changes_nothing(alice: User, task: Task) -> None:
+def test_empty_patch_changes_nothing(alice: User, task: Task) -> None:
     response = patch(alice, task, {})
 
     assert response.status_code == 200
@@ -76,7 +74,7 @@ def test_an_empty_patch_changes_nothing(alice: User, task: Task) -> None:
     assert alice.get(alice.tasks).headers["etag"] == f"W/{task.etag}"
 
 
-def test_an_empty_patch_keeps_to_its_condition(alice: User, task: Task) -> None:
+def test_empty_patch_obeys_if_match(alice: User, task: Task) -> None:
     stale = patch(alice, task, {}, **{"If-Match": '"1"'})
     fresh = patch(alice, task, {}, **{"If-Match": task.etag})
     alice.delete(task.url)
@@ -87,7 +85,7 @@ def test_an_empty_patch_keeps_to_its_condition(alice: User, task: Task) -> None:
     assert_problem(gone, 404, "task-not-found")
 
 
-def test_a_field_that_is_named_is_a_change_whatever_its_value(alice: User, task: Task) -> None:
+def test_patch_with_an_equal_value_is_a_change(alice: User, task: Task) -> None:
     patched = patch(alice, task, {"title": task.document["title"]}).json()
 
     assert patched["revision"] > task.document["revision"]
@@ -96,7 +94,7 @@ def test_a_field_that_is_named_is_a_change_whatever_its_value(alice: User, task:
 @pytest.mark.parametrize(
     "content_type", ["", "text/plain", "application/json-patch+json", f"{MERGE_PATCH};charset=x"]
 )
-def test_a_patch_of_another_type_is_refused_and_told_which_are_taken(
+def test_patch_of_another_media_type_returns_415_with_accept_patch(
     alice: User, task: Task, content_type: str
 ) -> None:
     response = patch(alice, task, {"title": "x"}, content_type)
@@ -106,20 +104,20 @@ def test_a_patch_of_another_type_is_refused_and_told_which_are_taken(
     assert alice.get(task.url).json() == task.document
 
 
-def test_a_merge_patch_is_taken_for_a_patch_alone(alice: User, task: Task) -> None:
+def test_merge_patch_media_type_is_for_patch_alone(alice: User, task: Task) -> None:
     response = alice.put(task.url, json={"title": "x"}, headers={"Content-Type": MERGE_PATCH})
 
     assert_refused(response, 415, "unsupported-media-type")
     assert "accept-patch" not in response.headers
 
 
-def test_options_tell_what_a_task_is_patched_with(alice: User, task: Task) -> None:
+def test_options_returns_accept_patch(alice: User, task: Task) -> None:
     assert alice.options(task.url).headers["accept-patch"] == TYPES
     assert "accept-patch" not in alice.options(alice.tasks).headers
     assert "accept-patch" not in alice.options(f"{task.url}/complete").headers
 
 
-def test_patches_of_different_fields_that_race_all_count(alice: User, task: Task) -> None:
+def test_racing_patches_of_different_fields_are_all_applied(alice: User, task: Task) -> None:
     patches = [{"title": "new"}, {"description": None}, {"completed": True}] * 5
 
     with ThreadPoolExecutor(len(patches)) as pool:

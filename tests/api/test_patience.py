@@ -27,14 +27,14 @@ def wire(impatient: str) -> Iterator[Wire]:
 
 
 @pytest.mark.parametrize("sent", [10, WHOLE.index(b"\r\n\r\n"), len(WHOLE) - 1])
-def test_half_a_request_is_given_up(wire: Wire, sent: int) -> None:
+def test_incomplete_request_times_out(wire: Wire, sent: int) -> None:
     wire.sends(WHOLE[:sent])
 
     assert_problem(wire.answer(), 408, "request-timeout")
     assert wire.is_closed()
 
 
-def test_half_a_request_behind_a_whole_one_is_given_up(wire: Wire) -> None:
+def test_incomplete_request_behind_a_complete_one_times_out(wire: Wire) -> None:
     wire.sends(WHOLE, WHOLE[:10])
 
     assert wire.answer().status_code == 201
@@ -42,25 +42,25 @@ def test_half_a_request_behind_a_whole_one_is_given_up(wire: Wire) -> None:
     assert wire.is_closed()
 
 
-def test_a_client_that_says_nothing_is_left(wire: Wire) -> None:
+def test_silent_connection_is_closed(wire: Wire) -> None:
     assert wire.is_closed()
 
 
-def test_the_rest_of_a_body_that_was_refused_is_not_waited_for(wire: Wire) -> None:
+def test_rest_of_a_refused_body_is_not_awaited(wire: Wire) -> None:
     wire.sends(request("POST", "/nowhere", "Content-Length: 100"), b"half")
 
     assert_problem(wire.answer(), 404, "unknown-path")
     assert wire.is_closed()
 
 
-def test_a_request_in_parts_is_served_if_it_ends_in_time(wire: Wire) -> None:
+def test_request_in_parts_is_served_if_complete_in_time(wire: Wire) -> None:
     for part in (WHOLE[:10], WHOLE[10:60], WHOLE[60:]):
         wire.sends(part)
 
     assert wire.answer().status_code == 201
 
 
-def test_a_hundred_half_requests_hold_nobody_up(impatient: str) -> None:
+def test_hundred_incomplete_requests_delay_no_other(impatient: str) -> None:
     with ExitStack() as stack, User(impatient) as alice:
         for _ in range(100):
             stack.enter_context(wire_to(impatient)).sends(WHOLE[:20])
@@ -68,7 +68,7 @@ def test_a_hundred_half_requests_hold_nobody_up(impatient: str) -> None:
         assert alice.creates().document
 
 
-def test_a_connection_that_is_idle_is_closed(serve: Serve) -> None:
+def test_idle_connection_is_closed(serve: Serve) -> None:
     with wire_to(serve(ERRAND_IDLE_TIMEOUT="0.2")) as wire:
         wire.sends(WHOLE)
 
@@ -76,7 +76,7 @@ def test_a_connection_that_is_idle_is_closed(serve: Serve) -> None:
         assert wire.is_closed()
 
 
-def test_a_connection_in_use_is_kept(serve: Serve) -> None:
+def test_connection_in_use_is_kept_open(serve: Serve) -> None:
     with wire_to(serve(ERRAND_IDLE_TIMEOUT="0.5")) as wire:
         for _ in range(4):
             time.sleep(0.3)
@@ -85,7 +85,7 @@ def test_a_connection_in_use_is_kept(serve: Serve) -> None:
             assert wire.answer().status_code == 201
 
 
-def test_a_request_that_waits_for_its_answer_is_not_idle(serve: Serve) -> None:
+def test_connection_with_a_pending_response_is_not_idle(serve: Serve) -> None:
     url = serve(ERRAND_IDLE_TIMEOUT="0.2")
     with User(url) as alice, wire_to(url) as wire:
         feed = f"/api/{alice.id}/changes"
@@ -97,7 +97,7 @@ def test_a_request_that_waits_for_its_answer_is_not_idle(serve: Serve) -> None:
         assert wire.answer().status_code == 200
 
 
-def test_a_connection_whose_request_was_refused_early_is_closed_too(serve: Serve) -> None:
+def test_connection_of_an_early_refusal_is_closed(serve: Serve) -> None:
     with wire_to(serve(ERRAND_IDLE_TIMEOUT="0.2")) as wire:
         wire.sends(request("POST", "/nowhere", "Content-Length: 10"), b"half")
         assert wire.answer().status_code == 404

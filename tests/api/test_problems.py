@@ -25,7 +25,7 @@ def subclasses(base: type[errors.DomainError]) -> Iterator[type[errors.DomainErr
 @pytest.mark.parametrize(
     "error", [each for each in subclasses(errors.DomainError) if each is not errors.BatchRefused]
 )
-def test_every_domain_error_has_its_kind(error: type[errors.DomainError]) -> None:
+def test_every_domain_error_has_a_problem_type(error: type[errors.DomainError]) -> None:
     response = problems.problem_response(error("because"), "a test", "an id")
 
     assert response.status == problems.OF_DOMAIN_ERRORS[error].status
@@ -45,7 +45,7 @@ def error_responses() -> Iterator[tuple[str, int, Media]]:
     ("status", "content"),
     [pytest.param(status, each, id=f"{name}-{status}") for name, status, each in error_responses()],
 )
-def test_an_error_has_examples_of_its_own_status(status: int, content: Media) -> None:
+def test_problem_examples_have_the_status_of_their_error(status: int, content: Media) -> None:
     titles = {kind.name: kind.title for kind in problems.KINDS if kind.status == status}
 
     assert content["examples"]
@@ -56,25 +56,25 @@ def test_an_error_has_examples_of_its_own_status(status: int, content: Media) ->
         assert (problem["title"], problem["status"]) == (titles[name], status)
 
 
-def test_every_kind_of_problem_has_an_example_in_the_contract() -> None:
+def test_every_problem_type_has_an_example_in_the_contract() -> None:
     exemplified = {name for _, _, content in error_responses() for name in content["examples"]}
 
     assert exemplified == {kind.name for kind in problems.KINDS if kind not in WITHOUT_OPERATION}
 
 
-def test_names_of_kinds_are_unique() -> None:
+def test_names_of_problem_types_are_unique() -> None:
     assert len({kind.name for kind in problems.KINDS}) == len(problems.KINDS)
 
 
 @pytest.mark.parametrize("kind", problems.KINDS, ids=lambda kind: kind.name)
-def test_the_type_of_a_problem_leads_to_its_explanation(server: str, kind: problems.Kind) -> None:
+def test_type_of_a_problem_is_the_url_of_its_explanation(server: str, kind: problems.Kind) -> None:
     page = http.get(f"{server}/problems").text
 
     assert f'id="{kind.name}"' in page
     assert kind.title in page
 
 
-def test_an_unforeseen_error_tells_a_client_nothing() -> None:
+def test_unforeseen_error_reveals_nothing_to_the_client() -> None:
     error = RuntimeError("SELECT secret FROM /etc/passwd")
 
     response = problems.problem_response(error, "a test", "an id")

@@ -52,9 +52,7 @@ def purge(url: str, *flags: str) -> str:
     return purged.stdout
 
 
-def test_what_has_been_in_the_trash_for_thirty_days_is_purged(
-    carol: User, own_database: str
-) -> None:
+def test_task_in_the_trash_for_thirty_days_is_purged(carol: User, own_database: str) -> None:
     kept, fresh, old, older = (carol.creates(str(number)) for number in range(4))
     for each in (older, fresh, old):
         carol.delete(each.url)
@@ -76,7 +74,7 @@ def test_what_has_been_in_the_trash_for_thirty_days_is_purged(
     assert purged_revision == purgeable[old.document["id"]]
 
 
-def test_an_id_is_free_again_when_its_task_is_purged(carol: User, own_database: str) -> None:
+def test_id_of_a_purged_task_can_be_used_again(carol: User, own_database: str) -> None:
     task = carol.creates()
     carol.delete(task.url)
     body = {"title": "x", "id": task.document["id"]}
@@ -88,7 +86,7 @@ def test_an_id_is_free_again_when_its_task_is_purged(carol: User, own_database: 
     assert carol.post(carol.tasks, json=body).status_code == 201
 
 
-def test_how_long_the_trash_is_kept_can_be_set(carol: User, own_database: str) -> None:
+def test_age_of_purged_tasks_can_be_set(carol: User, own_database: str) -> None:
     task = carol.creates()
     carol.delete(task.url)
     aged(own_database, task, days=2)
@@ -97,7 +95,7 @@ def test_how_long_the_trash_is_kept_can_be_set(carol: User, own_database: str) -
     assert purge(own_database, "--trash-days", "1") == "1 tasks were purged.\n"
 
 
-def test_several_may_purge_at_once_while_people_work(carol: User, own_database: str) -> None:
+def test_concurrent_purges_and_writes_succeed(carol: User, own_database: str) -> None:
     tombstones = 5 * purging.BATCH_SIZE
     with administration(own_database) as execute:
         execute("INSERT INTO users (id) SELECT gen_random_uuid() FROM generate_series(1, 50)")
@@ -130,7 +128,7 @@ def back_and_forth(user: User, task: Task) -> list[int]:
     ]
 
 
-def test_whoever_writes_just_now_is_passed_over(carol: User, own_database: str) -> None:
+def test_purge_skips_a_user_whose_row_is_locked(carol: User, own_database: str) -> None:
     task = carol.creates()
     carol.delete(task.url)
     aged(own_database, task, days=31)
@@ -144,7 +142,7 @@ def test_whoever_writes_just_now_is_passed_over(carol: User, own_database: str) 
     assert purge(own_database) == "1 tasks were purged.\n"
 
 
-def test_a_server_purges_by_itself(
+def test_server_purges_in_the_background(
     carol: User, own_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(purging, "FIRST_DELAY", (0.0, 0.0))
@@ -166,7 +164,7 @@ def test_a_server_purges_by_itself(
     asyncio.run(serve_for_a_while())
 
 
-def test_nobody_may_purge_but_who_is_granted_it(own_database: str) -> None:
+def test_purge_needs_its_privilege(own_database: str) -> None:
     [(anybody,)] = rows(
         own_database,
         "SELECT has_function_privilege('public', 'purge_trash(interval, integer)', 'execute')",
@@ -175,7 +173,7 @@ def test_nobody_may_purge_but_who_is_granted_it(own_database: str) -> None:
     assert not anybody
 
 
-def test_the_trash_is_purged_on_behalf_of_an_owner_who_is_no_superuser(postgres_url: str) -> None:
+def test_purge_of_the_trash_works_for_an_owner_who_is_no_superuser(postgres_url: str) -> None:
     owner = f"landlord_{uuid4().hex}"
     with administration(postgres_url) as execute:
         execute(f"CREATE ROLE {owner} LOGIN")

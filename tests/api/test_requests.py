@@ -41,7 +41,7 @@ def test_options_lists_the_methods_of_a_path(alice: User, at: At, template: str)
 
 @pytest.mark.parametrize("method", [*sorted(each.upper() for each in METHODS), *OTHER_METHODS])
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_another_method_is_refused_with_those_there_are(
+def test_unsupported_method_returns_405_with_allow(
     alice: User, task: Task, at: At, template: str, method: str
 ) -> None:
     if method in methods_of(template):
@@ -55,14 +55,14 @@ def test_another_method_is_refused_with_those_there_are(
 
 
 @pytest.mark.parametrize("method", ["FOO", "GETS", "G", "GET-POST", "X" * 5000])
-def test_a_made_up_method_is_refused(alice: User, task: Task, method: str) -> None:
+def test_unknown_method_returns_400(alice: User, task: Task, method: str) -> None:
     response = alice.request(method, task.url)
 
     assert_problem(response, 400, "malformed-request")
 
 
 @pytest.mark.parametrize("template", [*READ, *PAGES])
-def test_head_answers_as_get_but_for_the_body(alice: User, at: At, template: str) -> None:
+def test_head_returns_the_headers_of_get(alice: User, at: At, template: str) -> None:
     got = alice.get(at(template))
     head = alice.head(at(template))
 
@@ -71,7 +71,7 @@ def test_head_answers_as_get_but_for_the_body(alice: User, at: At, template: str
     assert without_date[0] == without_date[1]
 
 
-def test_head_of_what_is_refused_has_no_body_either(alice: User) -> None:
+def test_head_of_an_error_has_no_body(alice: User) -> None:
     for path in ("/nowhere", alice.tasks + "?x=1", f"{alice.tasks}/{uuid4()}", "/%ff"):
         head = alice.head(path)
 
@@ -89,7 +89,7 @@ def test_head_of_what_is_refused_has_no_body_either(alice: User) -> None:
     ],
 )
 @pytest.mark.parametrize("template", READ)
-def test_who_takes_json_gets_it(alice: User, at: At, template: str, accept: str) -> None:
+def test_accept_with_json_returns_json(alice: User, at: At, template: str, accept: str) -> None:
     response = alice.get(at(template), headers={"accept": accept})
 
     assert response.status_code == 200
@@ -107,13 +107,13 @@ def test_who_takes_json_gets_it(alice: User, at: At, template: str, accept: str)
     ids=lambda accept: repr(accept[:30]),
 )
 @pytest.mark.parametrize("template", READ)
-def test_who_does_not_take_json_is_told(alice: User, at: At, template: str, accept: str) -> None:
+def test_accept_without_json_returns_406(alice: User, at: At, template: str, accept: str) -> None:
     response = alice.get(at(template), headers={b"accept": accept.encode("latin-1")})
 
     assert_refused(response, 406, "not-acceptable")
 
 
-def test_nothing_is_done_for_whom_the_answer_is_not_acceptable(alice: User, task: Task) -> None:
+def test_request_with_an_unacceptable_response_does_nothing(alice: User, task: Task) -> None:
     choosy = {"accept": "text/html"}
 
     responses = [
@@ -127,7 +127,7 @@ def test_nothing_is_done_for_whom_the_answer_is_not_acceptable(alice: User, task
     assert alice.get(alice.tasks).json() == [task.document]
 
 
-def test_a_deletion_has_no_body_to_accept(alice: User, task: Task) -> None:
+def test_delete_ignores_accept(alice: User, task: Task) -> None:
     response = alice.delete(task.url, headers={"accept": "text/html"})
 
     assert response.status_code == 204
@@ -138,7 +138,7 @@ def test_a_deletion_has_no_body_to_accept(alice: User, task: Task) -> None:
 @pytest.mark.parametrize(
     "change", ["{}/", "/{}", "{}//", "{}/x", "{}%2F", "{}%00", "{};a=b", "{}%20"]
 )
-def test_another_path_leads_nowhere(
+def test_unknown_path_returns_404(
     alice: User, task: Task, at: At, template: str, change: str
 ) -> None:
     path = change.format(at(template))
@@ -160,9 +160,7 @@ def test_another_path_leads_nowhere(
         "/" + "a/" * 20_000,
     ],
 )
-def test_there_is_nothing_beside_the_paths_of_the_contract(
-    alice: User, task: Task, path: str
-) -> None:
+def test_only_the_paths_of_the_contract_are_served(alice: User, task: Task, path: str) -> None:
     filled = path.replace("{user}", alice.id).replace("{task}", task.document["id"])
     url = httpx.URL(alice.base_url, raw_path=filled.encode())
 
@@ -172,13 +170,13 @@ def test_there_is_nothing_beside_the_paths_of_the_contract(
     assert response.status_code in allowed.get(path, [404, 422])
 
 
-def test_an_encoded_letter_means_the_letter(alice: User, task: Task) -> None:
+def test_percent_encoded_letter_means_the_letter(alice: User, task: Task) -> None:
     encoded = re.sub("t", "%74", task.url)
 
     assert alice.get(encoded).json() == task.document
 
 
-def test_an_unknown_path_is_a_problem_of_its_own(alice: User) -> None:
+def test_unknown_path_has_its_own_problem_type(alice: User) -> None:
     for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"):
         assert_refused(alice.request(method, "/nowhere"), 404, "unknown-path")
 

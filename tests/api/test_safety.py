@@ -24,7 +24,7 @@ def assert_told(answer: httpx.Response, headers: dict[str, str]) -> None:
     assert len(names) == len(set(names))
 
 
-def test_what_belongs_to_a_user_is_kept_by_nobody_else(alice: User) -> None:
+def test_responses_with_user_data_are_not_cached(alice: User) -> None:
     task = alice.creates()
 
     for answer in (
@@ -41,18 +41,18 @@ def test_what_belongs_to_a_user_is_kept_by_nobody_else(alice: User) -> None:
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/health/%ff", "/health/live?x=1"])
-def test_an_error_is_kept_by_nobody(server: str, path: str) -> None:
+def test_errors_are_not_cached(server: str, path: str) -> None:
     assert_told(http.get(server + path), ERROR)
 
 
 @pytest.mark.parametrize("sent", [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nHost: \x00\r\n\r\n"])
-def test_what_is_no_http_is_answered_no_less_carefully(wire: Wire, sent: bytes) -> None:
+def test_malformed_http_gets_the_security_headers(wire: Wire, sent: bytes) -> None:
     wire.sends(sent)
 
     assert_told(wire.answer(), ERROR)
 
 
-def test_a_request_that_does_not_end_is_too(serve: Serve) -> None:
+def test_incomplete_request_gets_the_security_headers(serve: Serve) -> None:
     with wire_to(serve(ERRAND_REQUEST_TIMEOUT="0.2")) as wire:
         wire.sends(request("GET", "/health/live")[:20])
 
@@ -60,9 +60,7 @@ def test_a_request_that_does_not_end_is_too(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("path", ["/docs", "/problems", "/openapi.json", "/docs/docs.js"])
-def test_a_page_loads_nothing_from_elsewhere_and_is_embedded_nowhere(
-    server: str, path: str
-) -> None:
+def test_page_loads_nothing_from_other_origins_and_cannot_be_framed(server: str, path: str) -> None:
     page = http.get(server + path)
     policy = dict(
         each.strip().split(" ", 1) for each in page.headers["Content-Security-Policy"].split(";")
@@ -75,7 +73,7 @@ def test_a_page_loads_nothing_from_elsewhere_and_is_embedded_nowhere(
     assert set(policy.values()) == {"'none'", "'self'"}
 
 
-def test_a_page_that_the_client_has_is_told_the_same(server: str) -> None:
+def test_not_modified_page_has_the_same_policy(server: str) -> None:
     page = http.get(f"{server}/docs")
 
     again = http.get(f"{server}/docs", headers={"If-None-Match": page.headers["ETag"]})

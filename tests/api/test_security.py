@@ -50,21 +50,23 @@ def stranger(guarded_server: str) -> Iterator[User]:
         yield user
 
 
-def test_a_valid_token_opens_its_users_tasks(alice: User) -> None:
+def test_valid_token_gives_access_to_its_users_tasks(alice: User) -> None:
     task = alice.creates()
 
     assert alice.get(task.url).json() == task.document
 
 
 @every_guarded_operation
-def test_without_a_token_nothing_is_done(stranger: User, operation: Operation) -> None:
+def test_request_without_a_token_returns_401_and_does_nothing(
+    stranger: User, operation: Operation
+) -> None:
     response = ask(stranger, operation, ids={"user_id": stranger.id, "task_id": str(uuid4())})
 
     assert_problem(response, 401, "unauthenticated")
     assert response.headers["www-authenticate"] == 'Bearer realm="errand"'
 
 
-def test_what_is_not_about_users_needs_no_token(stranger: User) -> None:
+def test_health_and_documentation_need_no_token(stranger: User) -> None:
     for path in ("/health/live", "/health/ready", "/docs", "/openapi.json", "/problems"):
         assert stranger.get(path).status_code == 200
 
@@ -96,7 +98,7 @@ BAD_TOKENS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("kind", BAD_TOKENS)
-def test_a_bad_token_is_refused_and_told_why(stranger: User, issuer: Issuer, kind: str) -> None:
+def test_bad_token_returns_401_with_the_reason(stranger: User, issuer: Issuer, kind: str) -> None:
     token = BAD_TOKENS[kind](issuer, stranger.id)
 
     response = stranger.get(stranger.tasks, headers={"Authorization": f"Bearer {token}"})
@@ -108,20 +110,20 @@ def test_a_bad_token_is_refused_and_told_why(stranger: User, issuer: Issuer, kin
 
 
 @pytest.mark.parametrize("credentials", ["", "Bearer", "Basic YTpi", "bearer", "Token x"])
-def test_other_credentials_are_none(stranger: User, credentials: str) -> None:
+def test_other_credentials_return_401(stranger: User, credentials: str) -> None:
     response = stranger.get(stranger.tasks, headers={"Authorization": credentials})
 
     assert_problem(response, 401, "unauthenticated")
 
 
-def test_the_scheme_may_be_written_in_any_case(stranger: User, issuer: Issuer) -> None:
+def test_authorization_scheme_is_case_insensitive(stranger: User, issuer: Issuer) -> None:
     for scheme in ("bearer", "BEARER"):
         credentials = f"{scheme} {issuer.token(stranger.id)}"
         response = stranger.get(stranger.tasks, headers={"Authorization": credentials})
         assert response.status_code == 200
 
 
-def test_two_tokens_are_none(stranger: User, issuer: Issuer) -> None:
+def test_two_tokens_return_401(stranger: User, issuer: Issuer) -> None:
     credentials = f"Bearer {issuer.token(stranger.id)}"
 
     response = stranger.get(
@@ -132,7 +134,7 @@ def test_two_tokens_are_none(stranger: User, issuer: Issuer) -> None:
 
 
 @pytest.mark.parametrize("operation", OF_SOMEBODY, ids=[each.id for each in OF_SOMEBODY])
-def test_anothers_data_is_forbidden_and_nothing_told_of_it(
+def test_data_of_another_user_returns_403_and_reveals_nothing(
     alice: User, bob: User, operation: Operation
 ) -> None:
     task = bob.creates()
@@ -146,15 +148,15 @@ def test_anothers_data_is_forbidden_and_nothing_told_of_it(
     assert bob.get(task.url).json() == task.document
 
 
-def test_capital_letters_in_the_path_are_the_same_user(alice: User) -> None:
+def test_user_id_in_the_path_is_case_insensitive(alice: User) -> None:
     assert alice.get(f"/api/{alice.id.upper()}/tasks").status_code == 200
 
 
-def test_a_path_without_an_id_is_told_to_be_wrong(alice: User) -> None:
+def test_malformed_user_id_returns_422(alice: User) -> None:
     assert_problem(alice.get("/api/me/tasks"), 422, "invalid-request")
 
 
-def test_a_subject_that_is_a_uuid_is_the_id(alice: User, issuer: Issuer) -> None:
+def test_uuid_subject_is_the_user_id(alice: User, issuer: Issuer) -> None:
     me = alice.get("/api/me").json()
 
     assert me["user_id"] == alice.id
@@ -162,7 +164,7 @@ def test_a_subject_that_is_a_uuid_is_the_id(alice: User, issuer: Issuer) -> None
     assert me["expires_at"].endswith("Z")
 
 
-def test_any_other_subject_has_always_the_same_id(stranger: User, issuer: Issuer) -> None:
+def test_other_subject_has_one_user_id(stranger: User, issuer: Issuer) -> None:
     def id_of(subject: str) -> UUID:
         credentials = f"Bearer {issuer.token(subject)}"
         me = stranger.get("/api/me", headers={"Authorization": credentials}).json()
@@ -173,7 +175,9 @@ def test_any_other_subject_has_always_the_same_id(stranger: User, issuer: Issuer
     assert id_of(str(NAMESPACE)) == NAMESPACE
 
 
-def test_a_token_that_was_good_is_refused_once_it_expires(stranger: User, serve: Serve) -> None:
+def test_expired_token_is_refused_even_if_it_was_accepted_before(
+    stranger: User, serve: Serve
+) -> None:
     with running_issuer() as issuer:
         url = serve(**trusting(issuer, ERRAND_TOKEN_LEEWAY="0"))
         token = issuer.token(stranger.id, exp=int(time.time()) + 3)
@@ -184,7 +188,7 @@ def test_a_token_that_was_good_is_refused_once_it_expires(stranger: User, serve:
             assert_problem(client.get(stranger.tasks), 401, "unauthenticated")
 
 
-def test_keys_are_rotated_without_a_refused_request(serve: Serve) -> None:
+def test_key_rotation_refuses_no_request(serve: Serve) -> None:
     with running_issuer() as issuer, User(serve(**trusting(issuer))) as alice:
         before = issuer.token(alice.id)
         assert_welcome(alice, before)
@@ -206,7 +210,7 @@ def test_known_keys_outlive_an_outage_of_the_issuer(serve: Serve, misfortune: st
 
 
 @pytest.mark.parametrize("misfortune", ["hangs", "fails", "stops"])
-def test_without_any_key_tokens_cannot_be_checked(serve: Serve, misfortune: str) -> None:
+def test_without_any_key_a_token_returns_503(serve: Serve, misfortune: str) -> None:
     with running_issuer() as issuer:
         getattr(issuer, misfortune)()
         with User(serve(**trusting(issuer))) as alice:
@@ -223,7 +227,7 @@ def assert_welcome(user: User, token: str) -> None:
     assert response.status_code == 200, response.text
 
 
-def test_keys_may_be_in_a_file_or_in_the_settings(
+def test_keys_can_be_in_a_file_or_in_the_settings(
     serve: Serve, issuer: Issuer, tmp_path: Path
 ) -> None:
     expected = {"ERRAND_ISSUER": issuer.url, "ERRAND_AUDIENCE": issuer.url}
@@ -235,13 +239,13 @@ def test_keys_may_be_in_a_file_or_in_the_settings(
             assert_welcome(alice, issuer.token(alice.id))
 
 
-def test_in_open_mode_the_caller_is_a_sample_user(server: str) -> None:
+def test_caller_in_open_mode_is_the_sample_user(server: str) -> None:
     me = http.get(f"{server}/api/me").json()
 
     assert me == {"user_id": SAMPLE_USER, "issuer": None, "subject": None, "expires_at": None}
 
 
-def test_the_contract_served_is_the_one_enforced(server: str, guarded_server: str) -> None:
+def test_served_contract_is_the_enforced_one(server: str, guarded_server: str) -> None:
     in_open_mode = http.get(f"{server}/openapi.json").json()
     guarded = http.get(f"{guarded_server}/openapi.json").json()
 
@@ -272,13 +276,13 @@ def statuses_of(contract: dict[str, Any]) -> set[str]:
         ("127.0.0.1.evil.example", 400),
     ],
 )
-def test_open_mode_is_for_pages_of_this_machine_alone(server: str, host: str, status: int) -> None:
+def test_open_mode_refuses_foreign_hosts(server: str, host: str, status: int) -> None:
     response = http.get(f"{server}/api/me", headers={"Host": host})
 
     assert response.status_code == status
 
 
-def test_nobody_can_choose_a_subject_that_is_mapped_to_anothers_id(
+def test_subject_cannot_be_chosen_to_map_to_the_id_of_another_user(
     stranger: User, issuer: Issuer
 ) -> None:
     def id_of(subject: str) -> str:
@@ -290,7 +294,7 @@ def test_nobody_can_choose_a_subject_that_is_mapped_to_anothers_id(
     assert id_of(id_of("alice")) != id_of("alice")
 
 
-def test_no_address_but_the_loopback_one_is_served_in_open_mode_by_accident() -> None:
+def test_open_mode_is_refused_on_any_address_but_loopback() -> None:
     refused = errand("serve", "--host", "0.0.0.0", "--port", "0")
 
     assert refused.returncode == 1
@@ -298,7 +302,7 @@ def test_no_address_but_the_loopback_one_is_served_in_open_mode_by_accident() ->
     assert "--open" in refused.stderr
 
 
-def test_open_mode_on_every_address_is_to_be_had_on_purpose(serve: Serve) -> None:
+def test_open_mode_is_served_on_every_address_with_the_open_setting(serve: Serve) -> None:
     url = serve(ERRAND_HOST="0.0.0.0", ERRAND_OPEN="on")
 
     assert http.get(f"{url}/api/me").status_code == 200
@@ -346,7 +350,7 @@ WRONG_TOGETHER = {
 
 
 @pytest.mark.parametrize("kind", WRONG_TOGETHER)
-def test_settings_that_do_not_go_together_are_refused(kind: str) -> None:
+def test_conflicting_settings_are_refused(kind: str) -> None:
     settings, complaint = WRONG_TOGETHER[kind]
 
     refused = errand("serve", "--port", "0", **settings)
@@ -356,7 +360,7 @@ def test_settings_that_do_not_go_together_are_refused(kind: str) -> None:
     assert "Traceback" not in refused.stderr
 
 
-def test_local_tokens_try_the_enforced_mode_without_an_issuer(serve: Serve, tmp_path: Path) -> None:
+def test_local_tokens_are_accepted_without_an_issuer(serve: Serve, tmp_path: Path) -> None:
     url = serve(ERRAND_LOCAL_TOKENS="on", ERRAND_DATA_DIR=str(tmp_path))
     sample = errand("token", "--data-dir", str(tmp_path)).stdout.strip()
     named = errand("token", "--data-dir", str(tmp_path), "--user", "carol").stdout.strip()
@@ -370,7 +374,7 @@ def test_local_tokens_try_the_enforced_mode_without_an_issuer(serve: Serve, tmp_
     assert (tmp_path / "token-key.pem").stat().st_mode & 0o777 == 0o600
 
 
-def test_local_tokens_are_worth_nothing_where_there_is_an_issuer(
+def test_local_tokens_are_refused_where_there_is_an_issuer(
     guarded_server: str, issuer: Issuer, tmp_path: Path
 ) -> None:
     token = errand("token", "--data-dir", str(tmp_path)).stdout.strip()
@@ -383,7 +387,7 @@ def test_local_tokens_are_worth_nothing_where_there_is_an_issuer(
     assert "tokens come from its issuer" in refused.stderr
 
 
-def test_an_erased_user_leaves_nothing_in_any_table(alice: User, database_url: str) -> None:
+def test_erased_user_leaves_no_row_in_any_table(alice: User, database_url: str) -> None:
     kept, deleted = alice.creates("keep"), alice.creates("delete")
     alice.delete(deleted.url)
     assert rows_with(alice.id, database_url)
@@ -395,7 +399,7 @@ def test_an_erased_user_leaves_nothing_in_any_table(alice: User, database_url: s
     assert alice.get(alice.tasks).json() == []
 
 
-def test_erasing_spares_everybody_else(alice: User, bob: User) -> None:
+def test_erasing_a_user_leaves_other_users_unchanged(alice: User, bob: User) -> None:
     task = bob.creates()
     alice.creates()
 
@@ -404,7 +408,7 @@ def test_erasing_spares_everybody_else(alice: User, bob: User) -> None:
     assert bob.get(task.url).json() == task.document
 
 
-def test_erasing_nobody_is_no_error_and_an_erased_user_may_come_back(alice: User) -> None:
+def test_erasing_an_unknown_user_succeeds_and_an_erased_user_can_return(alice: User) -> None:
     assert alice.delete(f"/api/{alice.id}").status_code == 204
     assert alice.delete(f"/api/{alice.id}").status_code == 204
 

@@ -47,7 +47,7 @@ def assert_unreadable(wire: Wire) -> None:
         ["Transfer-Encoding:\r\n chunked"],
     ],
 )
-def test_a_body_whose_end_is_in_doubt_smuggles_no_second_request(
+def test_body_with_an_ambiguous_end_smuggles_no_second_request(
     wire: Wire, alice: User, task: Task, framing: list[str]
 ) -> None:
     wire.sends(request("PUT", task.url, JSON, *framing), BODY, request("DELETE", task.url))
@@ -57,7 +57,7 @@ def test_a_body_whose_end_is_in_doubt_smuggles_no_second_request(
 
 
 @pytest.mark.parametrize("size", [b"zz", b"-1", b"+14", b"0x14", b"", b"F" * 17])
-def test_a_chunk_of_no_size_ends_the_request(wire: Wire, alice: User, size: bytes) -> None:
+def test_chunk_without_a_size_ends_the_request(wire: Wire, alice: User, size: bytes) -> None:
     wire.sends(request("POST", alice.tasks, JSON, CHUNKED), size, b"\r\n", BODY, b"\r\n0\r\n\r\n")
 
     assert_unreadable(wire)
@@ -65,7 +65,7 @@ def test_a_chunk_of_no_size_ends_the_request(wire: Wire, alice: User, size: byte
 
 
 @pytest.mark.parametrize("protocol", ["websocket", "h2c", "foo"])
-def test_an_upgrade_is_declined_and_smuggles_no_second_request(
+def test_upgrade_is_declined_and_smuggles_no_second_request(
     wire: Wire, alice: User, task: Task, protocol: str
 ) -> None:
     upgrade = ["Connection: Upgrade, HTTP2-Settings", f"Upgrade: {protocol}", JSON]
@@ -79,7 +79,7 @@ def test_an_upgrade_is_declined_and_smuggles_no_second_request(
     assert alice.get(task.url).json() == task.document
 
 
-def test_the_body_of_a_request_that_asks_for_an_upgrade_is_read(wire: Wire, alice: User) -> None:
+def test_body_of_an_upgrade_request_is_read(wire: Wire, alice: User) -> None:
     # Java's HttpClient asks for h2c with every first request.
     upgrade = ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAAA"]
 
@@ -117,7 +117,7 @@ def test_the_body_of_a_request_that_asks_for_an_upgrade_is_read(wire: Wire, alic
         b"GET /health/live HTTP/1.1\r\n: b\r\n\r\n",
     ],
 )
-def test_what_is_not_http_is_answered_400(wire: Wire, garbage: bytes) -> None:
+def test_malformed_http_returns_400(wire: Wire, garbage: bytes) -> None:
     wire.sends(garbage)
 
     assert_unreadable(wire)
@@ -125,7 +125,7 @@ def test_what_is_not_http_is_answered_400(wire: Wire, garbage: bytes) -> None:
 
 @pytest.mark.parametrize("before", [ALIVE, request("POST", "/nowhere", body=BODY)])
 @pytest.mark.parametrize("size", [1, 7, 1000])
-def test_a_request_line_is_checked_wherever_it_begins(wire: Wire, before: bytes, size: int) -> None:
+def test_request_line_is_checked_wherever_it_begins(wire: Wire, before: bytes, size: int) -> None:
     pipelined = before + b"GET  /health/live HTTP/1.1\r\n\r\n"
     for start in range(0, len(pipelined), size):
         wire.sends(pipelined[start : start + size])
@@ -135,7 +135,7 @@ def test_a_request_line_is_checked_wherever_it_begins(wire: Wire, before: bytes,
 
 
 @pytest.mark.parametrize("path", ["/" + "a" * 100_000, "/health/live?" + "a" * 100_000])
-def test_an_endless_url_is_refused(wire: Wire, path: str) -> None:
+def test_endless_url_is_refused(wire: Wire, path: str) -> None:
     wire.sends(request("GET", path))
 
     assert_unreadable(wire)
@@ -156,7 +156,7 @@ def test_garbage_behind_a_request_gets_a_response_of_its_own(wire: Wire, task: T
     assert_unreadable(wire)
 
 
-def test_an_upgrade_on_a_connection_that_closes_is_declined_too(wire: Wire) -> None:
+def test_upgrade_on_a_closing_connection_is_declined(wire: Wire) -> None:
     wire.sends(request("GET", "/health/live", "Connection: close, Upgrade", "Upgrade: websocket"))
 
     assert wire.answer().status_code == 200
@@ -164,9 +164,7 @@ def test_an_upgrade_on_a_connection_that_closes_is_declined_too(wire: Wire) -> N
 
 
 @pytest.mark.parametrize("seconds", [0, 0.1])
-def test_a_token_in_a_trailer_lets_nobody_in(
-    guarded_server: str, issuer: Issuer, seconds: float
-) -> None:
+def test_token_in_a_trailer_is_ignored(guarded_server: str, issuer: Issuer, seconds: float) -> None:
     with User(guarded_server, issuer) as alice, wire_to(guarded_server) as wire:
         trailer = f"Authorization: {alice.headers['authorization']}\r\n".encode()
         wire.sends(request("POST", alice.tasks, JSON, CHUNKED), chunked(BODY, ended=False))
@@ -178,7 +176,7 @@ def test_a_token_in_a_trailer_lets_nobody_in(
         assert alice.get(alice.tasks).json() == []
 
 
-def test_an_address_in_a_trailer_is_not_that_of_the_client(serve: Serve) -> None:
+def test_address_in_a_trailer_is_ignored(serve: Serve) -> None:
     server = serve(ERRAND_OPEN="on", ERRAND_TRUSTED_PROXIES="127.0.0.1", ERRAND_RATE_LIMIT="2")
     with User(server) as alice, wire_to(server) as wire:
         for number in range(3):
@@ -188,7 +186,7 @@ def test_an_address_in_a_trailer_is_not_that_of_the_client(serve: Serve) -> None
         assert [wire.answer().status_code for _ in range(3)] == [201, 201, 429]
 
 
-def test_a_condition_in_a_trailer_is_none(wire: Wire, alice: User, task: Task) -> None:
+def test_condition_in_a_trailer_is_ignored(wire: Wire, alice: User, task: Task) -> None:
     wire.sends(request("PUT", task.url, JSON, CHUNKED), chunked(BODY, ended=False))
     wire.sends(b'0\r\nIf-Match: "1"\r\nIdempotency-Key: k\r\nX-Unknown: a\r\n\r\n')
 
@@ -203,7 +201,7 @@ def test_a_condition_in_a_trailer_is_none(wire: Wire, alice: User, task: Task) -
         ["Transfer-Encoding: ,chunked"],
     ],
 )
-def test_a_chunked_body_that_is_encoded_besides_is_refused(
+def test_chunked_body_with_another_coding_is_refused(
     wire: Wire, alice: User, codings: list[str]
 ) -> None:
     wire.sends(request("POST", alice.tasks, JSON, *codings), chunked(BODY))
@@ -219,7 +217,7 @@ def test_chunks_in_http_1_0_are_refused(wire: Wire, alice: User) -> None:
     assert_unreadable(wire)
 
 
-def test_the_name_of_the_transfer_encoding_may_have_capitals(wire: Wire, alice: User) -> None:
+def test_transfer_encoding_is_case_insensitive(wire: Wire, alice: User) -> None:
     wire.sends(request("POST", alice.tasks, JSON, "Transfer-Encoding: Chunked"), chunked(BODY))
 
     assert wire.answer().status_code == 201

@@ -35,7 +35,7 @@ TEN_THOUSAND_TASKS = """
 """
 
 
-def test_a_task_needs_no_more_than_a_title(alice: User) -> None:
+def test_task_needs_only_a_title(alice: User) -> None:
     response = alice.post(alice.tasks, json={"title": "Buy milk"})
 
     assert response.status_code == 201
@@ -54,7 +54,7 @@ def test_a_task_needs_no_more_than_a_title(alice: User) -> None:
     }
 
 
-def test_a_task_can_be_created_with_every_field(alice: User) -> None:
+def test_task_can_be_created_with_every_field(alice: User) -> None:
     fields = {"title": "Buy milk", "description": "Two litres", "completed": True}
 
     created = alice.post(alice.tasks, json=fields).json()
@@ -62,7 +62,7 @@ def test_a_task_can_be_created_with_every_field(alice: User) -> None:
     assert {name: created[name] for name in fields} == fields
 
 
-def test_a_created_task_can_be_got(alice: User, task: Task) -> None:
+def test_created_task_can_be_read(alice: User, task: Task) -> None:
     response = alice.get(task.url)
 
     assert response.status_code == 200
@@ -70,7 +70,7 @@ def test_a_created_task_can_be_got(alice: User, task: Task) -> None:
 
 
 @pytest.mark.parametrize("text", EVERY_KIND_OF_TEXT)
-def test_text_is_kept_to_the_letter(alice: User, text: str) -> None:
+def test_text_is_stored_unchanged(alice: User, text: str) -> None:
     created = alice.creates(title=text, description=text)
 
     stored = alice.get(created.url).json()
@@ -78,7 +78,7 @@ def test_text_is_kept_to_the_letter(alice: User, text: str) -> None:
     assert (stored["title"], stored["description"]) == (text, text)
 
 
-def test_a_title_has_up_to_255_code_points(alice: User) -> None:
+def test_title_has_up_to_255_code_points(alice: User) -> None:
     longest = "👍" * 255
 
     assert alice.creates(longest).document["title"] == longest
@@ -86,7 +86,7 @@ def test_a_title_has_up_to_255_code_points(alice: User) -> None:
     assert_faults(alice.post(alice.tasks, json={"title": ""}), "/title")
 
 
-def test_a_description_has_up_to_2000_code_points(alice: User) -> None:
+def test_description_has_up_to_2000_code_points(alice: User) -> None:
     longest = "👍" * 2000
 
     assert alice.creates(description=longest).document["description"] == longest
@@ -101,7 +101,7 @@ def test_nul_is_refused(alice: User, body: dict[str, str]) -> None:
     assert_problem(response, 422, "invalid-request")
 
 
-def test_every_fault_is_told_at_once_with_its_place(alice: User) -> None:
+def test_every_fault_is_reported_at_once_with_its_location(alice: User) -> None:
     body = {"title": "", "description": 5, "completed": "yes", "a/b~": 1, "id": "mine"}
 
     response = alice.post(f"{alice.tasks}", json=body)
@@ -109,27 +109,27 @@ def test_every_fault_is_told_at_once_with_its_place(alice: User) -> None:
     assert_faults(response, "/title", "/description", "/completed", "/a~1b~0", "/id")
 
 
-def test_faults_of_parameters_and_body_are_told_together(alice: User) -> None:
+def test_faults_of_parameters_and_body_are_reported_together(alice: User) -> None:
     response = alice.put("/api/me/tasks/that?x=1", json={})
 
     assert_faults(response, "user_id", "task_id", "x", "")
 
 
-def test_an_unknown_user_has_an_empty_list(alice: User) -> None:
+def test_unknown_user_has_an_empty_list(alice: User) -> None:
     response = alice.get(alice.tasks)
 
     assert response.status_code == 200
     assert response.json() == []
 
 
-def test_a_list_is_newest_first(alice: User) -> None:
+def test_list_is_newest_first(alice: User) -> None:
     created = [alice.creates(str(number)).document for number in range(5)]
 
     assert alice.get(alice.tasks).json() == created[::-1]
 
 
 @pytest.mark.parametrize("completed", [True, False])
-def test_a_list_can_be_of_completed_or_of_open_tasks(alice: User, completed: bool) -> None:
+def test_list_can_be_filtered_by_completed(alice: User, completed: bool) -> None:
     alice.creates("open")
     alice.creates("done", completed=True)
 
@@ -138,7 +138,7 @@ def test_a_list_can_be_of_completed_or_of_open_tasks(alice: User, completed: boo
     assert [task["completed"] for task in tasks] == [completed]
 
 
-def test_a_page_links_to_its_neighbours(alice: User) -> None:
+def test_page_links_to_its_neighbours(alice: User) -> None:
     for number in range(5):
         alice.creates(str(number), completed=True)
 
@@ -151,7 +151,7 @@ def test_a_page_links_to_its_neighbours(alice: User) -> None:
     }
 
 
-def test_the_last_page_has_no_next_and_the_first_no_prev(alice: User) -> None:
+def test_last_page_has_no_next_link_and_first_page_no_prev_link(alice: User) -> None:
     for number in range(4):
         alice.creates(str(number))
 
@@ -192,7 +192,7 @@ def test_ten_thousand_tasks_page_through_without_a_gap_or_a_repeat(
         {"title": "x", "description": "y", "completed": True},
     ],
 )
-def test_an_update_changes_the_fields_it_names_and_leaves_the_rest(
+def test_update_changes_the_named_fields_only(
     alice: User, task: Task, changes: dict[str, Any]
 ) -> None:
     response = alice.put(task.url, json=changes)
@@ -205,23 +205,23 @@ def test_an_update_changes_the_fields_it_names_and_leaves_the_rest(
 
 
 @pytest.mark.parametrize("field", ["id", "user_id", "created_at", "updated_at", "revision"])
-def test_what_the_server_sets_a_client_may_not(alice: User, task: Task, field: str) -> None:
+def test_read_only_field_is_refused(alice: User, task: Task, field: str) -> None:
     response = alice.put(task.url, json={"title": "x", field: task.document.get(field, 1)})
 
     assert_faults(response, f"/{field}")
 
 
-def test_an_update_names_at_least_one_field(alice: User, task: Task) -> None:
+def test_update_without_fields_is_refused(alice: User, task: Task) -> None:
     assert_faults(alice.put(task.url, json={}), "")
 
 
-def test_null_is_no_title(alice: User, task: Task) -> None:
+def test_null_title_is_refused(alice: User, task: Task) -> None:
     assert_faults(
         alice.put(task.url, json={"title": None, "completed": None}), "/title", "/completed"
     )
 
 
-def test_every_change_moves_updated_at_and_none_created_at(alice: User, task: Task) -> None:
+def test_every_change_sets_updated_at_and_keeps_created_at(alice: User, task: Task) -> None:
     versions = [task.document]
 
     versions.append(alice.put(task.url, json={"title": task.document["title"]}).json())
@@ -233,7 +233,7 @@ def test_every_change_moves_updated_at_and_none_created_at(alice: User, task: Ta
     assert {version["created_at"] for version in versions} == {task.document["created_at"]}
 
 
-def test_a_deleted_task_is_gone(alice: User, task: Task) -> None:
+def test_deleted_task_returns_404(alice: User, task: Task) -> None:
     response = alice.delete(task.url)
 
     assert response.status_code == 204
@@ -249,16 +249,14 @@ def test_a_deleted_task_is_gone(alice: User, task: Task) -> None:
         assert_problem(again, 404, "task-not-found")
 
 
-def test_a_toggle_completes_and_opens_again(alice: User, task: Task) -> None:
+def test_toggle_completes_and_reopens(alice: User, task: Task) -> None:
     once = alice.patch(f"{task.url}/complete").json()
     twice = alice.patch(f"{task.url}/complete").json()
 
     assert (once["completed"], twice["completed"]) == (True, False)
 
 
-def test_somebody_elses_task_is_as_one_that_does_not_exist(
-    alice: User, bob: User, task: Task
-) -> None:
+def test_task_of_another_user_returns_404(alice: User, bob: User, task: Task) -> None:
     theirs = task.url.replace(alice.id, bob.id)
 
     for response in (
@@ -272,14 +270,14 @@ def test_somebody_elses_task_is_as_one_that_does_not_exist(
     assert alice.get(task.url).json() == task.document
 
 
-def test_an_id_means_the_same_in_capital_letters(alice: User, task: Task) -> None:
+def test_task_id_is_case_insensitive(alice: User, task: Task) -> None:
     loud = f"/api/{alice.id.upper()}/tasks/{task.document['id'].upper()}"
 
     assert alice.get(loud).json() == task.document
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-def test_a_task_that_never_was_is_not_found(alice: User, method: str) -> None:
+def test_unknown_task_returns_404(alice: User, method: str) -> None:
     body = {"title": "x"} if method == "PUT" else None
 
     response = alice.request(method, f"{alice.tasks}/{uuid4()}", json=body)
@@ -287,7 +285,7 @@ def test_a_task_that_never_was_is_not_found(alice: User, method: str) -> None:
     assert_problem(response, 404, "task-not-found")
 
 
-def test_two_users_racing_a_toggle_end_where_arithmetic_says(alice: User, task: Task) -> None:
+def test_racing_toggles_all_count(alice: User, task: Task) -> None:
     with ThreadPoolExecutor(2) as pool:
         answers = list(pool.map(lambda _: alice.patch(f"{task.url}/complete"), range(201)))
 
@@ -304,7 +302,7 @@ def test_a_hundred_concurrent_creations_all_succeed(alice: User) -> None:
     assert {task["id"] for task in listed} == {task.document["id"] for task in created}
 
 
-def test_every_write_takes_the_next_revision_of_its_owner(
+def test_every_write_takes_the_next_revision_of_its_user(
     alice: User, task: Task, database_url: str
 ) -> None:
     first = task.document["revision"]

@@ -16,7 +16,7 @@ def of_trash(entry: dict[str, Any]) -> dict[str, str]:
     return {"If-Match": f'"{entry["revision"]}"'}
 
 
-def test_a_deleted_task_is_in_the_trash_and_nowhere_else(alice: User, task: Task) -> None:
+def test_deleted_task_is_in_the_trash_and_nowhere_else(alice: User, task: Task) -> None:
     other = alice.creates("another")
 
     alice.delete(task.url)
@@ -30,7 +30,7 @@ def test_a_deleted_task_is_in_the_trash_and_nowhere_else(alice: User, task: Task
     assert_problem(alice.get(task.url), 404, "task-not-found")
 
 
-def test_the_trash_is_its_owners_alone(alice: User, bob: User, task: Task) -> None:
+def test_trash_shows_tasks_of_its_owner_only(alice: User, bob: User, task: Task) -> None:
     alice.delete(task.url)
 
     assert in_trash(bob) == []
@@ -39,7 +39,7 @@ def test_the_trash_is_its_owners_alone(alice: User, bob: User, task: Task) -> No
     assert len(in_trash(alice)) == 1
 
 
-def test_the_trash_shows_what_was_deleted_last_first_a_page_at_a_time(alice: User) -> None:
+def test_trash_is_paged_latest_deletion_first(alice: User) -> None:
     created = [alice.creates(str(number), completed=number % 2 == 0) for number in range(5)]
     deleted = [created[index] for index in (3, 0, 4, 1, 2)]
     for each in deleted:
@@ -56,7 +56,7 @@ def test_the_trash_shows_what_was_deleted_last_first_a_page_at_a_time(alice: Use
     assert done == ["2", "4", "0"]
 
 
-def test_the_trash_has_the_version_of_every_list(alice: User, task: Task) -> None:
+def test_trash_has_the_etag_of_every_list(alice: User, task: Task) -> None:
     alice.delete(task.url)
     shown = alice.get(alice.tasks, params={"deleted": True})
     known = {"If-None-Match": shown.headers["etag"]}
@@ -67,7 +67,7 @@ def test_the_trash_has_the_version_of_every_list(alice: User, task: Task) -> Non
     assert (emptied.status_code, emptied.json()) == (200, [])
 
 
-def test_a_restored_task_is_as_it_was_but_of_a_new_version(alice: User, task: Task) -> None:
+def test_restored_task_differs_only_in_its_version(alice: User, task: Task) -> None:
     alice.delete(task.url)
     [entry] = in_trash(alice)
 
@@ -83,7 +83,7 @@ def test_a_restored_task_is_as_it_was_but_of_a_new_version(alice: User, task: Ta
     assert in_trash(alice) == []
 
 
-def test_a_restored_task_can_be_deleted_again(alice: User, task: Task) -> None:
+def test_restored_task_can_be_deleted_again(alice: User, task: Task) -> None:
     alice.delete(task.url)
     restored(alice, task)
 
@@ -91,7 +91,7 @@ def test_a_restored_task_can_be_deleted_again(alice: User, task: Task) -> None:
     assert len(in_trash(alice)) == 1
 
 
-def test_a_task_that_is_not_in_the_trash_is_left_as_it_is(alice: User, task: Task) -> None:
+def test_restoring_an_active_task_changes_nothing(alice: User, task: Task) -> None:
     response = restored(alice, task)
 
     assert response.status_code == 200
@@ -100,15 +100,13 @@ def test_a_task_that_is_not_in_the_trash_is_left_as_it_is(alice: User, task: Tas
     assert alice.get(alice.tasks).headers["etag"] == f"W/{task.etag}"
 
 
-def test_what_never_was_cannot_be_restored(alice: User) -> None:
+def test_restoring_an_unknown_task_returns_404(alice: User) -> None:
     response = alice.post(f"{alice.tasks}/{uuid4()}/restore", headers={"If-Match": "*"})
 
     assert_problem(response, 404, "task-not-found")
 
 
-def test_a_task_is_restored_as_the_trash_shows_it_and_not_otherwise(
-    alice: User, task: Task
-) -> None:
+def test_restore_obeys_if_match(alice: User, task: Task) -> None:
     alice.delete(task.url)
     [entry] = in_trash(alice)
 
@@ -121,7 +119,7 @@ def test_a_task_is_restored_as_the_trash_shows_it_and_not_otherwise(
     assert assert_problem(again, 412, "task-changed")["current"] == fresh.json()
 
 
-def test_of_racing_restorations_of_one_version_one_is_made(
+def test_one_of_racing_restores_with_one_etag_succeeds(
     alice: User, task: Task, database_url: str
 ) -> None:
     alice.delete(task.url)
@@ -133,7 +131,7 @@ def test_of_racing_restorations_of_one_version_one_is_made(
     assert statuses == [200] + [412] * (RACERS - 1)
 
 
-def test_racing_restorations_all_succeed_and_count_once(
+def test_racing_restores_all_succeed_and_count_once(
     alice: User, task: Task, database_url: str
 ) -> None:
     alice.delete(task.url)
@@ -144,9 +142,7 @@ def test_racing_restorations_all_succeed_and_count_once(
     assert len({answer.json()["revision"] for answer in answers}) == 1
 
 
-def test_deletions_and_restorations_that_race_leave_the_task_in_one_place(
-    alice: User, task: Task
-) -> None:
+def test_racing_deletes_and_restores_leave_the_task_in_one_place(alice: User, task: Task) -> None:
     operations = [OPERATIONS["delete_task"], OPERATIONS["restore_task"]] * 50
     ids = {"user_id": alice.id, "task_id": task.document["id"]}
 

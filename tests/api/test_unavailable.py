@@ -33,7 +33,7 @@ def locked(own_database: str) -> Iterator[connection]:
     holder.close()
 
 
-def test_while_the_database_is_away_requests_are_answered_503(
+def test_requests_return_503_while_the_database_is_away(
     serve: Serve, own_database: str, postgres_url: str
 ) -> None:
     url = serve(DATABASE_URL=own_database, ERRAND_WAIT_TIMEOUT="0.3")
@@ -57,7 +57,7 @@ def test_while_the_database_is_away_requests_are_answered_503(
         assert alice.get(task.url).json() == task.document
 
 
-def test_a_full_disk_is_answered_503_and_logged_once(own_database: str, tmp_path: Path) -> None:
+def test_full_disk_returns_503_and_is_logged_once(own_database: str, tmp_path: Path) -> None:
     log = tmp_path / "log"
     process = started(log=log, DATABASE_URL=own_database)
     with User(url_of(process)) as alice, administration(own_database) as execute:
@@ -83,7 +83,7 @@ def test_a_full_disk_is_answered_503_and_logged_once(own_database: str, tmp_path
     assert "Traceback" not in logged
 
 
-def test_a_write_whose_connection_breaks_has_an_unknown_outcome(
+def test_write_whose_connection_breaks_returns_outcome_unknown(
     serve: Serve, own_database: str, locked: connection, postgres_url: str
 ) -> None:
     with User(serve(DATABASE_URL=own_database)) as alice, ThreadPoolExecutor(1) as pool:
@@ -96,7 +96,7 @@ def test_a_write_whose_connection_breaks_has_an_unknown_outcome(
         assert_problem(waiting.result(), 503, "outcome-unknown")
 
 
-def test_a_statement_that_takes_too_long_is_given_up(
+def test_statement_over_its_timeout_returns_503(
     serve: Serve, own_database: str, locked: connection
 ) -> None:
     url = serve(DATABASE_URL=own_database, ERRAND_STATEMENT_TIMEOUT="0.3")
@@ -113,7 +113,7 @@ def test_a_statement_that_takes_too_long_is_given_up(
         assert alice.get(task.url).json() == task.document
 
 
-def test_more_requests_than_connections_wait_only_so_long(
+def test_requests_wait_for_a_connection_until_the_wait_timeout(
     serve: Serve, own_database: str, locked: connection
 ) -> None:
     url = serve(DATABASE_URL=own_database, ERRAND_POOL_SIZE="1", ERRAND_WAIT_TIMEOUT="0.3")
@@ -128,7 +128,7 @@ def test_more_requests_than_connections_wait_only_so_long(
         assert holding.result().status_code == 200
 
 
-def test_a_response_that_breaks_the_contract_is_a_logged_500_that_names_the_operation(
+def test_response_that_breaks_the_contract_is_a_logged_500(
     new_database: Callable[[], str], tmp_path: Path
 ) -> None:
     database_url, log = new_database(), tmp_path / "log"

@@ -34,7 +34,7 @@ def change_if(
     return ask(user, change, ids=about(task), headers=written)
 
 
-def test_whatever_answers_with_one_task_tells_its_version(alice: User) -> None:
+def test_every_response_with_one_task_has_its_etag(alice: User) -> None:
     created = alice.post(alice.tasks, json={"title": "Buy milk"})
     url = created.headers["location"]
 
@@ -51,16 +51,14 @@ def test_whatever_answers_with_one_task_tells_its_version(alice: User) -> None:
     assert len(set(tags)) == 3
 
 
-def test_a_head_tells_the_version_too(alice: User, task: Task) -> None:
+def test_head_has_the_etag_too(alice: User, task: Task) -> None:
     assert alice.head(task.url).headers["etag"] == task.etag
 
 
 @pytest.mark.parametrize(
     "written", ["{}", "W/{}", '"x", {}', '"x" ,\t W/{}', ",,{},", '"x,y",{},""', "*"]
 )
-def test_a_task_that_the_client_has_is_not_sent_again(
-    alice: User, task: Task, written: str
-) -> None:
+def test_task_with_a_matching_etag_returns_304(alice: User, task: Task, written: str) -> None:
     known = {"If-None-Match": written.format(task.etag)}
 
     response = alice.get(task.url, headers=known)
@@ -74,19 +72,19 @@ def test_a_task_that_the_client_has_is_not_sent_again(
 
 
 @pytest.mark.parametrize("written", ['"{}"', '"0{}"', '"{}0"', '"W/{}"', '"x", "y"', '""', '"é"'])
-def test_another_version_than_the_clients_is_sent(alice: User, task: Task, written: str) -> None:
+def test_task_with_another_etag_is_sent(alice: User, task: Task, written: str) -> None:
     tag = written.format(task.document["revision"] - 1).encode("latin-1")
 
     assert alice.get(task.url, headers={b"If-None-Match": tag}).status_code == 200
 
 
-def test_what_is_not_there_is_not_found_whatever_the_client_has(alice: User) -> None:
+def test_missing_task_returns_404_whatever_if_none_match_is(alice: User) -> None:
     response = alice.get(f"{alice.tasks}/{uuid4()}", headers={"If-None-Match": "*"})
 
     assert_problem(response, 404, "task-not-found")
 
 
-def test_a_list_that_the_client_has_is_not_sent_again(alice: User, task: Task) -> None:
+def test_list_with_a_matching_etag_returns_304(alice: User, task: Task) -> None:
     first = alice.get(alice.tasks, params={"limit": 10})
 
     again = alice.get(alice.tasks, headers={"If-None-Match": first.headers["etag"]})
@@ -97,7 +95,7 @@ def test_a_list_that_the_client_has_is_not_sent_again(alice: User, task: Task) -
 
 
 @pytest.mark.parametrize("change", [*CHANGES, OPERATIONS["create_task"]], ids=lambda each: each.id)
-def test_every_change_of_a_users_data_makes_their_lists_new(
+def test_every_write_changes_the_etag_of_the_lists(
     alice: User, task: Task, change: Operation
 ) -> None:
     known = {"If-None-Match": alice.get(alice.tasks).headers["etag"]}
@@ -109,7 +107,7 @@ def test_every_change_of_a_users_data_makes_their_lists_new(
     assert response.headers["etag"] != known["If-None-Match"]
 
 
-def test_what_is_refused_leaves_the_lists_as_they_are(alice: User, task: Task) -> None:
+def test_refused_write_keeps_the_etag_of_the_lists(alice: User, task: Task) -> None:
     known = {"If-None-Match": alice.get(alice.tasks).headers["etag"]}
 
     for refused in (
@@ -123,7 +121,7 @@ def test_what_is_refused_leaves_the_lists_as_they_are(alice: User, task: Task) -
     assert alice.get(alice.tasks, headers=known).status_code == 304
 
 
-def test_an_empty_list_has_a_version_too(alice: User, task: Task) -> None:
+def test_empty_list_has_an_etag(alice: User, task: Task) -> None:
     alice.delete(task.url)
 
     emptied = alice.get(alice.tasks)
@@ -135,7 +133,7 @@ def test_an_empty_list_has_a_version_too(alice: User, task: Task) -> None:
     assert alice.get(alice.tasks, headers=known).status_code == 304
 
 
-def test_an_empty_list_never_has_the_version_of_one_with_a_task(server: str) -> None:
+def test_etag_of_an_empty_list_is_never_that_of_a_list_with_a_task(server: str) -> None:
     for _ in range(30):
         with User(server) as newcomer, ThreadPoolExecutor(RACERS) as pool:
             lists = [pool.submit(newcomer.get, newcomer.tasks) for _ in range(RACERS - 1)]
@@ -147,7 +145,7 @@ def test_an_empty_list_never_has_the_version_of_one_with_a_task(server: str) -> 
                 assert newcomer.get(newcomer.tasks, headers=known).status_code == 200
 
 
-def test_an_unknown_user_is_of_revision_nought(bob: User) -> None:
+def test_unknown_user_has_revision_0(bob: User) -> None:
     first = bob.get(bob.tasks)
 
     assert first.headers["etag"] == 'W/"0"'
@@ -156,9 +154,7 @@ def test_an_unknown_user_is_of_revision_nought(bob: User) -> None:
     assert bob.get(bob.tasks, headers={"If-None-Match": 'W/"0"'}).status_code == 200
 
 
-def test_a_user_who_is_erased_and_comes_back_counts_on(
-    alice: User, task: Task, database_url: str
-) -> None:
+def test_revisions_grow_across_an_erasure(alice: User, task: Task, database_url: str) -> None:
     last = [alice.patch(f"{task.url}/complete").json()["revision"] for _ in range(100)][-1]
 
     with psycopg2.connect(database_url) as connection, connection.cursor() as cursor:
@@ -170,7 +166,7 @@ def test_a_user_who_is_erased_and_comes_back_counts_on(
 
 @every_change
 @pytest.mark.parametrize("written", ["{}", '"x", {}', 'W/"1" ,{}', ",{} , ,", "*"])
-def test_a_change_of_the_version_that_the_client_has_seen_is_made(
+def test_write_with_a_matching_if_match_succeeds(
     alice: User, task: Task, change: Operation, written: str
 ) -> None:
     response = change_if(written.format(task.etag), change, alice, task)
@@ -180,7 +176,7 @@ def test_a_change_of_the_version_that_the_client_has_seen_is_made(
 
 @every_change
 @pytest.mark.parametrize("written", ['"1"', "W/{}", '"W/{}"', '"0{}"', '"", "x"', '"é"'])
-def test_a_change_of_another_version_is_refused_and_the_task_shown(
+def test_stale_if_match_returns_412_with_current_task(
     alice: User, task: Task, change: Operation, written: str
 ) -> None:
     tag = written.format(task.etag if written == "W/{}" else task.document["revision"])
@@ -192,7 +188,7 @@ def test_a_change_of_another_version_is_refused_and_the_task_shown(
     assert problem["current"] == alice.get(task.url).json() == task.document
 
 
-def test_an_update_with_a_stale_etag_is_refused(alice: User, task: Task) -> None:
+def test_update_with_a_stale_etag_returns_412(alice: User, task: Task) -> None:
     current = alice.put(task.url, json={"title": "new"}, headers={"If-Match": task.etag})
 
     response = alice.put(task.url, json={"title": "newer"}, headers={"If-Match": task.etag})
@@ -202,7 +198,7 @@ def test_an_update_with_a_stale_etag_is_refused(alice: User, task: Task) -> None
 
 @every_change
 @pytest.mark.parametrize("tag", ["*", '"1"', "{}"])
-def test_what_is_deleted_is_not_found_whatever_version_is_expected(
+def test_deleted_task_returns_404_whatever_if_match_is(
     alice: User, task: Task, change: Operation, tag: str
 ) -> None:
     alice.delete(task.url)
@@ -215,9 +211,7 @@ def test_what_is_deleted_is_not_found_whatever_version_is_expected(
 @pytest.mark.parametrize(
     "written", ["", "1", '"1', '1"', "w/*", '*, "1"', '"1" "2"', 'w/"1"', '"a b"', "'1'", ","]
 )
-def test_a_tag_that_is_written_wrong_is_a_fault_of_its_header(
-    alice: User, task: Task, written: str
-) -> None:
+def test_malformed_etag_is_a_fault_of_its_header(alice: User, task: Task, written: str) -> None:
     changed = alice.put(task.url, json={"title": "x"}, headers={"If-Match": written})
     read = alice.get(task.url, headers={"If-None-Match": written})
 
@@ -226,7 +220,7 @@ def test_a_tag_that_is_written_wrong_is_a_fault_of_its_header(
     assert alice.get(task.url).json() == task.document
 
 
-def test_tags_in_two_headers_are_one_list(alice: User, task: Task) -> None:
+def test_etags_in_two_headers_are_one_list(alice: User, task: Task) -> None:
     twice = [("If-Match", '"1"'), ("If-Match", task.etag)]
 
     assert alice.put(task.url, json={"title": "x"}, headers=twice).status_code == 200
@@ -241,7 +235,7 @@ def test_tags_in_two_headers_are_one_list(alice: User, task: Task) -> None:
         if not operation.takes(condition)
     ],
 )
-def test_a_condition_that_nobody_would_check_is_refused(
+def test_condition_that_would_be_ignored_is_refused(
     alice: User, task: Task, operation: Operation, condition: str
 ) -> None:
     response = ask(alice, operation, ids=about(task), headers={condition: "*"})
@@ -251,7 +245,9 @@ def test_a_condition_that_nobody_would_check_is_refused(
 
 
 @every_change
-def test_a_date_beside_a_version_is_ignored(alice: User, task: Task, change: Operation) -> None:
+def test_date_condition_beside_an_etag_is_ignored(
+    alice: User, task: Task, change: Operation
+) -> None:
     long_ago = {"If-Unmodified-Since": "Sat, 29 Oct 1994 19:43:31 GMT"}
 
     response = change_if(task.etag, change, alice, task, **long_ago)
@@ -260,7 +256,7 @@ def test_a_date_beside_a_version_is_ignored(alice: User, task: Task, change: Ope
 
 
 @pytest.mark.parametrize("operation", READS, ids=lambda each: each.id)
-def test_conditions_upon_what_the_server_does_not_have_are_ignored(
+def test_conditions_on_dates_and_ranges_are_ignored(
     alice: User, task: Task, operation: Operation
 ) -> None:
     headers = {
@@ -273,7 +269,7 @@ def test_conditions_upon_what_the_server_does_not_have_are_ignored(
 
 
 @every_change
-def test_of_racing_changes_of_one_version_one_is_made(
+def test_one_of_racing_writes_with_one_etag_succeeds(
     alice: User, task: Task, change: Operation, database_url: str
 ) -> None:
     answers = race(
@@ -285,7 +281,7 @@ def test_of_racing_changes_of_one_version_one_is_made(
     assert sorted(statuses) == sorted([change.success] + [lost] * (RACERS - 1))
 
 
-def test_racing_changes_that_try_again_all_count(alice: User, task: Task) -> None:
+def test_racing_writes_that_retry_all_count(alice: User, task: Task) -> None:
     def append(letter: str) -> None:
         current = alice.get(task.url).json()
         while True:
@@ -302,9 +298,7 @@ def test_racing_changes_that_try_again_all_count(alice: User, task: Task) -> Non
     assert sorted(title) == list("abcdefghijklmnop")
 
 
-def test_a_deletion_and_a_toggle_that_race_for_a_version_never_both_win(
-    alice: User, database_url: str
-) -> None:
+def test_delete_and_toggle_with_one_etag_never_both_succeed(alice: User, database_url: str) -> None:
     delete, toggle = OPERATIONS["delete_task"], OPERATIONS["toggle_task"]
     for _ in range(5):
         task = alice.creates()
@@ -316,7 +310,7 @@ def test_a_deletion_and_a_toggle_that_race_for_a_version_never_both_win(
         assert alice.get(task.url).status_code == (404 if won.status_code == 204 else 200)
 
 
-def test_a_server_can_require_the_version_of_whatever_is_changed(serve: Serve) -> None:
+def test_server_can_require_if_match(serve: Serve) -> None:
     with User(serve(ERRAND_REQUIRE_IF_MATCH="on")) as alice:
         task = alice.creates()
         for change in (*CHANGES, RESTORE):
@@ -328,6 +322,6 @@ def test_a_server_can_require_the_version_of_whatever_is_changed(serve: Serve) -
             assert change_if(current.etag, change, alice, current).status_code == change.success
 
 
-def test_faults_are_told_before_a_missing_version(serve: Serve) -> None:
+def test_faults_are_reported_before_a_missing_if_match(serve: Serve) -> None:
     with User(serve(ERRAND_REQUIRE_IF_MATCH="on")) as alice:
         assert_faults(alice.put(f"{alice.tasks}/{uuid4()}", json={"title": ""}), "/title")

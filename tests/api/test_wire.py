@@ -10,27 +10,27 @@ from tests.support.wire import ALIVE, BODY, CHUNKED, JSON, LENGTH, Wire, chunked
 
 
 @pytest.mark.parametrize("chunks", [[BODY], [BODY[:1], BODY[1:]], [bytes([each]) for each in BODY]])
-def test_a_body_may_come_in_chunks(wire: Wire, alice: User, chunks: list[bytes]) -> None:
+def test_chunked_body_is_accepted(wire: Wire, alice: User, chunks: list[bytes]) -> None:
     wire.sends(request("POST", alice.tasks, JSON, CHUNKED), chunked(*chunks))
 
     assert wire.answer().status_code == 201
     assert [task["title"] for task in alice.get(alice.tasks).json()] == ["Buy milk"]
 
 
-def test_chunks_may_have_extensions_and_trailers(wire: Wire, alice: User) -> None:
+def test_chunk_extensions_and_trailers_are_accepted(wire: Wire, alice: User) -> None:
     wire.sends(request("POST", alice.tasks, JSON, CHUNKED))
     wire.sends(b"14;name=value\r\n", BODY, b"\r\n0\r\nX-Trailer: value\r\n\r\n", ALIVE)
 
     assert [wire.answer().status_code, wire.answer().status_code] == [201, 200]
 
 
-def test_no_chunks_at_all_are_no_json(wire: Wire, alice: User) -> None:
+def test_chunked_body_without_chunks_is_malformed_json(wire: Wire, alice: User) -> None:
     wire.sends(request("POST", alice.tasks, JSON, CHUNKED), chunked())
 
     assert_problem(wire.answer(), 400, "malformed-request")
 
 
-def test_a_length_over_the_limit_is_refused_at_once(wire: Wire, alice: User) -> None:
+def test_content_length_over_the_limit_is_refused_at_once(wire: Wire, alice: User) -> None:
     wire.sends(request("POST", alice.tasks, JSON, "Content-Length: 1000000000000"))
 
     assert_too_large_to_go_on(wire)
@@ -52,7 +52,7 @@ def assert_too_large_to_go_on(wire: Wire) -> None:
     assert wire.is_closed()
 
 
-def test_the_limit_itself_is_within_it(serve: Serve) -> None:
+def test_body_of_exactly_the_limit_is_accepted(serve: Serve) -> None:
     server = serve(ERRAND_BODY_LIMIT="1000")
     with User(server) as alice, wire_to(server) as wire:
         wire.sends(request("POST", alice.tasks, body=BODY.ljust(1000)))
@@ -63,7 +63,7 @@ def test_the_limit_itself_is_within_it(serve: Serve) -> None:
         assert len(alice.get(alice.tasks).json()) == 2
 
 
-def test_many_headers_and_long_ones_do_no_harm(wire: Wire) -> None:
+def test_many_and_long_headers_are_accepted(wire: Wire) -> None:
     wire.sends(request("GET", "/health/live", *[f"X-{number}: value" for number in range(200)]))
     wire.sends(request("GET", "/health/live", "X-Long: " + "a" * 60_000))
     wire.sends(request("GET", "/health/live", "X-Odd: \x80\xff\xe9", "X-Empty:"))
@@ -87,7 +87,7 @@ def test_pipelined_requests_are_answered_in_order(wire: Wire, task: Task) -> Non
     assert answers[4].json()["title"] == "second"
 
 
-def test_a_thousand_pipelined_requests_are_answered(wire: Wire) -> None:
+def test_thousand_pipelined_requests_are_answered(wire: Wire) -> None:
     wire.sends(ALIVE * 1000)
 
     assert {wire.answer().status_code for _ in range(1000)} == {200}
@@ -109,21 +109,21 @@ def test_a_thousand_pipelined_requests_are_answered(wire: Wire) -> None:
         (request("POST", "/api/me/tasks", body=BODY), 422),
     ],
 )
-def test_the_connection_goes_on_after_a_refusal(wire: Wire, refused: bytes, status: int) -> None:
+def test_connection_stays_open_after_an_error(wire: Wire, refused: bytes, status: int) -> None:
     wire.sends(refused, ALIVE)
 
     assert wire.answer().status_code == status
     assert wire.answer().json() == {"status": "ok"}
 
 
-def test_a_body_that_nobody_takes_ends_the_connection(wire: Wire, task: Task) -> None:
+def test_unread_body_closes_the_connection(wire: Wire, task: Task) -> None:
     wire.sends(request("DELETE", task.url, body=request("GET", task.url)))
 
     assert_problem(wire.answer(), 422, "invalid-request")
     assert wire.is_closed()
 
 
-def test_a_client_may_wait_for_leave_to_continue(wire: Wire, alice: User) -> None:
+def test_expect_100_continue_is_answered(wire: Wire, alice: User) -> None:
     wire.sends(request("POST", alice.tasks, JSON, LENGTH, "Expect: 100-continue"))
     leave = wire.answer()
     wire.sends(BODY)
@@ -136,7 +136,7 @@ def test_a_client_may_wait_for_leave_to_continue(wire: Wire, alice: User) -> Non
     ("headers", "status"),
     [([JSON, "Content-Length: 20000000"], 413), (["Content-Type: text/plain", LENGTH], 415)],
 )
-def test_a_client_gets_no_leave_to_continue_with_what_is_refused(
+def test_refused_request_gets_no_100_continue(
     wire: Wire, alice: User, headers: list[str], status: int
 ) -> None:
     wire.sends(request("POST", alice.tasks, *headers, "Expect: 100-continue"))
@@ -144,7 +144,7 @@ def test_a_client_gets_no_leave_to_continue_with_what_is_refused(
     assert wire.answer().status_code == status
 
 
-def test_http_1_0_is_answered_and_the_connection_closed(wire: Wire) -> None:
+def test_http_1_0_is_served_and_the_connection_closed(wire: Wire) -> None:
     wire.sends(b"GET /health/live HTTP/1.0\r\n\r\n")
 
     assert wire.answer().json() == {"status": "ok"}
@@ -154,20 +154,20 @@ def test_http_1_0_is_answered_and_the_connection_closed(wire: Wire) -> None:
 @pytest.mark.parametrize(
     "path", ["{tasks}/../tasks", "{tasks}/.", "/./health/live", "/docs/../openapi.yaml", "*", "//"]
 )
-def test_dots_in_a_path_lead_nowhere(wire: Wire, alice: User, path: str) -> None:
+def test_dot_segments_are_not_resolved(wire: Wire, alice: User, path: str) -> None:
     wire.sends(request("GET", path.format(tasks=alice.tasks)))
 
     assert wire.answer().status_code in (404, 422)
 
 
 @pytest.mark.parametrize("path", ["/health/live/", "{tasks}/", "/docs/", "/api/"])
-def test_a_trailing_slash_leads_nowhere(wire: Wire, alice: User, path: str) -> None:
+def test_trailing_slash_is_another_path(wire: Wire, alice: User, path: str) -> None:
     wire.sends(request("GET", path.format(tasks=alice.tasks)))
 
     assert_problem(wire.answer(), 404, "unknown-path")
 
 
-def test_a_whole_url_in_the_request_line_means_its_path(wire: Wire, task: Task) -> None:
+def test_absolute_url_in_the_request_line_means_its_path(wire: Wire, task: Task) -> None:
     wire.sends(request("GET", f"http://elsewhere.example{task.url}?"))
 
     assert wire.answer().json() == task.document
@@ -181,9 +181,7 @@ def test_repeated_accept_headers_are_one_list(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("types", [["text/plain", "application/json"], ["application/json"] * 2])
-def test_two_content_types_are_none_that_is_taken(
-    wire: Wire, alice: User, types: list[str]
-) -> None:
+def test_two_content_types_return_415(wire: Wire, alice: User, types: list[str]) -> None:
     wire.sends(request("POST", alice.tasks, *[f"Content-Type: {each}" for each in types], LENGTH))
     wire.sends(BODY)
 
@@ -192,14 +190,14 @@ def test_two_content_types_are_none_that_is_taken(
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/nowhere", "/docs", "/health/live?x=1"])
-def test_no_answer_names_the_software(server: str, path: str) -> None:
+def test_no_response_names_the_software(server: str, path: str) -> None:
     headers = http.get(server + path).headers
 
     assert {"server", "x-powered-by", "via"}.isdisjoint(headers)
     assert "uvicorn" not in str(headers).lower()
 
 
-def test_http_1_0_is_closed_even_if_the_client_would_keep_it_open(wire: Wire) -> None:
+def test_http_1_0_ignores_keep_alive(wire: Wire) -> None:
     wire.sends(b"GET /health/live HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
 
     assert wire.answer().headers["connection"] == "close"

@@ -79,7 +79,7 @@ def test_help_names_every_command() -> None:
     assert all(command in shown for command in ("serve", "migrate", "purge", "--version"))
 
 
-def test_the_version_is_told() -> None:
+def test_version_is_printed() -> None:
     assert errand("--version").stdout == "errand, version 0.1.0\n"
 
 
@@ -93,7 +93,7 @@ def test_the_readme_explains_every_setting(name: str) -> None:
     assert f"`{variable(name)}`" in README.read_text()
 
 
-def test_every_wrong_setting_is_named_in_one_message() -> None:
+def test_every_invalid_setting_is_named_in_one_message() -> None:
     ended = errand(
         "serve",
         "--port",
@@ -117,7 +117,7 @@ def test_every_wrong_setting_is_named_in_one_message() -> None:
     assert "SECRET" not in ended.stderr
 
 
-def test_flags_come_before_the_environment_and_that_before_the_file(
+def test_flags_override_the_environment_and_that_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / ".env").write_text("ERRAND_PORT=1\nERRAND_POOL_SIZE=1\nERRAND_WORKERS=1\n")
@@ -130,7 +130,7 @@ def test_flags_come_before_the_environment_and_that_before_the_file(
     assert (settings.port, settings.pool_size, settings.workers) == (3, 2, 1)
 
 
-def test_a_database_without_the_schema_is_refused_until_it_is_migrated(
+def test_database_without_the_schema_is_refused_until_it_is_migrated(
     postgres_url: str, serve_on: Callable[[str], Server]
 ) -> None:
     with administration(postgres_url) as execute:
@@ -147,7 +147,7 @@ def test_a_database_without_the_schema_is_refused_until_it_is_migrated(
     assert errand("migrate", "--database-url", url).returncode == 0
 
 
-def test_a_database_that_is_away_is_no_reason_not_to_start() -> None:
+def test_server_starts_without_its_database() -> None:
     away = started("--database-url", "postgresql://127.0.0.1:1/x", ERRAND_WAIT_TIMEOUT="0.2")
     assert away.stdout
     warning = [away.stdout.readline() for _ in range(3)]
@@ -161,7 +161,7 @@ def test_a_database_that_is_away_is_no_reason_not_to_start() -> None:
     assert_problem(response, 503, "database-away")
 
 
-def test_the_embedded_database_needs_nothing_and_keeps_its_data(
+def test_embedded_database_keeps_its_data_between_starts(
     data_dir: str, serve_on: Callable[[str], Server]
 ) -> None:
     first = serve_on(data_dir)
@@ -176,7 +176,7 @@ def test_the_embedded_database_needs_nothing_and_keeps_its_data(
 
 
 @pytest.mark.parametrize("signalled", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_stops_everything_that_was_started(
+def test_signal_stops_the_server_and_its_database(
     data_dir: str, serve_on: Callable[[str], Server], signalled: signal.Signals
 ) -> None:
     process = serve_on(data_dir)
@@ -191,7 +191,7 @@ def test_a_signal_stops_everything_that_was_started(
     assert not Path(f"/proc/{postmaster}").exists()
 
 
-def test_a_signal_that_comes_while_the_event_loop_begins_stops_it_too(database_url: str) -> None:
+def test_signal_during_the_start_of_the_event_loop_stops_the_server(database_url: str) -> None:
     begun = subprocess.run(
         [sys.executable, "-c", SIGNALLED_AS_THE_LOOP_BEGINS],
         env={**os.environ, "DATABASE_URL": database_url},
@@ -204,7 +204,7 @@ def test_a_signal_that_comes_while_the_event_loop_begins_stops_it_too(database_u
     assert (begun.returncode, begun.stderr) == (0, "")
 
 
-def test_two_servers_share_a_data_folder_and_the_last_one_stops_the_database(
+def test_last_of_two_servers_on_one_data_folder_stops_the_database(
     data_dir: str, serve_on: Callable[[str], Server]
 ) -> None:
     first, second = serve_on(data_dir), serve_on(data_dir)
@@ -221,7 +221,7 @@ def test_two_servers_share_a_data_folder_and_the_last_one_stops_the_database(
     assert not list(Path(data_dir).rglob("postmaster.pid"))
 
 
-def test_nothing_acknowledged_is_lost_when_the_server_is_killed(
+def test_killed_server_loses_no_acknowledged_write(
     data_dir: str, serve_on: Callable[[str], Server]
 ) -> None:
     killed = serve_on(data_dir)
@@ -279,7 +279,7 @@ def test_worker_that_starts_slowly_is_not_killed(database_url: str, tmp_path: Pa
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="the example that is printed needs curl")
-def test_what_is_printed_at_start_works(data_dir: str, serve_on: Callable[[str], Server]) -> None:
+def test_commands_printed_at_start_work(data_dir: str, serve_on: Callable[[str], Server]) -> None:
     process = serve_on(data_dir)
     url = url_of(process)
     assert process.stdout
@@ -300,7 +300,7 @@ def test_what_is_printed_at_start_works(data_dir: str, serve_on: Callable[[str],
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="the example that is printed needs curl")
-def test_what_is_printed_for_local_tokens_works_in_any_terminal(
+def test_command_printed_for_local_tokens_works_in_any_terminal(
     data_dir: str, serve_on: Callable[[str], Server]
 ) -> None:
     process = started("--local-tokens", "--data-dir", data_dir)
@@ -341,7 +341,7 @@ def test_workers_end_when_their_parent_is_killed(database_url: str) -> None:
         pass
 
 
-def test_a_schema_of_a_later_version_is_refused(new_database: Callable[[], str]) -> None:
+def test_schema_of_a_later_version_is_refused(new_database: Callable[[], str]) -> None:
     url = new_database()
     with administration(url) as execute:
         execute("UPDATE alembic_version SET version_num = '9999'")
@@ -353,7 +353,7 @@ def test_a_schema_of_a_later_version_is_refused(new_database: Callable[[], str])
         assert "Traceback" not in ended.stderr
 
 
-def test_a_role_that_may_not_migrate_is_told_so(new_database: Callable[[], str]) -> None:
+def test_role_without_ddl_rights_gets_a_clear_message(new_database: Callable[[], str]) -> None:
     url = new_database()
     with administration(url) as execute:
         execute("CREATE ROLE reader LOGIN")

@@ -223,7 +223,7 @@ def assert_it_would_reach_bob(cursor: Any, statement: Statement, user: UUID) -> 
 
 
 @pytest.mark.parametrize("statement", CATALOGUE, ids=name_of)
-def test_a_statement_reads_or_writes_as_it_declares(database: str, statement: Statement) -> None:
+def test_statement_reads_or_writes_as_it_declares(database: str, statement: Statement) -> None:
     with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
         connection.set_session(readonly=True)
         refused = False
@@ -236,7 +236,7 @@ def test_a_statement_reads_or_writes_as_it_declares(database: str, statement: St
     assert statement.access is Access.LOCK or refused == (statement.access is Access.WRITE)
 
 
-def test_every_condition_has_been_forgotten() -> None:
+def test_every_owner_condition_is_removed_by_the_tests() -> None:
     """What is left of the owner is what an insertion brings along."""
     forgotten = {each.name: each for each in FORGETFUL}
     left = [forgotten.get(each.name, each).bare for each in OF_ONE_USER]
@@ -247,7 +247,7 @@ def test_every_condition_has_been_forgotten() -> None:
 
 @in_both_modes
 @pytest.mark.parametrize("statement", FORGETFUL, ids=name_of)
-def test_a_statement_that_forgets_its_owner_finds_nobody_elses_rows(
+def test_statement_without_its_owner_condition_finds_no_rows_of_others(
     database: str, owners: Any, statement: Statement, prepare: bool
 ) -> None:
     [honest] = [each for each in OF_ONE_USER if each.name == statement.name]
@@ -267,7 +267,7 @@ def test_a_statement_that_forgets_its_owner_finds_nobody_elses_rows(
 @pytest.mark.parametrize(
     "statement", [each for each in FORGETFUL if each.returns_document], ids=name_of
 )
-def test_a_statement_that_forgets_its_owner_finds_nothing_of_somebodys_who_is_served_with_it(
+def test_statement_without_its_owner_condition_finds_no_rows_of_others_in_its_group(
     database: str, owners: Any, statement: Statement
 ) -> None:
     alices = values_for(statement, ALICE)
@@ -288,7 +288,7 @@ def test_a_statement_that_forgets_its_owner_finds_nothing_of_somebodys_who_is_se
 
 @in_both_modes
 @pytest.mark.parametrize("statement", IMPOSTORS, ids=name_of)
-def test_a_statement_about_another_user_than_it_is_asked_for_finds_nothing(
+def test_statement_with_another_owner_finds_nothing(
     database: str, owners: Any, statement: Statement, prepare: bool
 ) -> None:
     before = everything_of_bobs(owners)
@@ -317,7 +317,9 @@ def test_each_statement_of_a_transaction_has_the_owner_it_names(
 
 
 @pytest.mark.parametrize("table", OWNED_TABLES)
-def test_without_an_owner_there_are_no_rows_and_no_error(database: str, table: str) -> None:
+def test_statement_without_an_owner_finds_no_rows_without_an_error(
+    database: str, table: str
+) -> None:
     rows_of_bob = {"users": 1, "tasks": 2, "replays": 2}[table]
     with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
         counts = []
@@ -329,7 +331,7 @@ def test_without_an_owner_there_are_no_rows_and_no_error(database: str, table: s
     assert counts == [(0,), (rows_of_bob,), (0,)]
 
 
-def test_every_table_of_users_data_is_guarded(database: str) -> None:
+def test_every_table_with_user_data_has_row_level_security(database: str) -> None:
     with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT relname, relrowsecurity, relforcerowsecurity, array_agg(polcmd::text),"
@@ -349,7 +351,7 @@ def test_every_table_of_users_data_is_guarded(database: str) -> None:
 # The role of the server
 
 
-def test_the_server_is_a_role_that_owns_nothing_that_outlasts_its_session(database: str) -> None:
+def test_server_role_owns_nothing_that_outlasts_its_session(database: str) -> None:
     with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT session_user, current_setting('is_superuser')")
         assert cursor.fetchall() == [(APPLICATION, "off")]
@@ -420,14 +422,14 @@ def unfit(request: pytest.FixtureRequest, database: str) -> tuple[str, str]:
     return make_dsn(database, user=role), reason
 
 
-def test_a_role_is_refused_that_is(unfit: tuple[str, str]) -> None:
+def test_role_is_refused_that_is(unfit: tuple[str, str]) -> None:
     url, reason = unfit
 
     with pytest.raises(UnfitRole, match=f"{reason}.* Connect as errand_app"):
         check_role(url)
 
 
-def test_a_server_says_what_to_do_and_does_not_start(database: str) -> None:
+def test_server_with_an_unfit_role_does_not_start(database: str) -> None:
     ended = errand("serve", "--database-url", as_owner(database))
 
     assert ended.returncode == 1
@@ -435,7 +437,7 @@ def test_a_server_says_what_to_do_and_does_not_start(database: str) -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_a_role_that_could_not_be_looked_at_before_is_never_used(
+def test_unfit_role_that_was_not_checked_at_start_is_refused_at_first_use(
     database: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(DatabaseAway):
@@ -444,7 +446,7 @@ def test_a_role_that_could_not_be_looked_at_before_is_never_used(
     assert "Connect as errand_app" in caplog.text
 
 
-def test_a_member_of_the_role_may_serve(serve: Serve, database: str) -> None:
+def test_member_of_the_application_role_can_serve(serve: Serve, database: str) -> None:
     with administration(database) as execute:
         execute("CREATE ROLE web LOGIN IN ROLE errand_app")
     server = serve(DATABASE_URL=make_dsn(database, user="web"))

@@ -64,9 +64,7 @@ def wait_for(url: str) -> None:
             time.sleep(0.05)
 
 
-def test_a_pooler_brings_nobody_the_owner_of_anothers_statement(
-    serve: Serve, pooler_url: str
-) -> None:
+def test_pooler_never_mixes_owners_of_statements(serve: Serve, pooler_url: str) -> None:
     server = serve(DATABASE_URL=pooler_url, ERRAND_PREPARE="off")
     with ExitStack() as stack:
         people = [stack.enter_context(User(server)) for _ in range(8)]
@@ -91,7 +89,7 @@ def rows_seen_by(stranger: connection) -> tuple[str, int]:
     return owner, count
 
 
-def test_keys_of_requests_need_no_connection_of_their_own(serve: Serve, pooler_url: str) -> None:
+def test_idempotency_keys_need_no_connection_of_their_own(serve: Serve, pooler_url: str) -> None:
     server = serve(DATABASE_URL=pooler_url, ERRAND_PREPARE="off")
     with User(server) as alice, ThreadPoolExecutor(16) as pool:
 
@@ -108,7 +106,7 @@ def test_keys_of_requests_need_no_connection_of_their_own(serve: Serve, pooler_u
 
 
 @pytest.mark.parametrize("prepare", ["on", "off"])
-def test_behind_a_transaction_pooler_statements_are_not_prepared(
+def test_statements_are_not_prepared_behind_a_transaction_pooler(
     pooler_url: str, tmp_path: Path, prepare: str
 ) -> None:
     log = tmp_path / "log"

@@ -43,7 +43,9 @@ def environment(clone: Path) -> dict[str, str]:
     return {**inherited, "HOME": str(home), "ERRAND_DATA_DIR": str(clone.parent / "data")}
 
 
-def test_the_first_screen_runs_tries_and_tests(clone: Path, environment: dict[str, str]) -> None:
+def test_commands_of_the_first_screen_work_in_a_fresh_clone(
+    clone: Path, environment: dict[str, str]
+) -> None:
     run, curl, test = COMMANDS[:3]
     port = "8000"
 
@@ -63,7 +65,7 @@ def test_the_first_screen_runs_tries_and_tests(clone: Path, environment: dict[st
         os.killpg(server.pid, 15)
         server.communicate(timeout=30)
     # All tests would run this one too.
-    a_few = {"PYTEST_ADDOPTS": "-k test_a_task_needs_no_more_than_a_title"}
+    a_few = {"PYTEST_ADDOPTS": "-k test_task_needs_only_a_title"}
     tested = bash(test, clone, {**environment, **a_few})
 
     assert tried.startswith("HTTP/1.1 201 Created")

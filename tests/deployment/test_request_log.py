@@ -45,7 +45,7 @@ def told_by(process: Server) -> list[dict[str, Any]]:
     return [json.loads(line) for line in said.splitlines() if line.startswith("{")]
 
 
-def test_each_request_is_a_line_of_json(talking: Server) -> None:
+def test_each_request_is_logged_as_one_line_of_json(talking: Server) -> None:
     with User(url_of(talking)) as alice:
         created = alice.post(alice.tasks, json={"title": "Buy milk"})
         missing = alice.get("/nowhere?secret=1")
@@ -64,7 +64,7 @@ def test_each_request_is_a_line_of_json(talking: Server) -> None:
     ]
 
 
-def test_what_is_no_request_is_a_line_too(talking: Server) -> None:
+def test_malformed_request_is_logged(talking: Server) -> None:
     with wire_to(url_of(talking)) as wire:
         wire.sends(b"nonsense\r\n\r\n")
         assert wire.answer().status_code == 400
@@ -86,7 +86,7 @@ def test_each_worker_logs_its_requests_and_its_refusals(database_url: str) -> No
     assert sorted(line["status"] for line in told_by(process)) == [200] * 5 + [400] * 5
 
 
-def test_a_path_can_forge_no_line(talking: Server) -> None:
+def test_path_cannot_forge_a_log_line(talking: Server) -> None:
     with wire_to(url_of(talking)) as wire:
         wire.sends(request("GET", '/","status":200,"'))
         assert wire.answer().status_code == 404
@@ -96,7 +96,7 @@ def test_a_path_can_forge_no_line(talking: Server) -> None:
     assert (told["path"], told["status"]) == ('/","status":200,"', 404)
 
 
-def test_a_request_that_does_not_come_whole_is_one_line(database_url: str) -> None:
+def test_incomplete_request_is_logged_once(database_url: str) -> None:
     process = started(DATABASE_URL=database_url, ERRAND_REQUEST_TIMEOUT="0.2")
     url = url_of(process)
     with User(url) as alice, wire_to(url) as wire:
@@ -110,7 +110,7 @@ def test_a_request_that_does_not_come_whole_is_one_line(database_url: str) -> No
     assert (told["operation"], told["status"]) == ("create_task", 408)
 
 
-def test_every_line_has_the_id_of_its_problem_document(talking: Server) -> None:
+def test_log_line_has_the_request_id_of_its_problem_document(talking: Server) -> None:
     url = url_of(talking)
     with User(url) as alice, wire_to(url) as wire:
         problems = [alice.get("/nowhere"), alice.get(f"{alice.tasks}/{uuid4()}")]
@@ -127,7 +127,7 @@ def test_every_line_has_the_id_of_its_problem_document(talking: Server) -> None:
     assert [UUID(each).version for each in ids] == [4] * 5
 
 
-def test_the_caller_and_the_key_are_named_of_what_is_denied_too(
+def test_denied_request_is_logged_with_its_caller_and_key(
     database_url: str, issuer: Issuer
 ) -> None:
     process = started(log=None, **trusting(issuer, DATABASE_URL=database_url))
@@ -153,7 +153,7 @@ def test_the_caller_and_the_key_are_named_of_what_is_denied_too(
 
 
 @pytest.mark.parametrize(("proxies", "believed"), [("127.0.0.1", True), ("10.0.0.0/8", False)])
-def test_a_trusted_proxy_names_the_client_and_the_request(
+def test_trusted_proxy_sets_the_client_and_the_request_id(
     database_url: str, proxies: str, believed: bool
 ) -> None:
     process = started(DATABASE_URL=database_url, ERRAND_OPEN="on", ERRAND_TRUSTED_PROXIES=proxies)
@@ -171,7 +171,7 @@ def test_a_trusted_proxy_names_the_client_and_the_request(
     assert unnamed["client"] == "127.0.0.1"
 
 
-def test_a_terminal_gets_short_coloured_lines(database_url: str) -> None:
+def test_log_on_a_terminal_is_short_and_coloured(database_url: str) -> None:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "openapi", "serve", "--port", "0"],
@@ -204,7 +204,7 @@ def read_until(terminal: Any, end: bytes) -> bytes:
     return text
 
 
-def test_who_does_not_read_the_log_holds_no_request_up(talking: Server) -> None:
+def test_unread_log_delays_no_request(talking: Server) -> None:
     with User(url_of(talking)) as alice:
         for _ in range(MORE_THAN_A_PIPE_HOLDS):
             assert alice.get("/health/live").status_code == 200
@@ -213,7 +213,7 @@ def test_who_does_not_read_the_log_holds_no_request_up(talking: Server) -> None:
         assert talking.wait(timeout=20) == 0
 
 
-def test_a_log_that_is_closed_stops_no_request(database_url: str, tmp_path: Path) -> None:
+def test_closed_log_stops_no_request(database_url: str, tmp_path: Path) -> None:
     errors = tmp_path / "errors"
     process = started(DATABASE_URL=database_url, log=errors)
     alive = url_of(process) + "/health/live"
@@ -230,7 +230,7 @@ def test_a_log_that_is_closed_stops_no_request(database_url: str, tmp_path: Path
     assert len(errors.read_text().splitlines()) == 1
 
 
-def test_what_nobody_reads_is_left_out_and_its_number_told(
+def test_dropped_log_lines_are_counted_in_the_log(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     log = RequestLog(wanted=True)
@@ -243,7 +243,7 @@ def test_what_nobody_reads_is_left_out_and_its_number_told(
     assert (len(lines), lines[-1]) == (MOST_WAITING + 1, '{"left_out":7}')
 
 
-def test_nothing_is_told_if_it_is_off(database_url: str) -> None:
+def test_nothing_is_logged_if_the_request_log_is_off(database_url: str) -> None:
     process = started(DATABASE_URL=database_url, ERRAND_REQUEST_LOG="off")
     http.get(url_of(process) + "/health/live")
 

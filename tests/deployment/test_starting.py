@@ -164,9 +164,7 @@ def contract_with(tmp_path: Path) -> Callable[[str, str], Path]:
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_contract_is_refused_that_has(
-    case: str, contract_with: Callable[[str, str], Path]
-) -> None:
+def test_contract_is_refused_that_has(case: str, contract_with: Callable[[str, str], Path]) -> None:
     old, new, reason = REFUSED[case]
 
     complaint = complaint_about(contract_with(old, new))
@@ -175,7 +173,7 @@ def test_a_contract_is_refused_that_has(
     assert "openapi.yaml" in complaint
 
 
-def test_a_refusal_names_the_line(contract_with: Callable[[str, str], Path]) -> None:
+def test_refusal_names_the_line(contract_with: Callable[[str, str], Path]) -> None:
     path = contract_with(TITLE, TITLE + "      xml: {name: title}\n")
     line = 1 + path.read_text().splitlines().index("      xml: {name: title}")
 

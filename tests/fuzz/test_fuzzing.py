@@ -83,7 +83,7 @@ globals().update(
 )
 
 
-def test_every_sequence_of_requests_is_answered_as_the_contract_says(
+def test_random_sequences_of_requests_obey_the_contract(
     guarded_server: str, visitor: User, seed: int
 ) -> None:
     failures: list[FailureGroup] = []

@@ -36,7 +36,7 @@ def call(
     return Call(kind, *at, status, told, told.title if told else "", base)
 
 
-def test_a_history_under_concurrency_is_linearizable(server: str, task: Task) -> None:
+def test_concurrent_history_is_linearizable(server: str, task: Task) -> None:
     calls = seen_by_many(server, task)
 
     assert len(calls) == PEOPLE * CALLS_OF_EACH
@@ -45,7 +45,7 @@ def test_a_history_under_concurrency_is_linearizable(server: str, task: Task) ->
     assert is_linearizable(state_of(task.document), calls)
 
 
-def test_a_history_that_was_tampered_with_is_not(server: str, task: Task) -> None:
+def test_tampered_history_is_not_linearizable(server: str, task: Task) -> None:
     calls = seen_by_many(server, task)
     first = state_of(task.document)
     toggles = [each for each in calls if each.kind is Kind.TOGGLE and each.status == OK]
@@ -58,7 +58,7 @@ def test_a_history_that_was_tampered_with_is_not(server: str, task: Task) -> Non
 @pytest.mark.parametrize(
     ("second", "fine"), [(State(3, "old", completed=False), True), (State(3, "old", True), False)]
 )
-def test_two_toggles_of_which_one_is_lost_are_not_linearizable(second: State, fine: bool) -> None:
+def test_lost_toggle_is_not_linearizable(second: State, fine: bool) -> None:
     first = call(Kind.TOGGLE, State(2, "old", completed=True), at=(0, 2))
 
     assert is_linearizable(FIRST, [first, call(Kind.TOGGLE, second, at=(1, 3))]) is fine
@@ -74,7 +74,7 @@ def test_two_updates_of_one_version_are_not_linearizable() -> None:
 
 
 @pytest.mark.parametrize(("began", "fine"), [(1.5, True), (2.5, False)])
-def test_a_read_may_be_stale_only_while_the_write_goes_on(began: float, fine: bool) -> None:
+def test_read_may_be_stale_during_a_write_but_not_after_it(began: float, fine: bool) -> None:
     write = call(Kind.UPDATE, State(2, "new", completed=False), at=(1, 2))
     read = call(None, FIRST, at=(began, 3))
 
@@ -90,7 +90,7 @@ def test_reads_that_go_back_in_time_are_not_linearizable() -> None:
     assert is_linearizable(FIRST, [write, *reads[:1]])
 
 
-def test_a_task_that_was_deleted_is_seen_by_nobody_until_it_is_restored() -> None:
+def test_read_of_a_deleted_task_is_not_linearizable_until_it_is_restored() -> None:
     deleted = call(Kind.DELETE, None, at=(0, 1), status=DELETED)
     restored = call(Kind.RESTORE, State(3, "old", completed=False), at=(4, 5))
     absent, present = call(None, None, at=(2, 3), status=ABSENT), call(None, FIRST, at=(2, 3))
@@ -99,7 +99,7 @@ def test_a_task_that_was_deleted_is_seen_by_nobody_until_it_is_restored() -> Non
     assert not is_linearizable(FIRST, [deleted, present, restored])
 
 
-def test_a_write_with_a_revision_from_the_past_is_not_linearizable() -> None:
+def test_write_with_an_earlier_revision_is_not_linearizable() -> None:
     newer = call(Kind.UPDATE, State(3, "mine", completed=False), at=(0, 1))
     older = call(Kind.UPDATE, State(2, "yours", completed=False), at=(2, 3))
 

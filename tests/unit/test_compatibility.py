@@ -126,7 +126,7 @@ def unannounced(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return [] if after > before else breaking_changes(old, new)
 
 
-def test_a_breaking_change_of_the_contract_has_raised_its_version() -> None:
+def test_breaking_change_of_the_contract_has_raised_its_version() -> None:
     changes = unannounced(RELEASED, DOCUMENT)
 
     assert not changes, "\n".join(["raise info.version, or undo:", *changes])
@@ -189,13 +189,13 @@ def test_a_breaking_change_of_the_contract_has_raised_its_version() -> None:
         ("components schemas Star properties points", GONE, "[]: mark: star: points is gone"),
     ],
 )
-def test_a_breaking_change_is_found(where: str, value: Any, change: str) -> None:
+def test_breaking_change_is_found(where: str, value: Any, change: str) -> None:
     changes = unannounced(CONTRACT, changed(where, value))
 
     assert [found for found in changes if change in found], changes
 
 
-def test_every_other_field_that_a_body_may_no_longer_have_is_found() -> None:
+def test_every_field_that_a_body_may_no_longer_have_is_found() -> None:
     open_to_all = changed("SENT additionalProperties", True)
 
     assert unannounced(CONTRACT, open_to_all) == []
@@ -204,14 +204,14 @@ def test_every_other_field_that_a_body_may_no_longer_have_is_found() -> None:
     ]
 
 
-def test_an_optional_field_of_a_batch_operation_is_compatible() -> None:
+def test_optional_field_of_a_batch_operation_is_compatible() -> None:
     new = deepcopy(DOCUMENT)
     new["components"]["schemas"]["BatchCreate"]["properties"]["colour"] = TEXT
 
     assert unannounced(DOCUMENT, new) == []
 
 
-def test_a_change_of_a_batch_operation_is_named_and_nothing_else() -> None:
+def test_change_of_a_batch_operation_is_named_alone() -> None:
     new = deepcopy(DOCUMENT)
     new["components"]["schemas"]["BatchToggle"]["required"].append("if_match")
 
@@ -221,7 +221,7 @@ def test_a_change_of_a_batch_operation_is_named_and_nothing_else() -> None:
     ]
 
 
-def test_every_change_is_named_with_its_place() -> None:
+def test_every_change_is_named_with_its_location() -> None:
     assert unannounced(DOCUMENT, {**DOCUMENT, "paths": {}}) == sorted(
         f"{method.upper()} {path} is gone"
         for path, item in DOCUMENT["paths"].items()
@@ -270,7 +270,7 @@ def test_every_change_is_named_with_its_place() -> None:
         ("components schemas Text maxLength", 79),
     ],
 )
-def test_a_compatible_change_is_none(where: str, value: Any) -> None:
+def test_compatible_change_is_not_reported(where: str, value: Any) -> None:
     assert unannounced(CONTRACT, changed(where, value)) == []
 
 
@@ -287,7 +287,7 @@ def test_a_compatible_change_is_none(where: str, value: Any) -> None:
         ("2.0.0", "1.9.0", False),
     ],
 )
-def test_a_version_tells_of_breaking_changes(old: str, new: str, tells: bool) -> None:
+def test_version_shows_breaking_changes(old: str, new: str, tells: bool) -> None:
     before = {**CONTRACT, "info": {"version": old}}
     after = {**CONTRACT, "info": {"version": new}, "paths": {}}
 

@@ -140,7 +140,7 @@ def written(text: str) -> st.SearchStrategy[str]:
 
 @property_settings(500)
 @given(st.data())
-def test_a_query_is_what_a_slow_reader_finds(data: st.DataObject) -> None:
+def test_query_is_read_as_by_the_reference_parser(data: st.DataObject) -> None:
     defined = {name: data.draw(definitions("query", name)) for name in ["a", "B-c", "d[]"]}
     names = data.draw(st.lists(st.sampled_from([*defined, *defined, "A", "", "é"]), max_size=5))
     given: Texts = {}
@@ -160,7 +160,7 @@ def test_a_query_is_what_a_slow_reader_finds(data: st.DataObject) -> None:
 
 @property_settings(500)
 @given(st.data())
-def test_paths_and_headers_are_what_a_slow_reader_finds(data: st.DataObject) -> None:
+def test_paths_and_headers_are_read_as_by_the_reference_parser(data: st.DataObject) -> None:
     places = {"id": "path", "If-Match": "header", "X-Trace": "header"}
     defined = {name: data.draw(definitions(place, name)) for name, place in places.items()}
     given = {
@@ -208,7 +208,7 @@ QUERIES = st.lists(
 
 @property_settings(1000)
 @given(QUERIES)
-def test_a_query_is_decoded_as_by_the_standard_library(query: bytes) -> None:
+def test_query_is_decoded_as_by_the_standard_library(query: bytes) -> None:
     try:
         found: Any = list(pairs(query))
     except Problem as problem:
@@ -223,7 +223,7 @@ def test_a_query_is_decoded_as_by_the_standard_library(query: bytes) -> None:
 
 @property_settings(200)
 @given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_text_survives_being_percent_encoded(text: str) -> None:
+def test_percent_encoded_text_is_decoded_unchanged(text: str) -> None:
     assert decoded(quote(text, safe="").encode()) == text
 
 
@@ -236,7 +236,7 @@ def test_text_survives_being_percent_encoded(text: str) -> None:
         ({"type": "array", "items": {"type": "integer"}, "default": [1, 2]}, "1,2"),
     ],
 )
-def test_a_default_is_what_its_text_would_have_been(schema: dict[str, Any], text: str) -> None:
+def test_default_equals_its_text_parsed(schema: dict[str, Any], text: str) -> None:
     parameters = Parameters([{"name": "a", "in": "query", "explode": False, "schema": schema}], ())
 
     without, with_it = request_with(), request_with(f"a={text}".encode())
@@ -251,6 +251,6 @@ def test_a_default_is_what_its_text_would_have_been(schema: dict[str, Any], text
         {"type": "string", "format": "uuid", "default": "me"},
     ],
 )
-def test_a_default_that_breaks_its_own_schema_is_refused(schema: dict[str, Any]) -> None:
+def test_default_that_breaks_its_own_schema_is_refused(schema: dict[str, Any]) -> None:
     with pytest.raises(Unsupported):
         Parameters([{"name": "a", "in": "query", "schema": schema}], ())

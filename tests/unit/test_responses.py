@@ -51,7 +51,7 @@ def response_of(schema: dict[str, Any], **headers: Any) -> DeclaredResponse:
         ({"title": "x"}, TITLED, {"title": "x"}),
     ],
 )
-def test_models_enums_and_the_like_are_written_as_json(
+def test_models_enums_and_dates_are_encoded_as_json(
     value: Any, schema: dict[str, Any], sent: Any
 ) -> None:
     assert orjson.loads(response_of(schema).encode(value, {}).body) == sent
@@ -67,27 +67,25 @@ def test_models_enums_and_the_like_are_written_as_json(
         (datetime(2026, 1, 31), MOMENT),
     ],
 )
-def test_a_value_that_the_contract_does_not_promise_is_not_sent(
-    value: Any, schema: dict[str, Any]
-) -> None:
+def test_value_that_breaks_the_contract_is_not_sent(value: Any, schema: dict[str, Any]) -> None:
     with pytest.raises(ResponseBreaksContract, match="the body of get_it's 200"):
         response_of(schema).encode(value, {})
 
 
-def test_a_value_where_there_is_no_body_is_not_sent() -> None:
+def test_value_for_a_response_without_body_is_not_sent() -> None:
     with pytest.raises(ResponseBreaksContract, match="has no body"):
         DeclaredResponse("delete_it", 204, {}, ()).encode({"secret": "x"}, {})
 
 
 @pytest.mark.parametrize(("status", "lengths"), [(201, [b"0"]), (204, []), (304, [])])
-def test_where_there_is_no_body_clients_are_told_so(status: int, lengths: list[bytes]) -> None:
+def test_content_length_of_responses_without_body(status: int, lengths: list[bytes]) -> None:
     response = DeclaredResponse("do_it", status, {}, ()).encode(None, {})
 
     assert [value for name, value in response.headers if name == b"content-length"] == lengths
 
 
 @pytest.mark.parametrize("headers", [{}, {"Size": "0"}, {"Size": "1", "Secret": "x"}])
-def test_headers_must_be_those_that_the_contract_promises(headers: dict[str, str]) -> None:
+def test_headers_must_be_those_of_the_contract(headers: dict[str, str]) -> None:
     size = {"required": True, "schema": {"type": "integer", "minimum": 1}}
 
     with pytest.raises(ResponseBreaksContract):

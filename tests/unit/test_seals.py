@@ -27,7 +27,7 @@ def is_refused(seal: Seal, token: str, *of: Any) -> bool:
 
 @property_settings(300)
 @given(KEYS, st.binary(), PURPOSES, st.uuids())
-def test_a_token_opens_to_what_was_put_into_it(
+def test_opened_token_returns_its_content(
     key: bytes, content: bytes, purpose: str, user_id: UUID
 ) -> None:
     token = Seal(key).close(content, purpose, user_id)
@@ -38,13 +38,13 @@ def test_a_token_opens_to_what_was_put_into_it(
 
 @property_settings(1000)
 @given(st.text() | st.text(ALPHABET + "=+/ \n"))
-def test_any_other_text_is_refused(text: str) -> None:
+def test_other_text_is_refused(text: str) -> None:
     assert is_refused(SEAL, text, "a test", USER)
 
 
 @property_settings(300)
 @given(st.binary(max_size=40), st.data())
-def test_a_token_with_a_bit_flipped_is_refused(content: bytes, data: st.DataObject) -> None:
+def test_token_with_a_flipped_bit_is_refused(content: bytes, data: st.DataObject) -> None:
     token = SEAL.close(content, "a test", USER)
     place = data.draw(st.integers(0, len(token) - 1))
     flipped = chr(ord(token[place]) ^ 1 << data.draw(st.integers(0, 6)))
@@ -52,7 +52,7 @@ def test_a_token_with_a_bit_flipped_is_refused(content: bytes, data: st.DataObje
     assert is_refused(SEAL, token[:place] + flipped + token[place + 1 :], "a test", USER)
 
 
-def test_a_token_with_any_character_changed_added_or_taken_away_is_refused() -> None:
+def test_token_with_a_character_changed_added_or_removed_is_refused() -> None:
     token = SEAL.close(b"content", "a test", USER)
 
     for place in range(len(token)):
@@ -64,7 +64,7 @@ def test_a_token_with_any_character_changed_added_or_taken_away_is_refused() -> 
 
 @property_settings(300)
 @given(st.binary(), *[st.tuples(KEYS, PURPOSES, st.uuids())] * 2)
-def test_a_token_is_good_for_its_key_its_purpose_and_its_user_alone(
+def test_token_is_valid_for_its_key_purpose_and_user_only(
     content: bytes, made: tuple[Any, ...], opened: tuple[Any, ...]
 ) -> None:
     (key, purpose, user_id), (other_key, other_purpose, other_user) = made, opened
@@ -76,5 +76,5 @@ def test_a_token_is_good_for_its_key_its_purpose_and_its_user_alone(
 
 
 @pytest.mark.parametrize("token", ["", "=", "AAAA", "A" * 10_000, "é", "\0"])
-def test_what_is_no_token_at_all_is_refused(token: str) -> None:
+def test_malformed_text_is_refused(token: str) -> None:
     assert is_refused(SEAL, token, "a test", USER)

@@ -50,7 +50,7 @@ def complaint(token: str, issuer: Issuer, keys: Keys | None = None, **options: A
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_a_token_tells_who_sends_a_request(algorithm: str) -> None:
+def test_valid_token_names_the_caller(algorithm: str) -> None:
     with running_issuer(algorithm) as issuer:
         user_id, expires = str(uuid4()), int(time.time()) + SOON
 
@@ -62,13 +62,13 @@ def test_a_token_tells_who_sends_a_request(algorithm: str) -> None:
     assert caller.expires_at.timestamp() == expires
 
 
-def test_a_token_may_be_for_several_audiences(issuer: Issuer) -> None:
+def test_token_may_have_several_audiences(issuer: Issuer) -> None:
     token = issuer.token(aud=["https://other.example", issuer.url])
 
     assert whose(token, issuer).subject == "alice"
 
 
-def test_better_auth_puts_the_whole_user_into_a_token(issuer: Issuer) -> None:
+def test_token_with_the_claims_of_better_auth_is_accepted(issuer: Issuer) -> None:
     user: dict[str, Any] = {
         "id": "q3vV0kXbY1TzRrWm5nUoPs7cEjHa9LdG",
         "name": "Älice",
@@ -85,7 +85,7 @@ def test_better_auth_puts_the_whole_user_into_a_token(issuer: Issuer) -> None:
     assert whose(token, issuer, claim="email").subject == "alice@example.org"
 
 
-def test_a_key_without_alg_verifies_what_its_type_can(issuer: Issuer) -> None:
+def test_key_without_alg_verifies_the_algorithms_of_its_type(issuer: Issuer) -> None:
     key = issuer.rotate("PS256")
     del key.jwk["alg"]
 
@@ -93,11 +93,11 @@ def test_a_key_without_alg_verifies_what_its_type_can(issuer: Issuer) -> None:
 
 
 @pytest.mark.parametrize("typ", ["JWT", "jwt", "at+jwt", "application/at+jwt"])
-def test_tokens_of_access_may_say_so(issuer: Issuer, typ: str) -> None:
+def test_access_token_type_is_accepted(issuer: Issuer, typ: str) -> None:
     assert whose(issuer.token(header={"typ": typ}), issuer).subject == "alice"
 
 
-def test_a_lifetime_over_the_longest_is_refused(issuer: Issuer) -> None:
+def test_lifetime_over_the_longest_is_refused(issuer: Issuer) -> None:
     now = int(time.time())
     within = issuer.token(iat=now - 100, exp=now + 800)
     over = issuer.token(iat=now - 101, exp=now + 800)
@@ -108,7 +108,7 @@ def test_a_lifetime_over_the_longest_is_refused(issuer: Issuer) -> None:
 
 
 @pytest.mark.parametrize("claim", ["nonce", "at_hash"])
-def test_an_id_token_is_refused_where_settings_say_so(issuer: Issuer, claim: str) -> None:
+def test_id_token_is_refused_where_settings_say_so(issuer: Issuer, claim: str) -> None:
     claims: dict[str, Any] = {claim: "x"}
     token = issuer.token(**claims)
 
@@ -126,7 +126,7 @@ def test_only_at_jwt_is_accepted_where_settings_say_so(issuer: Issuer, typ: str 
         assert whose(token, issuer, require_at_jwt=True).subject == "alice"
 
 
-def test_a_caller_and_a_refusal_name_the_key(issuer: Issuer) -> None:
+def test_caller_and_refusal_name_the_key(issuer: Issuer) -> None:
     with pytest.raises(InvalidToken) as refused:
         whose(issuer.token(exp=0), issuer)
 
@@ -179,7 +179,7 @@ def test_clocks_may_differ_by_the_leeway(issuer: Issuer) -> None:
 
 
 @pytest.mark.parametrize("value", [7, None, "", ["x"], {"id": "x"}, "x" * 256, True])
-def test_the_claim_that_names_the_user_is_as_strict_as_sub(issuer: Issuer, value: Any) -> None:
+def test_claim_that_names_the_user_is_as_strict_as_sub(issuer: Issuer, value: Any) -> None:
     assert complaint(issuer.token(uid=value), issuer, claim="uid")
 
 
@@ -206,20 +206,20 @@ REFUSED_HEADERS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("header", "why"), REFUSED_HEADERS.values(), ids=REFUSED_HEADERS)
-def test_a_header_is_refused_with(issuer: Issuer, header: dict[str, Any], why: str) -> None:
+def test_header_is_refused_with(issuer: Issuer, header: dict[str, Any], why: str) -> None:
     assert why in complaint(issuer.token(header=header), issuer)
 
 
 @pytest.mark.parametrize("none", ["none", "None", "NONE", "nOnE", ""])
 @pytest.mark.parametrize("signature", ["", "AAAA"])
-def test_an_unsigned_token_is_refused(issuer: Issuer, none: str, signature: str) -> None:
+def test_unsigned_token_is_refused(issuer: Issuer, none: str, signature: str) -> None:
     content = f"{encoded({'alg': none, 'kid': issuer.key.kid})}.{encoded(issuer.claims())}"
 
     assert complaint(f"{content}.{signature}", issuer)
 
 
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
-def test_a_token_signed_with_the_public_key_as_a_secret_is_refused(
+def test_token_signed_with_the_public_key_as_a_secret_is_refused(
     issuer: Issuer, algorithm: str
 ) -> None:
     header = {"alg": algorithm, "kid": issuer.key.kid}
@@ -233,22 +233,22 @@ def test_a_token_signed_with_the_public_key_as_a_secret_is_refused(
             assert "alg is none of" in why
 
 
-def test_a_token_signed_by_a_stranger_is_refused(issuer: Issuer, strangers_key: SigningKey) -> None:
+def test_token_signed_with_another_key_is_refused(
+    issuer: Issuer, strangers_key: SigningKey
+) -> None:
     token = issuer.token(key=strangers_key, header={"kid": issuer.key.kid})
 
     assert "signature is wrong" in complaint(token, issuer)
 
 
-def test_the_key_that_a_token_brings_along_is_refused(
-    issuer: Issuer, strangers_key: SigningKey
-) -> None:
+def test_key_inside_a_token_is_not_used(issuer: Issuer, strangers_key: SigningKey) -> None:
     token = issuer.token(key=strangers_key, header={"jwk": strangers_key.jwk})
 
     assert "has jwk" in complaint(token, issuer)
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "PS256"])
-def test_a_key_verifies_only_the_algorithm_that_it_names(issuer: Issuer, algorithm: str) -> None:
+def test_key_verifies_only_its_own_algorithm(issuer: Issuer, algorithm: str) -> None:
     key = issuer.rotate(algorithm)
     other = {"RS256": "PS256", "PS256": "RS256"}[algorithm]
     token = issuer.token(key=SigningKey(other, key.private, key.kid))
@@ -256,7 +256,7 @@ def test_a_key_verifies_only_the_algorithm_that_it_names(issuer: Issuer, algorit
     assert "not that of its key" in complaint(token, issuer)
 
 
-def test_the_claims_of_one_token_do_not_go_with_the_signature_of_another(issuer: Issuer) -> None:
+def test_claims_with_the_signature_of_another_token_are_refused(issuer: Issuer) -> None:
     alices, bobs = issuer.token("alice").split("."), issuer.token("bob").split(".")
 
     assert "signature" in complaint(".".join([alices[0], bobs[1], alices[2]]), issuer)
@@ -283,11 +283,11 @@ MALFORMED: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("change", MALFORMED.values(), ids=MALFORMED)
-def test_what_is_not_a_token_is_refused(issuer: Issuer, change: Callable[[str], str]) -> None:
+def test_malformed_token_is_refused(issuer: Issuer, change: Callable[[str], str]) -> None:
     assert complaint(change(issuer.token()), issuer)
 
 
-def test_a_token_has_8_kib_at_most(issuer: Issuer) -> None:
+def test_token_over_8_kib_is_refused(issuer: Issuer) -> None:
     def padded(size: int) -> str:
         token = issuer.token(padding="")
         rest = (size - len(token)) * 3 // 4
@@ -299,7 +299,7 @@ def test_a_token_has_8_kib_at_most(issuer: Issuer) -> None:
 
 
 @pytest.mark.parametrize("name", ["alg", "kid"])
-def test_a_header_that_says_something_twice_is_refused(issuer: Issuer, name: str) -> None:
+def test_header_with_a_duplicate_key_is_refused(issuer: Issuer, name: str) -> None:
     header = json.dumps({"alg": "EdDSA", "kid": issuer.key.kid})
     twice = f'{{"{name}": "none", {header[1:]}'.encode()
 
@@ -307,7 +307,7 @@ def test_a_header_that_says_something_twice_is_refused(issuer: Issuer, name: str
 
 
 @pytest.mark.parametrize("name", ["sub", "exp", "aud"])
-def test_claims_that_say_something_twice_are_refused(issuer: Issuer, name: str) -> None:
+def test_claims_with_a_duplicate_key_are_refused(issuer: Issuer, name: str) -> None:
     claims = json.dumps(issuer.claims())
     twice = f'{{"{name}": "bob", {claims[1:]}'.encode()
     header = {"alg": "EdDSA", "kid": issuer.key.kid}
@@ -325,7 +325,7 @@ def test_claims_that_are_no_object_are_refused(issuer: Issuer, claims: bytes) ->
 
 
 @pytest.mark.parametrize("missing", ["issuer", "audience", "claim"])
-def test_a_verifier_expects_an_issuer_an_audience_and_a_claim(issuer: Issuer, missing: str) -> None:
+def test_verifier_requires_an_issuer_an_audience_and_a_claim(issuer: Issuer, missing: str) -> None:
     settings: dict[str, Any] = {"issuer": "i", "audience": "a", "claim": "sub", missing: ""}
 
     with pytest.raises(ValueError, match="must be named"):
@@ -335,7 +335,7 @@ def test_a_verifier_expects_an_issuer_an_audience_and_a_claim(issuer: Issuer, mi
 # Which user it is
 
 
-def test_a_uuid_is_the_id_however_it_is_written(issuer: Issuer) -> None:
+def test_uuid_subject_is_the_user_id_in_any_case(issuer: Issuer) -> None:
     user_id = uuid4()
 
     for subject in (str(user_id), str(user_id).upper()):
@@ -343,7 +343,7 @@ def test_a_uuid_is_the_id_however_it_is_written(issuer: Issuer) -> None:
 
 
 @pytest.mark.parametrize("form", ["{}", "{{{}}}", "urn:uuid:{}", " {}", "{}\n"])
-def test_only_the_canonical_form_is_the_uuid(issuer: Issuer, form: str) -> None:
+def test_uuid_subject_in_another_form_is_mapped(issuer: Issuer, form: str) -> None:
     user_id = uuid4()
     written = user_id.hex if form == "{}" else form.format(user_id)
 
@@ -357,7 +357,7 @@ def test_digits_of_other_scripts_are_no_uuid(issuer: Issuer) -> None:
     assert whose(issuer.token("\u0661" + str(uuid4())[1:]), issuer).user_id.version == 5
 
 
-def test_any_other_name_is_always_the_same_user(strangers_key: SigningKey) -> None:
+def test_other_subject_is_mapped_to_one_user_id(strangers_key: SigningKey) -> None:
     """These ids are kept in databases: whoever changes them takes people's tasks away."""
     url, now = "https://auth.example.org", int(time.time())
     keys = fixed_key(strangers_key.pem)
@@ -369,7 +369,7 @@ def test_any_other_name_is_always_the_same_user(strangers_key: SigningKey) -> No
     assert asyncio.run(verifying).user_id == UUID("ec2db947-fe0e-50f9-ab4d-616d5fb9ad1f")
 
 
-def test_the_same_name_at_another_issuer_is_another_user(issuer: Issuer) -> None:
+def test_same_subject_of_another_issuer_is_another_user(issuer: Issuer) -> None:
     with running_issuer() as other:
         assert whose(issuer.token("alice"), issuer) != whose(other.token("alice"), other)
 
@@ -392,7 +392,7 @@ class Visits:
         return self.verifier.remembered(bytes(bytearray(token.encode())))
 
 
-def test_a_verified_token_is_remembered(issuer: Issuer) -> None:
+def test_verified_token_is_cached(issuer: Issuer) -> None:
     visits, token = Visits(issuer), issuer.token()
 
     assert visits.remembered(token) is None
@@ -402,7 +402,7 @@ def test_a_verified_token_is_remembered(issuer: Issuer) -> None:
     assert visits.remembered(token[:-1]) is None
 
 
-def test_a_refused_token_is_not_remembered(issuer: Issuer) -> None:
+def test_refused_token_is_not_cached(issuer: Issuer) -> None:
     visits, token = Visits(issuer), issuer.token(aud="https://other.example")
 
     for _ in range(2):
@@ -412,7 +412,7 @@ def test_a_refused_token_is_not_remembered(issuer: Issuer) -> None:
 
 
 @pytest.mark.parametrize("leeway", [0.0, 1.0])
-def test_a_remembered_token_expires(issuer: Issuer, leeway: float) -> None:
+def test_cached_token_expires(issuer: Issuer, leeway: float) -> None:
     visits, expires = Visits(issuer, leeway=leeway), int(time.time()) + 2
     token = issuer.token(exp=expires)
     visits.verify(token)
@@ -426,7 +426,7 @@ def test_a_remembered_token_expires(issuer: Issuer, leeway: float) -> None:
         visits.verify(token)
 
 
-def test_only_so_many_tokens_are_remembered(issuer: Issuer) -> None:
+def test_cache_of_tokens_is_bounded(issuer: Issuer) -> None:
     visits = Visits(issuer, remembered=20)
     tokens = [issuer.token(str(uuid4())) for _ in range(100)]
 
@@ -436,7 +436,7 @@ def test_only_so_many_tokens_are_remembered(issuer: Issuer) -> None:
     assert 10 <= sum(visits.remembered(token) is not None for token in reversed(tokens)) <= 20
 
 
-def test_a_token_in_use_stays_remembered(issuer: Issuer) -> None:
+def test_token_in_use_stays_cached(issuer: Issuer) -> None:
     visits, token = Visits(issuer, remembered=20), issuer.token("alice")
     visits.verify(token)
 
@@ -445,7 +445,7 @@ def test_a_token_in_use_stays_remembered(issuer: Issuer) -> None:
         assert visits.remembered(token)
 
 
-def test_tokens_that_are_refused_displace_none(issuer: Issuer) -> None:
+def test_refused_tokens_displace_no_cached_token(issuer: Issuer) -> None:
     visits, token = Visits(issuer, remembered=20), issuer.token("alice")
     visits.verify(token)
 
@@ -456,7 +456,7 @@ def test_tokens_that_are_refused_displace_none(issuer: Issuer) -> None:
     assert visits.remembered(token)
 
 
-def test_a_token_that_takes_much_room_is_verified_every_time(issuer: Issuer) -> None:
+def test_long_token_is_not_cached(issuer: Issuer) -> None:
     visits, token = Visits(issuer), issuer.token(image="x" * 2000)
 
     assert visits.verify(token)
@@ -513,14 +513,14 @@ def user_of(issuer: Issuer, subject: str) -> UUID:
 
 @property_settings(200)
 @given(token=TOKENS)
-def test_no_bytes_are_a_token_by_chance(visits: Visits, token: bytes) -> None:
+def test_random_bytes_are_refused(visits: Visits, token: bytes) -> None:
     with pytest.raises(InvalidToken):
         asyncio.run(visits.verifier.verify(token))
 
 
 @property_settings(200)
 @given(place=st.integers(0, 10_000), byte=st.integers(0, 255))
-def test_a_token_with_one_byte_changed_is_refused(
+def test_token_with_one_byte_changed_is_refused(
     any_issuer: Issuer, visits: Visits, place: int, byte: int
 ) -> None:
     token = bytearray(any_issuer.token().encode())
@@ -539,7 +539,7 @@ def test_a_token_with_one_byte_changed_is_refused(
     claims=st.dictionaries(st.sampled_from(CLAIMS), VALUES, max_size=2),
     sub=SUBJECTS,
 )
-def test_whatever_an_issuer_signs_is_a_token_or_refused(
+def test_any_signed_claims_are_accepted_or_refused(
     any_issuer: Issuer, visits: Visits, header: dict[str, Any], claims: dict[str, Any], sub: str
 ) -> None:
     token = any_issuer.key.sign({"alg": "EdDSA", **header}, {**any_issuer.claims(sub), **claims})
