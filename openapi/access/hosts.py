@@ -30,9 +30,11 @@ class Hosts:
 
     def check(self, request: Request) -> None:
         """Raise unless the request is addressed as it must be."""
+        if request.headers.get(b"host") not in self._accepted:
+            self._accept(request)
+
+    def _accept(self, request: Request) -> None:
         host = request.headers.get(b"host")
-        if host in self._accepted:
-            return
         if host is None:
             if request.http_version == "1.0":
                 return
@@ -64,9 +66,15 @@ class OpenModeHosts(Hosts):
 
     def check(self, request: Request) -> None:
         """Raise unless the request is addressed as it must be, and no other site's write."""
-        super().check(request)
+        headers = request.headers
+        if headers.get(b"host") not in self._accepted:
+            self._accept(request)
+        if b"sec-fetch-site" in headers:
+            self._refuse_writes_of_other_sites(request)
+
+    def _refuse_writes_of_other_sites(self, request: Request) -> None:
         if (
-            request.headers.get(b"sec-fetch-site") == b"cross-site"
+            request.headers[b"sec-fetch-site"] == b"cross-site"
             and request.method not in SAFE_METHODS
             and request.headers.get(b"origin") not in self._origins
         ):

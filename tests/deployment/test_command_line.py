@@ -22,6 +22,7 @@ from db.migrate import NEWEST
 from openapi.settings import Settings, load_settings, variable
 from tests.support import http
 from tests.support.databases import administration, database_named
+from tests.support.polling import eventually
 from tests.support.project import README, ROOT
 from tests.support.responses import assert_problem
 from tests.support.servers import Server, errand, started, url_of
@@ -173,6 +174,20 @@ def test_embedded_database_keeps_its_data_between_starts(
     again = url_of(serve_on(data_dir))
 
     assert http.get(again + task.url).json() == task.document
+
+
+def test_an_embedded_database_that_dies_is_started_again(
+    data_dir: str, serve_on: Callable[[str], Server]
+) -> None:
+    with User(url_of(serve_on(data_dir))) as alice:
+        task = alice.creates("Remember me")
+        (pid_file,) = Path(data_dir).rglob("postmaster.pid")
+        died = pid_file.read_text()
+
+        os.kill(int(died.split()[0]), signal.SIGKILL)
+
+        assert eventually(lambda: pid_file.exists() and pid_file.read_text() != died, 30)
+        assert eventually(lambda: alice.get(task.url).status_code == 200, 30)
 
 
 @pytest.mark.parametrize("signalled", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
