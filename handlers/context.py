@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol, TypedDict
 from uuid import UUID
 
 from db.database import Database, Session
+from db.errors import Refused
 from db.tasks.change_notifications import ChangeNotifications
 
 
@@ -33,6 +34,13 @@ class State(TypedDict):
 
     database: Database
     notifications: ChangeNotifications
+
+
+class RefusedOperation(NamedTuple):
+    """An operation of a batch that was not done, and the id of the batch's request."""
+
+    refused: Refused
+    request_id: str
 
 
 class Context(NamedTuple):

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from db.errors import Refused
 from db.tasks import batches, tasks
-from handlers.context import Context
+from handlers.context import Context, RefusedOperation
 from handlers.etags import (
     Returned,
     expected_revisions,
@@ -74,7 +74,12 @@ async def batch_tasks(context: Context, user_id: UUID, body: dict[str, Any]) -> 
         atomic=body.get("atomic", True),
         requires_if_match=context.requires_if_match,
     )
-    return {"results": list(map(_result, operations, outcomes))}
+    return {
+        "results": [
+            _result(operation, outcome, context.request_id)
+            for operation, outcome in zip(operations, outcomes, strict=True)
+        ]
+    }
 
 
 async def get_task(
@@ -132,9 +137,9 @@ async def restore_task(
     return tagged(await tasks.restore(context.database, user_id, task_id, expected=revisions))
 
 
-def _result(operation: dict[str, Any], outcome: batches.Outcome) -> Any:
+def _result(operation: dict[str, Any], outcome: batches.Outcome, request_id: str) -> Any:
     """What the response to the operation would be if it were a request of its own."""
     if isinstance(outcome, Refused):
-        return outcome  # made into a problem document where all are
+        return RefusedOperation(outcome, request_id)
     status = {"create": 201, "delete": 204}.get(operation["op"], 200)
     return {"status": status} if outcome.task is None else {"status": status, "task": outcome.task}

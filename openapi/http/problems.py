@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 import orjson
 
@@ -186,9 +185,9 @@ def _contradiction(
     return Problem(kind, detail, faults=faults, headers=headers, members={"current": current})
 
 
-def document_of(refused: errors.Refused) -> dict[str, Any]:
+def document_of(refused: errors.Refused, request_id: str) -> dict[str, Any]:
     """The problem document of one operation of a batch."""
-    return _members(_of_refused(refused), str(uuid4()))
+    return _members(_of_refused(refused), request_id)
 
 
 def _members(problem: Problem, request_id: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import orjson
 from pydantic import BaseModel
 
-from db.errors import Refused
+from handlers.context import RefusedOperation
 from openapi.contract.document import Unsupported, Where
 from openapi.http.media_types import EVENT_STREAM, JSON, JSON_LINES
 from openapi.http.problems import ResponseBreaksContract, document_of
@@ -142,7 +142,7 @@ def _check_event_schema(schema: Mapping[str, Any], where: Where) -> None:
 def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
-    if isinstance(value, Refused):  # the outcome of one operation of a batch
-        problem = document_of(value)
+    if isinstance(value, RefusedOperation):
+        problem = document_of(value.refused, value.request_id)
         return {"status": problem["status"], "problem": problem}
     raise TypeError(f"{type(value).__name__} is not JSON")

@@ -115,6 +115,11 @@ def test_log_line_has_the_request_id_of_its_problem_document(talking: Server) ->
     with User(url) as alice, wire_to(url) as wire:
         problems = [alice.get("/nowhere"), alice.get(f"{alice.tasks}/{uuid4()}")]
         problems.append(alice.post(alice.tasks, json={}))
+        missing = f"{alice.tasks}/{uuid4()}"
+        problems.append(alice.put(missing, json={"title": "x"}, headers={"Idempotency-Key": "1"}))
+        operations = [{"op": "delete", "id": str(uuid4())}]
+        batch = {"operations": operations, "atomic": False}
+        problems.append(alice.post(f"{alice.tasks}/batch", json=batch))
         wire.sends(b"nonsense\r\n\r\n")
         problems.append(wire.answer())
         alice.get(alice.tasks)
@@ -122,9 +127,16 @@ def test_log_line_has_the_request_id_of_its_problem_document(talking: Server) ->
     lines = told_by(talking)
 
     ids = [line["request_id"] for line in lines]
-    assert ids[:4] == [problem.json()["request_id"] for problem in problems]
-    assert len(set(ids)) == 5
-    assert [UUID(each).version for each in ids] == [4] * 5
+    assert ids[:6] == [request_id_in(problem.json()) for problem in problems]
+    assert len(set(ids)) == 7
+    assert {UUID(each).version for each in ids} == {4}
+
+
+def request_id_in(document: dict[str, Any]) -> str:
+    """The id of a problem document, be it that of an operation of a batch."""
+    if "results" in document:
+        document = document["results"][0]["problem"]
+    return str(document["request_id"])
 
 
 def test_denied_request_is_logged_with_its_caller_and_key(
