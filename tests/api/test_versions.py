@@ -184,7 +184,7 @@ def test_stale_if_match_returns_412_with_current_task(
     response = change_if(tag, change, alice, task)
 
     problem = assert_problem(response, 412, "task-changed")
-    assert problem["title"] == "The task has changed meanwhile"
+    assert problem["title"] == "The task has changed"
     assert problem["current"] == alice.get(task.url).json() == task.document
 
 
