@@ -1,4 +1,4 @@
-"""Better Auth itself, set up with the README's code: Errand takes its tokens, come what may."""
+"""Better Auth itself, set up with the page's code: Errand takes its tokens, come what may."""
 
 import json
 import re
@@ -19,7 +19,7 @@ import pytest
 from openapi.access.token_rules import SEPARATOR
 from openapi.access.tokens import NAMESPACE
 from tests.support import http
-from tests.support.better_auth import Member, Site, code_of_the_readme, empty_database, running
+from tests.support.better_auth import Member, Site, code_of_the_page, empty_database, running
 from tests.support.browser import CHROMIUM, browser
 from tests.support.issuer import SigningKey, new_private, tampered
 from tests.support.programs import attempted, install_node_packages
@@ -36,17 +36,17 @@ pytestmark = pytest.mark.long
 
 
 class Start(Protocol):
-    """Starts Better Auth with the README's code, but for one thing that is written otherwise."""
+    """Starts Better Auth with the page's code, but for one thing that is written otherwise."""
 
     def __call__(self, written: str = "", otherwise: str = "") -> Site: ...
 
 
 @pytest.fixture(scope="session")
 def compiled() -> Iterator[Path]:
-    """A folder with Better Auth and the README's code, which is strictly typed."""
+    """A folder with Better Auth and the page's code, which is strictly typed."""
     with tempfile.TemporaryDirectory(prefix="errand-") as name:
         folder = shutil.copytree(PROGRAMS, Path(name), dirs_exist_ok=True)
-        for file, code in code_of_the_readme().items():
+        for file, code in code_of_the_page().items():
             (folder / file).write_text(code)
         install_node_packages(folder, "better-auth")
         done = attempted(folder, "tsc")
@@ -74,13 +74,13 @@ def start(compiled: Path, postgres_url: str) -> Iterator[Start]:
 
 @pytest.fixture(scope="module")
 def site(start: Start) -> Site:
-    """Better Auth as the README has it."""
+    """Better Auth as the page has it."""
     return start()
 
 
 @pytest.fixture(scope="module")
 def errand(site: Site, database_url: str) -> Iterator[str]:
-    """Errand, with the README's settings."""
+    """Errand, with the page's settings."""
     with serving(DATABASE_URL=database_url, **site.settings) as url:
         yield url
 
@@ -191,7 +191,7 @@ def test_while_better_auth_is_away_its_tokens_are_taken(start: Start, serve: Ser
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
-def test_a_page_calls_errand_with_the_code_of_the_readme(
+def test_a_page_calls_errand_with_the_code_of_the_page(
     compiled: Path, site: Site, alice: Member, errand: str, tmp_path: Path
 ) -> None:
     code = (compiled / "page.js").read_text()

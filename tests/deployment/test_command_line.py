@@ -23,7 +23,7 @@ from openapi.settings import Settings, load_settings, variable
 from tests.support import http
 from tests.support.databases import administration, database_named
 from tests.support.polling import eventually
-from tests.support.project import README, ROOT
+from tests.support.project import OPERATIONS, ROOT
 from tests.support.responses import assert_problem
 from tests.support.servers import Server, errand, started, url_of
 from tests.support.users import User
@@ -90,8 +90,8 @@ def test_help_explains_every_flag_of_serve(flag: str) -> None:
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
-def test_the_readme_explains_every_setting(name: str) -> None:
-    assert f"`{variable(name)}`" in README.read_text()
+def test_operations_page_explains_every_setting(name: str) -> None:
+    assert f"`{variable(name)}`" in OPERATIONS.read_text()
 
 
 def test_every_invalid_setting_is_named_in_one_message() -> None:

@@ -11,7 +11,7 @@ from psycopg2.extensions import make_dsn
 
 from db.postgres.hosts import hosts_without_tls
 from tests.support.databases import administration
-from tests.support.project import README
+from tests.support.project import OPERATIONS
 from tests.support.servers import errand
 
 
@@ -144,4 +144,4 @@ def test_a_shell_completes_commands(shell: str) -> None:
     completion = errand(_ERRAND_COMPLETE=f"{shell}_source").stdout
 
     assert f"_ERRAND_COMPLETE={shell}_complete" in completion
-    assert f"_ERRAND_COMPLETE={shell}_source" in README.read_text()
+    assert f"_ERRAND_COMPLETE={shell}_source" in OPERATIONS.read_text()

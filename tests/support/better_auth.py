@@ -1,4 +1,4 @@
-"""Better Auth itself, with the code that the README has of it, and the people who sign up there."""
+"""Better Auth itself, with the code of BETTER-AUTH.md, and the people who sign up there."""
 
 import os
 import re
@@ -13,11 +13,11 @@ from uuid import uuid4
 import httpx
 
 from tests.support.databases import administration
-from tests.support.project import README
+from tests.support.project import BETTER_AUTH
 
-SECTION = README.read_text().partition("\n## With Better Auth")[2].partition("\n## ")[0]
-CODE = dict(re.findall(r"^```ts\n// (.+)\n((?s:.+?))^```$", SECTION, re.MULTILINE))
-SETTINGS = dict(re.findall(r"^(\w+)=(.+)$", SECTION, re.MULTILINE))
+PAGE = BETTER_AUTH.read_text()
+CODE = dict(re.findall(r"^```ts\n// (.+)\n((?s:.+?))^```$", PAGE, re.MULTILINE))
+SETTINGS = dict(re.findall(r"^(\w+)=(.+)$", PAGE, re.MULTILINE))
 ITS_URL = "http://localhost:3000"
 
 
@@ -31,7 +31,7 @@ class Site:
 
     @property
     def settings(self) -> dict[str, str]:
-        """What the README tells Errand of it."""
+        """The settings of Errand that the page names."""
         return {name: value.replace(ITS_URL, self.url) for name, value in SETTINGS.items()}
 
     def loses_its_keys(self) -> None:
@@ -77,7 +77,7 @@ class Member(httpx.Client):
         return name
 
 
-def code_of_the_readme() -> dict[str, str]:
+def code_of_the_page() -> dict[str, str]:
     """Its files; what a page does has a file of its own, that gives away what it has got."""
     return {
         "auth.ts": CODE["auth.ts"],

@@ -1,4 +1,4 @@
-// Hands requests to the README's `route.ts`, as Next.js would, with its `auth.ts` in a new database.
+// Hands requests to the page's `route.ts`, as Next.js would, with its `auth.ts` in a new database.
 import { webcrypto } from "node:crypto";
 import { createServer } from "node:http";
 import { getMigrations } from "better-auth/db/migration";
