@@ -1,0 +1,81 @@
+// The life of a task, through the client that openapi-generator makes of the contract.
+
+import java.util.List;
+import java.util.UUID;
+import org.openapitools.client.ApiClient;
+import org.openapitools.client.ApiException;
+import org.openapitools.client.JSON;
+import org.openapitools.client.api.ChangesApi;
+import org.openapitools.client.api.TasksApi;
+import org.openapitools.client.model.*;
+
+public class LifeOfATask {
+  interface Request {
+    void send() throws ApiException;
+  }
+
+  static void check(boolean holds, Object what) {
+    if (!holds) throw new AssertionError(what);
+  }
+
+  static Problem problemOf(Request request) throws Exception {
+    try {
+      request.send();
+    } catch (ApiException error) {
+      return JSON.getDefault().getMapper().readValue(error.getResponseBody(), Problem.class);
+    }
+    throw new AssertionError("it succeeded");
+  }
+
+  public static void main(String[] arguments) throws Exception {
+    var client = new ApiClient();
+    client.updateBaseUri(arguments[0]);
+    var tasks = new TasksApi(client);
+    var feed = new ChangesApi(client);
+    var user = UUID.randomUUID();
+
+    Task task = tasks.createTask(user, new TaskCreate().title("Buy milk"), null, null);
+    check(!task.getCompleted() && task.getDescription() == null, task);
+    UUID id = task.getId();
+
+    check(tasks.getTask(user, id, null).equals(task), task);
+
+    ChangePage begun = feed.listChanges(user, null, null, null);
+    check(begun.getChanges().size() == 1, begun);
+    check(begun.getChanges().get(0).getActualInstance() instanceof TaskChange, begun);
+    check(begun.getChanges().get(0).getTaskChange().getTask().equals(task), begun);
+
+    var update = new TaskUpdate().description("Two litres");
+    Task updated = tasks.updateTask(user, id, update, null, null);
+    check(updated.getDescription().equals("Two litres"), updated);
+    Task toggled = tasks.toggleTask(user, id, null, null);
+    check(toggled.getCompleted(), toggled);
+
+    String version = '"' + toggled.getRevision().toString() + '"';
+    var patch = new TaskPatch().title("Buy oat milk");
+    Task patched = tasks.patchTask(user, id, patch, null, version);
+    check(patched.getTitle().equals("Buy oat milk"), patched);
+    Problem stale = problemOf(() -> tasks.patchTask(user, id, patch, null, version));
+    check(stale.getType().toString().equals("/problems#task-changed"), stale);
+    check(stale.getCurrent().equals(patched), stale);
+
+    tasks.deleteTask(user, id, null, null);
+    ChangePage following = feed.listChanges(user, begun.getNext(), null, null);
+    check(following.getChanges().size() == 1, following);
+    var change = following.getChanges().get(0);
+    check(change.getActualInstance() instanceof TaskTombstone, change);
+    check(change.getTaskTombstone().getId().equals(id), change);
+    check(problemOf(() -> tasks.getTask(user, id, null)).getStatus() == 404, id);
+
+    check(tasks.restoreTask(user, id, null, null).getTitle().equals("Buy oat milk"), id);
+
+    var create = new BatchCreate().op(BatchCreate.OpEnum.CREATE).title("Buy bread");
+    var toggle = new BatchToggle().op(BatchToggle.OpEnum.TOGGLE).id(id);
+    var operations = List.of(new BatchOperation(create), new BatchOperation(toggle));
+    BatchResults batched = tasks.batchTasks(user, new Batch().operations(operations), null);
+    check(batched.getResults().get(0).getStatus() == 201, batched);
+    check(batched.getResults().get(1).getTask().getId().equals(id), batched);
+
+    System.out.println("the task has lived");
+  }
+}

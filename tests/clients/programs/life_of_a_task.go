@@ -1,0 +1,81 @@
+// The life of a task, through the client that openapi-generator makes of the contract.
+package main
+
+import (
+	"context"
+	"errand"
+	"fmt"
+	"os"
+)
+
+func check(holds bool, what ...any) {
+	if !holds {
+		panic(fmt.Sprintln(what...))
+	}
+}
+
+func main() {
+	configuration := errand.NewConfiguration()
+	configuration.Servers = errand.ServerConfigurations{{URL: os.Args[1]}}
+	client := errand.NewAPIClient(configuration)
+	ctx, tasks, feed, user := context.Background(), client.TasksAPI, client.ChangesAPI, os.Args[2]
+
+	task, _, err := tasks.CreateTask(ctx, user).TaskCreate(*errand.NewTaskCreate("Buy milk")).Execute()
+	check(err == nil, err)
+	check(!task.Completed && task.Description.Get() == nil, task)
+
+	got, _, err := tasks.GetTask(ctx, user, task.Id).Execute()
+	check(err == nil && *got == *task, got, err)
+	listed, _, err := tasks.ListTasks(ctx, user).Limit(10).Completed(false).Execute()
+	check(err == nil && len(listed) == 1 && listed[0] == *task, listed, err)
+
+	begun, _, err := feed.ListChanges(ctx, user).Execute()
+	check(err == nil && len(begun.Changes) == 1, begun, err)
+	check(begun.Changes[0].TaskTombstone == nil, begun)
+	check(begun.Changes[0].TaskChange.Task == *task, begun)
+
+	update := errand.NewTaskUpdate()
+	update.SetDescription("Two litres")
+	updated, _, err := tasks.UpdateTask(ctx, user, task.Id).TaskUpdate(*update).Execute()
+	check(err == nil && *updated.Description.Get() == "Two litres", updated, err)
+	toggled, response, err := tasks.ToggleTask(ctx, user, task.Id).Execute()
+	check(err == nil && toggled.Completed, toggled, err)
+
+	version := response.Header.Get("ETag")
+	patch := errand.NewTaskPatch()
+	patch.SetDescriptionNil()
+	patched, _, err := tasks.PatchTask(ctx, user, task.Id).TaskPatch(*patch).IfMatch(version).Execute()
+	check(err == nil && patched.Description.Get() == nil, patched, err)
+	_, _, err = tasks.PatchTask(ctx, user, task.Id).TaskPatch(*patch).IfMatch(version).Execute()
+	problem := problemOf(err)
+	check(problem.Status == 412 && problem.Type == "/problems#task-changed", problem)
+	check(*problem.Current == *patched, problem)
+
+	_, err = tasks.DeleteTask(ctx, user, task.Id).Execute()
+	check(err == nil, err)
+	following, _, err := feed.ListChanges(ctx, user).Since(begun.Next).Execute()
+	check(err == nil && len(following.Changes) == 1, following, err)
+	check(following.Changes[0].TaskChange == nil, following)
+	check(following.Changes[0].TaskTombstone.Id == task.Id, following)
+	_, _, err = tasks.GetTask(ctx, user, task.Id).Execute()
+	check(problemOf(err).Status == 404, err)
+
+	restored, _, err := tasks.RestoreTask(ctx, user, task.Id).Execute()
+	check(err == nil && restored.Title == "Buy milk", restored, err)
+
+	batch := errand.NewBatch([]errand.BatchOperation{
+		errand.BatchCreateAsBatchOperation(errand.NewBatchCreate("create", "Buy bread")),
+		errand.BatchToggleAsBatchOperation(errand.NewBatchToggle("toggle", task.Id)),
+	})
+	batched, _, err := tasks.BatchTasks(ctx, user).Batch(*batch).Execute()
+	check(err == nil && len(batched.Results) == 2, batched, err)
+	check(batched.Results[0].Status == 201 && batched.Results[0].Task.Title == "Buy bread", batched)
+
+	fmt.Println("the task has lived")
+}
+
+func problemOf(err error) errand.Problem {
+	problem, is := err.(*errand.GenericOpenAPIError).Model().(errand.Problem)
+	check(is, err)
+	return problem
+}

@@ -1,0 +1,69 @@
+// The life of a task, through the client that @hey-api/openapi-ts makes of the contract.
+
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { createClient } from "./hey_api/client";
+import {
+  batchTasks,
+  createTask,
+  deleteTask,
+  getTask,
+  listChanges,
+  listTasks,
+  patchTask,
+  restoreTask,
+  toggleTask,
+  updateTask,
+} from "./hey_api";
+import type { Task, TaskTombstone } from "./hey_api";
+
+async function live(baseUrl: string) {
+  const client = createClient({ baseUrl });
+  const path = { user_id: randomUUID() };
+
+  const created = await createTask({ client, path, body: { title: "Buy milk" } });
+  assert(created.data);
+  const task: Task = created.data;
+  assert.equal(task.completed, false);
+  const ofTask = { client, path: { ...path, task_id: task.id } };
+
+  assert.deepEqual((await getTask(ofTask)).data, task);
+  const listed = await listTasks({ client, path, query: { limit: 10, completed: false } });
+  assert.deepEqual(listed.data, [task]);
+
+  const begun = await listChanges({ client, path });
+  assert.deepEqual(begun.data?.changes, [{ kind: "task", task }]);
+
+  const updated = await updateTask({ ...ofTask, body: { description: "Two litres" } });
+  assert.equal(updated.data?.description, "Two litres");
+  const toggled = await toggleTask(ofTask);
+  assert.equal(toggled.data?.completed, true);
+
+  const headers = { "If-Match": toggled.response?.headers.get("ETag") ?? "" };
+  const patched = await patchTask({ ...ofTask, headers, body: { description: null } });
+  assert.equal(patched.data?.description, null);
+  const stale = await patchTask({ ...ofTask, headers, body: { completed: false } });
+  assert.equal(stale.error?.type, "/problems#task-changed");
+  assert.deepEqual(stale.error.current, patched.data);
+
+  assert.equal((await deleteTask(ofTask)).response?.status, 204);
+  const query = { since: begun.data?.next ?? "" };
+  const [change] = (await listChanges({ client, path, query })).data?.changes ?? [];
+  assert(change?.kind === "task_tombstone");
+  const tombstone: TaskTombstone = change;
+  assert.equal(tombstone.id, task.id);
+  assert.equal((await getTask(ofTask)).error?.status, 404);
+
+  assert.equal((await restoreTask(ofTask)).data?.title, "Buy milk");
+  const batched = await batchTasks({
+    client,
+    path,
+    body: { operations: [{ op: "create", title: "Buy bread" }, { op: "toggle", id: task.id }] },
+  });
+  assert.deepEqual(
+    batched.data?.results.map(({ status, task }) => [status, task?.title]),
+    [[201, "Buy bread"], [200, "Buy milk"]],
+  );
+}
+
+live(process.argv[2]!).then(() => console.log("the task has lived"));

@@ -1,0 +1,75 @@
+"""The life of a task, through the client that openapi-generator makes of the contract."""
+
+import sys
+from datetime import UTC
+from uuid import uuid4
+
+from openapi_client import (
+    ApiClient,
+    ApiException,
+    Batch,
+    BatchCreate,
+    BatchOperation,
+    BatchToggle,
+    ChangesApi,
+    Configuration,
+    Problem,
+    Task,
+    TaskChange,
+    TaskCreate,
+    TaskPatch,
+    TasksApi,
+    TaskTombstone,
+    TaskUpdate,
+)
+
+client = ApiClient(Configuration(host=sys.argv[1]))
+tasks, feed = TasksApi(client), ChangesApi(client)
+user = uuid4()
+
+task = tasks.create_task(user, TaskCreate(title="Buy milk"))
+assert isinstance(task, Task)
+assert (task.title, task.description, task.completed) == ("Buy milk", None, False)
+assert task.created_at.tzinfo == UTC
+
+assert tasks.get_task(user, task.id) == task
+assert tasks.list_tasks(user, limit=10, completed=False) == [task]
+
+begun = feed.list_changes(user)
+[change] = [each.actual_instance for each in begun.changes]
+assert isinstance(change, TaskChange)
+assert change.task == task
+
+updated = tasks.update_task(user, task.id, TaskUpdate(description="Two litres"))
+assert updated.description == "Two litres"
+toggled = tasks.toggle_task(user, task.id)
+assert toggled.completed
+
+version = f'"{toggled.revision}"'
+patched = tasks.patch_task(user, task.id, TaskPatch(description=None), if_match=version)
+assert patched.description is None
+
+try:
+    tasks.patch_task(user, task.id, TaskPatch(completed=False), if_match=version)
+    raise AssertionError("a stale version was changed")
+except ApiException as error:
+    problem = Problem.from_json(error.body)
+    assert problem is not None
+    assert (error.status, problem.type) == (412, "/problems#task-changed")
+    assert problem.current == patched
+
+tasks.delete_task(user, task.id)
+[change] = [each.actual_instance for each in feed.list_changes(user, since=begun.next).changes]
+assert isinstance(change, TaskTombstone)
+assert (change.id, change.revision > task.revision) == (task.id, True)
+
+assert tasks.restore_task(user, task.id).title == "Buy milk"
+
+operations = [
+    BatchOperation(BatchCreate(op="create", title="Buy bread")),
+    BatchOperation(BatchToggle(op="toggle", id=task.id)),
+]
+batched = tasks.batch_tasks(user, Batch(operations=operations))
+assert [each.status for each in batched.results] == [201, 200]
+
+print("the task has lived")

@@ -1,0 +1,60 @@
+// The life of a task, through the client that openapi-generator (typescript-fetch) makes.
+
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { ChangesApi, Configuration, ProblemFromJSON, ResponseError, TasksApi } from "./typescript_fetch";
+import type { Problem, Task, TaskTombstone } from "./typescript_fetch";
+
+async function problemOf(request: Promise<unknown>): Promise<Problem> {
+  const error = await request.then(() => assert.fail("it succeeded"), (error) => error);
+  assert(error instanceof ResponseError, String(error));
+  return ProblemFromJSON(await error.response.json());
+}
+
+async function live(basePath: string) {
+  const configuration = new Configuration({ basePath });
+  const [tasks, feed] = [new TasksApi(configuration), new ChangesApi(configuration)];
+  const userId = randomUUID();
+
+  const task: Task = await tasks.createTask({ userId, taskCreate: { title: "Buy milk" } });
+  assert.equal(task.completed, false);
+  assert(task.createdAt instanceof Date);
+  const ofTask = { userId, taskId: task.id };
+
+  assert.deepEqual(await tasks.getTask(ofTask), task);
+  assert.deepEqual(await tasks.listTasks({ userId, limit: 10, completed: false }), [task]);
+
+  const begun = await feed.listChanges({ userId });
+  assert.deepEqual(begun.changes, [{ kind: "task", task }]);
+
+  const updated = await tasks.updateTask({ ...ofTask, taskUpdate: { description: "Two litres" } });
+  assert.equal(updated.description, "Two litres");
+  const toggled = await tasks.toggleTask(ofTask);
+  assert.equal(toggled.completed, true);
+
+  const ifMatch = `"${toggled.revision}"`;
+  const patched = await tasks.patchTask({ ...ofTask, ifMatch, taskPatch: { description: null } });
+  assert.equal(patched.description, null);
+  const stale = await problemOf(tasks.patchTask({ ...ofTask, ifMatch, taskPatch: {} }));
+  assert.equal(stale.type, "/problems#task-changed");
+  assert.deepEqual(stale.current, patched);
+
+  await tasks.deleteTask(ofTask);
+  const [change] = (await feed.listChanges({ userId, since: begun.next })).changes;
+  assert(change?.kind === "task_tombstone");
+  const tombstone: TaskTombstone = change;
+  assert.equal(tombstone.id, task.id);
+  assert.equal((await problemOf(tasks.getTask(ofTask))).status, 404);
+
+  assert.equal((await tasks.restoreTask(ofTask)).title, "Buy milk");
+  const { results } = await tasks.batchTasks({
+    userId,
+    batch: { operations: [{ op: "create", title: "Buy bread" }, { op: "toggle", id: task.id }] },
+  });
+  assert.deepEqual(
+    results.map(({ status, task }) => [status, task?.title]),
+    [[201, "Buy bread"], [200, "Buy milk"]],
+  );
+}
+
+live(process.argv[2]!).then(() => console.log("the task has lived"));
