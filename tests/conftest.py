@@ -72,7 +72,7 @@ def issuer() -> Iterator[Issuer]:
 
 @pytest.fixture(scope="session")
 def guarded_server(issuer: Issuer, database_url: str) -> Iterator[str]:
-    """A server that lets nobody in without a token, on the same database."""
+    """A server that requires tokens, on the same database."""
     settings = trusting(issuer, ERRAND_RATE_LIMIT="1000000")
     with serving(DATABASE_URL=database_url, **settings) as url:
         yield url

@@ -1,4 +1,4 @@
-"""The change feed: whoever applies it to a copy has what the server has."""
+"""The change feed: a client that applies it to a copy has exactly the server's tasks."""
 
 import random
 from collections.abc import Callable

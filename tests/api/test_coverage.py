@@ -181,7 +181,7 @@ def failing(operation: Operation, servers: Servers) -> httpx.Response:
 
 
 def guarded(**options: Any) -> Way:
-    """A request to a server that asks for tokens, without one or about somebody else."""
+    """A request to a server that requires tokens, without one or for another user."""
 
     def asked(operation: Operation, servers: Servers) -> httpx.Response:
         with User(servers("guarded_server"), **options) as user:

@@ -1,4 +1,4 @@
-"""How much a caller may ask of the server, and what is told to those who ask for more."""
+"""Rate limits: the quota of a caller, and the response to a request over it."""
 
 import asyncio
 import resource

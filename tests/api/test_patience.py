@@ -1,4 +1,4 @@
-"""Requests that do not come whole: they end, and hold nobody else up."""
+"""Incomplete requests: they time out, and delay no other."""
 
 import time
 from collections.abc import Iterator

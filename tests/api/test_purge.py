@@ -165,12 +165,12 @@ def test_server_purges_in_the_background(
 
 
 def test_purge_needs_its_privilege(own_database: str) -> None:
-    [(anybody,)] = rows(
+    [(everyone,)] = rows(
         own_database,
         "SELECT has_function_privilege('public', 'purge_trash(interval, integer)', 'execute')",
     )
 
-    assert not anybody
+    assert not everyone
 
 
 def test_purge_of_the_trash_works_for_an_owner_who_is_no_superuser(postgres_url: str) -> None:

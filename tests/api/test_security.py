@@ -1,4 +1,4 @@
-"""Who may come in: nobody without a valid token, and nobody to another's data."""
+"""Access: no request without a valid token, and none to the data of another user."""
 
 import time
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ def bob(guarded_server: str, issuer: Issuer) -> Iterator[User]:
 
 @pytest.fixture
 def stranger(guarded_server: str) -> Iterator[User]:
-    """Somebody without a token."""
+    """A client without a token."""
     with User(guarded_server) as user:
         yield user
 
@@ -89,7 +89,7 @@ BAD_TOKENS: dict[str, Any] = {
     "signed with the public key as a secret": lambda issuer, me: jwt.encode(
         issuer.claims(me), issuer.key.jwk["x"] * 2, "HS256", headers={"kid": issuer.key.kid}
     ),
-    "signed by somebody else": lambda issuer, me: jwt.encode(
+    "signed with another key": lambda issuer, me: jwt.encode(
         issuer.claims(me), new_private("EdDSA"), "EdDSA", headers={"kid": issuer.key.kid}
     ),
     "tampered with": lambda issuer, me: tampered(issuer.token(me)),
@@ -321,7 +321,7 @@ WRONG_TOGETHER = {
         {"ERRAND_JWKS_URL": "https://a.example/keys", "ERRAND_ISSUER": "https://a.example"},
         "With ERRAND_JWKS_URL, set ERRAND_AUDIENCE",
     ),
-    "keys that anybody can change on their way": (
+    "keys over plain http": (
         {
             "ERRAND_JWKS_URL": "http://a.example/keys",
             "ERRAND_ISSUER": "https://a.example",

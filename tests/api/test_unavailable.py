@@ -1,4 +1,4 @@
-"""What a client is told while the database is away, slow, or wrong."""
+"""Responses while the database is away, slow, or wrong."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor

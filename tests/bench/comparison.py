@@ -28,7 +28,7 @@ def measured(
 
 
 def warm_up(contestants: list[Contestant], workload: Workload) -> None:
-    """Fill pools and caches; whoever fails will do so again when it is measured."""
+    """Fill pools and caches; one that fails will fail again when it is measured."""
     for each in contestants:
         with suppress(load.WrongAnswers):
             each.sample(workload, clients=USUAL_CLIENTS, seconds=load.WARM_UP_SECONDS)
@@ -41,7 +41,7 @@ def medians(
     options: argparse.Namespace,
     failures: list[str],
 ) -> Iterator[Result]:
-    """Of everybody's rounds; whoever fails under a load has no figures for it, and is named."""
+    """Figures of all rounds; a contestant that fails under a load has none for it, and is named."""
     samples = in_rounds(contestants, workload, clients, options, failures)
     for each in contestants:
         if each.name in samples:

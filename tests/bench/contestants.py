@@ -21,7 +21,7 @@ from tests.bench.workloads import LIST_PATH, Workload
 
 @dataclass(frozen=True)
 class Contestant:
-    """Somebody who can be measured."""
+    """A server that can be measured."""
 
     name: str
     title: str

@@ -122,7 +122,7 @@ def owner_id(number: int) -> str:
 def database(server: str, name: str, *, errands: bool, migrate: Sequence[str] | None = None) -> str:
     """Make a database with all tasks, in Errand's schema or in the plain one.
 
-    The URL is its owner's, whom row-level security does not hold: so is every peer, and pgbench.
+    The URL is its owner's: row-level security does not apply, as for every peer and pgbench.
     """
     if errands:
         tasks = TASKS.format(column=", revision", value=", number + 1")

@@ -1,4 +1,4 @@
-"""What connections cost on which nobody asks for anything."""
+"""What idle connections cost."""
 
 import argparse
 import resource

@@ -1,4 +1,4 @@
-"""What it costs that users are many: requests for anybody's tasks."""
+"""What it costs that users are many: requests for tasks of any user."""
 
 import argparse
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from tests.bench.workloads import USUAL, USUAL_CLIENTS, WORKLOADS, Request, Work
 
 TITLE = (
     f"population: users of {TASKS_OF_EACH:,} tasks each, stored in turns; "
-    f"requests of {USUAL_CLIENTS} clients for anybody's"
+    f"requests of {USUAL_CLIENTS} clients for any user's"
 )
 SPREAD = 100_000
 

@@ -10,7 +10,7 @@ from tests.support.issuer import SigningKey, new_private
 
 ISSUER = "https://issuer.example"
 A_DAY = 24 * 60 * 60
-# The default would refuse whoever measures; more than this no server can be set to count.
+# The default would refuse the benchmark; this is the highest limit that can be set.
 REQUESTS_A_MINUTE = "1000000"
 NOTE = (
     "With tokens: signed with EdDSA, one a user, 1,001 users. Each process verifies a token when\n"

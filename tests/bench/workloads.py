@@ -54,7 +54,7 @@ class Request(NamedTuple):
 
 @dataclass(frozen=True)
 class Workload:
-    """Requests of one kind, for one of the reader's tasks each or for one of anybody else's."""
+    """Requests of one kind, for one of the reader's tasks each or for one of any other user's."""
 
     name: str
     method: str
@@ -78,7 +78,7 @@ class Workload:
         """Errand's statement with pgbench's variables."""
         values = dict(VALUES)
         if not self.writes:
-            values["completed"] = "NULL::boolean"  # the list's filter, which nobody has set
+            values["completed"] = "NULL::boolean"  # the list's filter, which is not set
         chosen = ANY_OF_READER if self.of_reader else ANY_OF_WRITERS
         # pgbench takes what follows a colon for a variable even within quotes
         quoted = re.sub(r"'[^']*'", escaped_colons, self.statement.bare)

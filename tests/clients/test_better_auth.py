@@ -87,14 +87,14 @@ def errand(site: Site, database_url: str) -> Iterator[str]:
 
 @pytest.fixture
 def alice(site: Site) -> Iterator[Member]:
-    """Somebody who has signed up."""
+    """A user who has signed up."""
     with Member(site) as member:
         yield member.signs_up()
 
 
 @pytest.fixture
 def bob(site: Site) -> Iterator[Member]:
-    """Somebody else who has."""
+    """Another user who has signed up."""
     with Member(site) as member:
         yield member.signs_up()
 
@@ -213,7 +213,7 @@ def test_a_page_calls_errand_with_the_code_of_the_page(
 
 
 def me(errand: str, token: str) -> httpx.Response:
-    """Whom Errand takes the bearer of a token for."""
+    """The caller that Errand finds in a token."""
     return http.get(f"{errand}/api/me", headers=bearer(token), timeout=30)
 
 
@@ -236,7 +236,7 @@ def key_of(token: str) -> str:
 
 
 def signed_with_another_key(token: str) -> str:
-    """It says the same, and nobody knows the key."""
+    """A token with the same claims, signed with an unknown key."""
     key = SigningKey("EdDSA", new_private("EdDSA"))
     claims = jwt.decode(token, options={"verify_signature": False})
     return key.sign({"alg": "EdDSA", "kid": key.kid}, claims)

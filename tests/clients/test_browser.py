@@ -56,7 +56,7 @@ def test_swagger_ui_tries_an_operation_out(
 
 
 def tried_out(page: Browser, server: str, operation: str, status: int) -> bool:
-    """Whether it was answered; Swagger UI hangs where it is told to while it still prepares."""
+    """Whether it was answered; Swagger UI hangs if it is clicked before it is ready."""
     page.opens(f"{server}/docs")
     page.clicks(f"#{operation} .opblock-summary-control")
     time.sleep(1)

@@ -1,4 +1,4 @@
-"""The code of OFFLINE.md, as it stands there: type-checked, and at sea in a bad network."""
+"""The code of OFFLINE.md, as it stands there: type-checked, and run over a bad network."""
 
 import json
 import random
@@ -43,6 +43,6 @@ def test_the_client_of_the_page_has_what_the_server_has_whatever_the_network_doe
         return dice.choice(MISFORTUNES) if dice.random() < 0.4 else Fate.ARRIVES
 
     with flaky(typescript.server, fate) as network:
-        said = typescript.runs("node", program, network.url, typescript.server, str(uuid4()))
+        printed = typescript.runs("node", program, network.url, typescript.server, str(uuid4()))
 
-    assert said == "the copies are exact\n"
+    assert printed == "the copies are exact\n"

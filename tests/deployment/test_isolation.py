@@ -1,4 +1,4 @@
-"""The second wall: a statement that forgets its owner finds nobody else's rows.
+"""Row-level security: a statement without its owner condition finds no rows of others.
 
 Each statement of the program that is about one user is spoiled, and asked by Alice. A new one is
 found by itself; where it would have to be asked with other values than `value_of` gives to hit
@@ -102,7 +102,7 @@ def forgetful(statement: Statement) -> Statement | None:
 
 
 class Impostor(Statement):
-    """A statement about whom it names, asked for Alice."""
+    """A statement about the user that it names, run for Alice."""
 
     def __init__(self, statement: Statement) -> None:
         super().__init__(statement.name, statement._clause, statement.access)
@@ -200,7 +200,7 @@ def of_the_server(relation: str) -> str:
 
 
 def timeless(statement: Statement, rows: list[Row]) -> list[list[Any]]:
-    """The rows without what the clock has said."""
+    """The rows without times."""
     return [
         [value for name, value in zip(statement.columns, row, strict=True) if name != "moment"]
         for row in rows
@@ -212,7 +212,7 @@ def tell_of_bob(rows: list[Row]) -> bool:
 
 
 def assert_it_would_reach_bob(cursor: Any, statement: Statement, user: UUID) -> None:
-    """Whom row-level security does not hold, it shows or changes something of Bob's."""
+    """Without row-level security, it shows or changes a row of Bob's."""
     before = everything_of_bobs(cursor)
     cursor.execute(statement.bare, values_for(statement, user))
     rows = cursor.fetchall() if cursor.description else []
@@ -259,7 +259,7 @@ def test_statement_without_its_owner_condition_finds_no_rows_of_others(
 
     assert not tell_of_bob(rows)
     assert everything_of_bobs(owners) == before
-    if statement.access is Access.READ:  # a number, too, tells of whom it counts
+    if statement.access is Access.READ:  # a number, too, shows whose rows it counts
         honest_rows = asked(database, honest, prepare=prepare, **values)
         assert timeless(statement, rows) == timeless(statement, honest_rows)
 
@@ -344,7 +344,7 @@ def test_every_table_with_user_data_has_row_level_security(database: str) -> Non
         )
         guards = {name: guard for name, *guard in cursor}
 
-    # One policy for all commands: whom one cannot see, one cannot write.
+    # One policy for all commands: a row that cannot be read cannot be written.
     assert guards == {table: [True, True, ["*"], True, True, True] for table in OWNED_TABLES}
 
 
@@ -401,7 +401,7 @@ UNFIT = {
         ],
         "member of the role that does",
     ),
-    "one to whom a table is open": (
+    "one that a table is open to": (
         [
             "CREATE ROLE {role} LOGIN IN ROLE errand_app",
             "ALTER TABLE tasks DISABLE ROW LEVEL SECURITY",

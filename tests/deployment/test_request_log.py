@@ -1,4 +1,4 @@
-"""What the server tells of the requests it has served."""
+"""The log of requests."""
 
 import json
 import os
@@ -38,11 +38,11 @@ def talking(database_url: str) -> Iterator[Server]:
     process.communicate(timeout=20)
 
 
-def told_by(process: Server) -> list[dict[str, Any]]:
-    """Stop the server, and read what it has said of requests."""
+def logged_by(process: Server) -> list[dict[str, Any]]:
+    """Stop the server, and read its lines about requests."""
     process.terminate()
-    said, _ = process.communicate(timeout=20)
-    return [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    output, _ = process.communicate(timeout=20)
+    return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
 
 
 def test_each_request_is_logged_as_one_line_of_json(talking: Server) -> None:
@@ -50,7 +50,7 @@ def test_each_request_is_logged_as_one_line_of_json(talking: Server) -> None:
         created = alice.post(alice.tasks, json={"title": "Buy milk"})
         missing = alice.get("/nowhere?secret=1")
 
-    first, second = told_by(talking)
+    first, second = logged_by(talking)
 
     assert list(first) == FIELDS
     assert abs(datetime.fromisoformat(first["time"]) - datetime.now(UTC)) < timedelta(minutes=1)
@@ -69,9 +69,9 @@ def test_malformed_request_is_logged(talking: Server) -> None:
         wire.sends(b"nonsense\r\n\r\n")
         assert wire.answer().status_code == 400
 
-    [told] = told_by(talking)
+    [logged] = logged_by(talking)
 
-    assert (told["status"], told["client"]) == (400, "127.0.0.1")
+    assert (logged["status"], logged["client"]) == (400, "127.0.0.1")
 
 
 def test_each_worker_logs_its_requests_and_its_refusals(database_url: str) -> None:
@@ -83,7 +83,7 @@ def test_each_worker_logs_its_requests_and_its_refusals(database_url: str) -> No
                 wire.sends(b"nonsense\r\n\r\n")
                 assert wire.answer().status_code == 400
 
-    assert sorted(line["status"] for line in told_by(process)) == [200] * 5 + [400] * 5
+    assert sorted(line["status"] for line in logged_by(process)) == [200] * 5 + [400] * 5
 
 
 def test_path_cannot_forge_a_log_line(talking: Server) -> None:
@@ -91,9 +91,9 @@ def test_path_cannot_forge_a_log_line(talking: Server) -> None:
         wire.sends(request("GET", '/","status":200,"'))
         assert wire.answer().status_code == 404
 
-    [told] = told_by(talking)
+    [logged] = logged_by(talking)
 
-    assert (told["path"], told["status"]) == ('/","status":200,"', 404)
+    assert (logged["path"], logged["status"]) == ('/","status":200,"', 404)
 
 
 def test_incomplete_request_is_logged_once(database_url: str) -> None:
@@ -103,11 +103,11 @@ def test_incomplete_request_is_logged_once(database_url: str) -> None:
         wire.sends(request("POST", alice.tasks, body=b'{"title": "x"}')[:-1])
         answer = wire.answer()
 
-    [told] = told_by(process)
+    [logged] = logged_by(process)
 
     assert answer.status_code == 408
-    assert answer.json()["request_id"] == told["request_id"]
-    assert (told["operation"], told["status"]) == ("create_task", 408)
+    assert answer.json()["request_id"] == logged["request_id"]
+    assert (logged["operation"], logged["status"]) == ("create_task", 408)
 
 
 def test_log_line_has_the_request_id_of_its_problem_document(talking: Server) -> None:
@@ -124,7 +124,7 @@ def test_log_line_has_the_request_id_of_its_problem_document(talking: Server) ->
         problems.append(wire.answer())
         alice.get(alice.tasks)
 
-    lines = told_by(talking)
+    lines = logged_by(talking)
 
     ids = [line["request_id"] for line in lines]
     assert ids[:6] == [request_id_in(problem.json()) for problem in problems]
@@ -151,7 +151,7 @@ def test_denied_request_is_logged_with_its_caller_and_key(
         alice.get(alice.tasks, headers=expired)
         alice.get(alice.tasks, headers={"Authorization": "Bearer x"})
 
-    lines = told_by(process)
+    lines = logged_by(process)
 
     key = issuer.key.kid
     assert [(line["status"], line["caller"], line["key_id"]) for line in lines] == [
@@ -174,7 +174,7 @@ def test_trusted_proxy_sets_the_client_and_the_request_id(
         problem = alice.get("/nowhere", headers=forwarded).json()
         alice.get("/nowhere", headers={"X-Request-Id": 'forged","status":200'})
 
-    named, unnamed = told_by(process)
+    named, unnamed = logged_by(process)
 
     assert problem["request_id"] == named["request_id"]
     assert (named["request_id"] == "edge/4f2a:1") is believed
@@ -259,4 +259,4 @@ def test_nothing_is_logged_if_the_request_log_is_off(database_url: str) -> None:
     process = started(DATABASE_URL=database_url, ERRAND_REQUEST_LOG="off")
     http.get(url_of(process) + "/health/live")
 
-    assert told_by(process) == []
+    assert logged_by(process) == []

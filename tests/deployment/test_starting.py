@@ -32,7 +32,7 @@ REFUSED = {
         "      name: Idempotency-Key\n      in: query\n",
         "Idempotency-Key would be taken for the header",
     ),
-    "a key of requests that nobody owns": (
+    "an idempotency key without an owner": (
         "  /health/live:\n    get:\n",
         "  /health/live:\n"
         "    parameters: [{$ref: '#/components/parameters/IdempotencyKey'}]\n    get:\n",

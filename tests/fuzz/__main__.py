@@ -84,7 +84,7 @@ def _seeds(options: argparse.Namespace, runs: list[Findings]) -> Iterator[int]:
 
 
 class Target(NamedTuple):
-    """A server to look at, how, and as whom."""
+    """A server to fuzz, and the users to fuzz it as."""
 
     name: str
     url: str
@@ -120,7 +120,7 @@ def look(server: Target, seed: int, phases: str, examples: int) -> Findings:
 
 @contextmanager
 def fresh_servers() -> Iterator[list[Target]]:
-    """One that asks nobody for a token, and one that does, on a PostgreSQL of their own."""
+    """A server in open mode and one that requires tokens, on a PostgreSQL of their own."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="errand-")))
         # PostgreSQL's account must reach it, where root runs this.

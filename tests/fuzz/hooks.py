@@ -1,4 +1,4 @@
-"""What Schemathesis must be told of requests that the contract alone does not make sense of.
+"""What Schemathesis needs to know of requests beyond the contract.
 
 Both ways of running it load this file, as schemathesis.toml says.
 """
@@ -29,7 +29,7 @@ VALID_KEY = re.compile(DOCUMENT["components"]["parameters"]["IdempotencyKey"]["s
 # By user, the queries that the server itself has made, the latest last.
 given: dict[str, list[tuple[str, dict[str, str]]]] = {name: [] for name in TOKENS.values()}
 
-# Those who have tokens, by their names: their ids. Where nobody has, anybody is served.
+# The ids of the users with tokens, by their names; in open mode there are none.
 users: dict[str, str] = json.loads(os.environ.get("FUZZED_AS", "{}"))
 tokens: set[str] = set(json.loads(os.environ.get("FUZZED_WITH", "[]")))
 
@@ -135,7 +135,7 @@ def ask_about_oneself(case: Case[Any]) -> None:
 
 
 def own_id(case: Case[Any]) -> str:
-    """Of whoever sends the request."""
+    """Of the user who sends the request."""
     return users.get(case.auth_identity or "", next(iter(users.values())))
 
 

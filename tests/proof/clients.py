@@ -71,7 +71,7 @@ class Client:
         self.copy: dict[str, Fields] = {}
         self.trash: dict[str, int] = {}
         self.since: str | None = None
-        self._told: dict[str, int] = {}
+        self._known_revisions: dict[str, int] = {}
         self._user = f"{url}/api/{user_id}"
         self._http = httpx.Client(timeout=30, trust_env=False, verify=False)
 
@@ -111,7 +111,7 @@ class Client:
         if task_id not in self.copy:
             return None
         known: int = self.copy[task_id]["revision"]
-        return max(known, self._told.get(task_id, NEVER))
+        return max(known, self._known_revisions.get(task_id, NEVER))
 
     # What it sends
 
@@ -130,7 +130,7 @@ class Client:
         if made is None:
             return
         task_id, revision = made
-        self._told[task_id] = revision
+        self._known_revisions[task_id] = revision
         for later in self.outbox:
             if later.task_id == task_id and later.is_conditional and later.base == write.base:
                 later.base = revision

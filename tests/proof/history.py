@@ -14,7 +14,7 @@ OK, DELETED, ABSENT, CHANGED = 200, 204, 404, 412
 
 
 class State(NamedTuple):
-    """A task; of one that was deleted nobody was told the revision, but it is a later one."""
+    """A task; the revision of a deleted one is unknown, but it is a later one."""
 
     revision: int
     title: str
@@ -24,13 +24,13 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class Call:
-    """What somebody asked, from when to when, and what they were told; reads have no kind."""
+    """A request, its time, and the task in its response; reads have no kind."""
 
     kind: Kind | None
     began: float
     ended: float
     status: int
-    told: State | None = None
+    shown: State | None = None
     title: str = ""
     base: int | None = None
 
@@ -47,24 +47,24 @@ class Call:
         return self._written(state)
 
     def _shows(self, state: State) -> bool:
-        return not state.deleted and self.told == state
+        return not state.deleted and self.shown == state
 
     def _written(self, state: State) -> State | None:
         if state.deleted is not (self.kind is Kind.RESTORE):
             return None
         if self.kind is Kind.DELETE:
             return state._replace(deleted=True)
-        assert self.told is not None
+        assert self.shown is not None
         wanted = State(
-            self.told.revision,
+            self.shown.revision,
             self.title if self.kind is Kind.UPDATE else state.title,
             state.completed is not (self.kind is Kind.TOGGLE),
         )
-        return wanted if self.told == wanted and wanted.revision > state.revision else None
+        return wanted if self.shown == wanted and wanted.revision > state.revision else None
 
 
 def is_linearizable(first: State, calls: list[Call]) -> bool:
-    """Whether the calls have an order that explains all that was told."""
+    """Whether the calls have an order that explains every response."""
     calls = sorted(calls, key=lambda call: call.began)
     paths = [(first, frozenset(range(len(calls))))]
     seen = set(paths)

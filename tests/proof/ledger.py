@@ -36,31 +36,33 @@ class Ledger:
         self._require(after == wanted, f"{write} has made {after}, and not {wanted}")
         self._book(write, change, before)
 
-    def answer(self, write: Write, response: httpx.Response) -> None:
-        """The client was told how the write went."""
-        told = response.json() if response.content else {}
-        if self._is_idle(write, told):
+    def response(self, write: Write, response: httpx.Response) -> None:
+        """The client has a response to the write."""
+        body = response.json() if response.content else {}
+        if self._is_idle(write, body):
             self.refused.add(write)
         elif response.is_success:
-            self._require(write in self.done, f"{write} was said to be done: {response.text}")
-            revision = told.get("revision", self.done.get(write))
-            self._require(revision == self.done.get(write), f"{write} is not what made {told}")
+            self._require(
+                write in self.done, f"{write} succeeded without an effect: {response.text}"
+            )
+            revision = body.get("revision", self.done.get(write))
+            self._require(revision == self.done.get(write), f"{write} is not what made {body}")
         else:
-            self._refusal(write, response, told)
+            self._refusal(write, response, body)
 
-    def _is_idle(self, write: Write, told: Fields) -> bool:
+    def _is_idle(self, write: Write, body: Fields) -> bool:
         """Whether it was to restore what is not in the trash, of the version that it names."""
-        is_at_large = write.kind is Kind.RESTORE and told.get("revision") == write.base
-        return is_at_large and write not in self.done
+        is_active = write.kind is Kind.RESTORE and body.get("revision") == write.base
+        return is_active and write not in self.done
 
-    def _refusal(self, write: Write, response: httpx.Response, told: Fields) -> None:
+    def _refusal(self, write: Write, response: httpx.Response, body: Fields) -> None:
         self._require(response.status_code in REFUSED, f"{write}: {response.text}")
         if write.kind is Kind.CREATE:
             self._require(write in self.done and write.key is None, f"{write}: {response.text}")
             return
         self._require(write not in self.done, f"{write} was done, and refused: {response.text}")
         if write not in self.refused and "idempotency-replayed" not in response.headers:
-            self._justified(write, response.status_code, told)
+            self._justified(write, response.status_code, body)
         self.refused.add(write)
 
     def purged(self) -> None:
@@ -68,7 +70,7 @@ class Ledger:
         self.trash.clear()
 
     def check_copy(self, copy: dict[str, Fields], whose: str) -> None:
-        """Somebody has all that there is, and nothing else."""
+        """A copy has every task, and nothing else."""
         self._require(copy == self.tasks, f"{whose} has {copy}, and not {self.tasks}")
 
     def check_revision(self, grown: int, copies: int) -> None:
@@ -76,9 +78,9 @@ class Ledger:
         self._require(0 <= grown <= copies, f"{grown} revisions were taken")
 
     def check_outcome(self, write: Write) -> None:
-        """Whatever was sent until it was answered has been done, or refused."""
+        """A write that was sent until it had a response is done or refused, never both."""
         is_known = (write in self.done) != (write in self.refused)
-        self._require(is_known, f"nobody knows of {write}")
+        self._require(is_known, f"{write} is neither done nor refused")
 
     def _before(self, write: Write, task_id: str) -> Fields | None:
         """The task as the write found it, which must be as its client last saw it."""
@@ -108,21 +110,21 @@ class Ledger:
         else:
             self.tasks[task_id] = change
 
-    def _justified(self, write: Write, status: int, told: Fields) -> None:
+    def _justified(self, write: Write, status: int, body: Fields) -> None:
         """It is refused for what is so at this moment."""
         task = self.tasks.get(write.task_id or "")
         if status == 412:
-            current = told["current"]
+            current = body["current"]
             shown = {name: value for name, value in current.items() if name != "deleted_at"}
             there = task or self.trash.get(write.task_id or "")
-            self._require(there is not None, f"{write}: {told} shows what is not there")
+            self._require(there is not None, f"{write}: {body} shows what is not there")
             assert there is not None
-            self._require(there["revision"] == shown["revision"] != write.base, f"{write}: {told}")
+            self._require(there["revision"] == shown["revision"] != write.base, f"{write}: {body}")
         elif write.kind is Kind.RESTORE:
             known = task or write.task_id in self.trash
-            self._require(not known, f"{write}: {told}, but it is there")
+            self._require(not known, f"{write}: {body}, but it is there")
         else:
-            self._require(task is None, f"{write}: {told}, but it is {task}")
+            self._require(task is None, f"{write}: {body}, but it is {task}")
 
     def _require(self, holds: bool, words: str) -> None:
         if not holds:

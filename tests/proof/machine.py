@@ -163,7 +163,7 @@ class Clients(RuleBasedStateMachine):
         self._looks(write, copies=2 if fate is Fate.COMES_TWICE_AT_ONCE else 1)
         assert response is None or fate in ANSWERED
         if response is not None:
-            self.ledger.answer(write, response)
+            self.ledger.response(write, response)
             if not crashes:
                 client.records(response)
         self._counts()

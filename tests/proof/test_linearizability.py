@@ -27,13 +27,13 @@ FIRST = State(1, "old", completed=False)
 
 def call(
     kind: Kind | None,
-    told: State | None,
+    shown: State | None,
     *,
     at: tuple[float, float],
     status: int = OK,
     base: int | None = None,
 ) -> Call:
-    return Call(kind, *at, status, told, told.title if told else "", base)
+    return Call(kind, *at, status, shown, shown.title if shown else "", base)
 
 
 def test_concurrent_history_is_linearizable(server: str, task: Task) -> None:
@@ -69,7 +69,7 @@ def test_two_updates_of_one_version_are_not_linearizable() -> None:
     yours = call(Kind.UPDATE, State(3, "yours", completed=False), at=(1, 3), base=1)
 
     assert not is_linearizable(FIRST, [mine, yours])
-    refused = call(Kind.UPDATE, mine.told, at=(1, 3), base=1, status=CHANGED)
+    refused = call(Kind.UPDATE, mine.shown, at=(1, 3), base=1, status=CHANGED)
     assert is_linearizable(FIRST, [mine, refused])
 
 
@@ -83,8 +83,8 @@ def test_read_may_be_stale_during_a_write_but_not_after_it(began: float, fine: b
 
 def test_reads_that_go_back_in_time_are_not_linearizable() -> None:
     write = call(Kind.UPDATE, State(2, "new", completed=False), at=(0, 9))
-    assert write.told
-    reads = [call(None, write.told, at=(1, 2)), call(None, FIRST, at=(3, 4))]
+    assert write.shown
+    reads = [call(None, write.shown, at=(1, 2)), call(None, FIRST, at=(3, 4))]
 
     assert not is_linearizable(FIRST, [write, *reads])
     assert is_linearizable(FIRST, [write, *reads[:1]])
@@ -109,7 +109,7 @@ def test_write_with_an_earlier_revision_is_not_linearizable() -> None:
 def seen_by_many(server: str, task: Task) -> list[Call]:
     """All use the task at once."""
 
-    def somebody(number: int) -> list[Call]:
+    def one_user(number: int) -> list[Call]:
         with User(server) as person:
             return list(map(one_of(person, task, random.Random(random.random())), names(number)))
 
@@ -117,7 +117,7 @@ def seen_by_many(server: str, task: Task) -> list[Call]:
         return [f"{number} {count}" for count in range(CALLS_OF_EACH)]
 
     with ThreadPoolExecutor(PEOPLE) as pool:
-        return [each for calls in pool.map(somebody, range(PEOPLE)) for each in calls]
+        return [each for calls in pool.map(one_user, range(PEOPLE)) for each in calls]
 
 
 def one_of(person: User, task: Task, chance: random.Random) -> Callable[[str], Call]:
@@ -137,9 +137,9 @@ def one_of(person: User, task: Task, chance: random.Random) -> Callable[[str], C
         ended = time.monotonic()
         document = response.json() if response.content else {}
         document = document.get("current", document)
-        told = state_of(document) if "revision" in document else None
-        known = told.revision if told else known
-        return Call(kind, began, ended, response.status_code, told, title, base)
+        shown = state_of(document) if "revision" in document else None
+        known = shown.revision if shown else known
+        return Call(kind, began, ended, response.status_code, shown, title, base)
 
     return does
 

@@ -73,7 +73,7 @@ class MortalWorld:
         if database:
             self.databases_killed += 1
             os.kill(postmaster_of(self._folder), signal.SIGKILL)
-            # The server finds another PostgreSQL in its place, and is not told.
+            # The server finds another PostgreSQL in its place, without notice.
             self._postgres_begins()
         else:
             self.servers_killed += 1
@@ -144,7 +144,7 @@ def postmaster_of(folder: Path) -> int:
 
 
 def free_port() -> int:
-    """One that nobody has now."""
+    """A free one."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port

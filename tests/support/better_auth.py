@@ -40,13 +40,13 @@ class Site:
             execute("DELETE FROM jwks")
 
     def stops(self) -> None:
-        """Nobody listens there any more."""
+        """It stops listening."""
         self.process.terminate()
         self.process.communicate(timeout=20)
 
 
 class Member(httpx.Client):
-    """Somebody who has signed up."""
+    """A user who has signed up."""
 
     def __init__(self, site: Site) -> None:
         super().__init__(base_url=site.url, headers={"Origin": site.url}, timeout=30)
@@ -55,7 +55,7 @@ class Member(httpx.Client):
 
     def signs_up(self) -> "Member":
         """A session begins."""
-        self.id = self._enters("sign-up", name="Somebody")
+        self.id = self._enters("sign-up", name="Alice")
         return self
 
     def signs_in_again(self) -> None:

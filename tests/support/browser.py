@@ -102,7 +102,7 @@ class Browser:
 
 
 def _is_mere_advice(complaint: dict[str, Any]) -> bool:
-    """How a page might be better for whoever fills in its forms, and the like."""
+    """Advice on forms and the like."""
     return "issue" in complaint and complaint["issue"]["code"] != "ContentSecurityPolicyIssue"
 
 

@@ -47,7 +47,7 @@ def store_task(execute: Callable[[str], Any], user_id: Any, task_id: Any, title:
 
 
 def as_owner(url: str) -> str:
-    """The same database, for whom row-level security does not hold."""
+    """The same database as its owner, for whose role row-level security does not apply."""
     return make_dsn(url, user=OWNER)
 
 
@@ -65,7 +65,7 @@ def empty_database(postgres_url: str, owner: str = OWNER) -> str:
 
 @contextmanager
 def away(database_url: str, postgres_url: str) -> Iterator[None]:
-    """Nobody can reach the database meanwhile."""
+    """The database cannot be reached meanwhile."""
     name = parse_dsn(database_url)["dbname"]
     with administration(postgres_url) as execute:
         execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")

@@ -61,7 +61,7 @@ class Network(socketserver.ThreadingTCPServer):
         return b""
 
     def tells(self, request: bytes, then: Callable[[], None] = lambda: None) -> None:
-        """Deliver what nobody waits for the answer of, or a part of it."""
+        """Deliver a request, or a part of it, without waiting for its response."""
         with suppress(ConnectionError), self._connected() as connection:
             connection.sendall(request)
             then()

@@ -131,7 +131,7 @@ class Issuer:
         self._answer = lambda to: send(to, body, 200, **headers)
 
     def redirects_to(self, url: str) -> None:
-        """Its keys are said to be elsewhere."""
+        """It redirects to another URL."""
         self._answer = lambda to: send(to, b"", status=302, location=url)
 
     def is_huge(self, size: int = 10_000_000) -> None:
@@ -158,7 +158,7 @@ class Issuer:
         self._recovered.set()
 
     def stops(self) -> None:
-        """Nobody listens at its address any more."""
+        """It stops listening."""
         self._recovered.set()
         self._server.shutdown()
         self._server.server_close()

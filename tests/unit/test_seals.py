@@ -1,4 +1,4 @@
-"""Tokens: what the server gives away comes back as it was, from whom it was given to, or not."""
+"""Signed tokens (cursors, feed positions): accepted unchanged from their own user only."""
 
 from typing import Any
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Whose a bearer token is, and every reason to say that it is nobody's."""
+"""Bearer tokens: the caller that a token names, and every reason to refuse one."""
 
 import asyncio
 import base64
@@ -358,7 +358,7 @@ def test_digits_of_other_scripts_are_no_uuid(issuer: Issuer) -> None:
 
 
 def test_other_subject_is_mapped_to_one_user_id(strangers_key: SigningKey) -> None:
-    """These ids are kept in databases: whoever changes them takes people's tasks away."""
+    """These ids are stored in databases: to change them is to lose users their tasks."""
     url, now = "https://auth.example.org", int(time.time())
     keys = fixed_key(strangers_key.pem)
     claims = {"iss": url, "aud": url, "iat": now, "exp": now + SOON, "sub": "q3vV0kXbY1TzRrWm"}
@@ -549,8 +549,8 @@ def test_any_signed_claims_are_accepted_or_refused(
     except InvalidToken as refused:
         assert 10 < len(str(refused)) < 200
     else:
-        told = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
-        assert caller.subject == told["sub"]
-        assert caller.user_id == user_of(any_issuer, told["sub"])
-        assert told["iss"] == told["aud"] == any_issuer.url
-        assert caller.expires_at.timestamp() == int(told["exp"]) > time.time() - 1
+        signed = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+        assert caller.subject == signed["sub"]
+        assert caller.user_id == user_of(any_issuer, signed["sub"])
+        assert signed["iss"] == signed["aud"] == any_issuer.url
+        assert caller.expires_at.timestamp() == int(signed["exp"]) > time.time() - 1

@@ -95,7 +95,7 @@ def wait_for(server: Server, process: "subprocess.Popen[bytes]", path: str) -> N
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A free port."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         port: int = listening.getsockname()[1]
