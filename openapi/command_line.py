@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-OPEN = "Ask nobody for a token, on whatever address.  [ERRAND_OPEN]"
-LOCAL_TOKENS = "Take the tokens that `errand token` makes.  [ERRAND_LOCAL_TOKENS]"
+OPEN = "Need no tokens, on any address.  [ERRAND_OPEN]"
+LOCAL_TOKENS = "Accept the tokens that `errand token` makes.  [ERRAND_LOCAL_TOKENS]"
 HOURS = "How long it is valid.  [24]"
 VISIBLE = (
     "Every user of this machine can see the password on the command line: set DATABASE_URL in the "
@@ -19,7 +19,7 @@ VISIBLE = (
 
 
 def main() -> None:
-    """Run the command; whatever it started is stopped again, however it ends."""
+    """Run the command; what it has started stops with it, however it ends."""
     # uvicorn stops on a signal and raises it again: it must end in an exit, not in a death.
     for stop in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(stop, lambda *_: sys.exit(0))
@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def not_empty(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    """Refuse what a variable of the shell leaves behind that was never set."""
+    """Refuse an empty value, such as that of a shell variable which is not set."""
     if value == "":
         raise click.BadParameter("it is empty")
     return value
@@ -43,7 +43,7 @@ def errand() -> None:
 
 
 def database_flags(command: Any) -> Any:
-    """Where the data is."""
+    """Flags that say where the data is."""
     for flag, text in (
         ("--data-dir", "Folder of the embedded PostgreSQL.  [ERRAND_DATA_DIR]"),
         ("--database-url", "libpq URL; without it, PostgreSQL is embedded.  [DATABASE_URL]"),
@@ -96,7 +96,9 @@ def migrate(**flags: str | None) -> None:
 
 @errand.command()
 @click.option(
-    "--user", callback=not_empty, help="Whom it names: an id, or any name.  [the sample user]"
+    "--user",
+    callback=not_empty,
+    help="Its user: an id, or any name.  [the sample user]",
 )
 @click.option("--hours", type=click.FloatRange(0, 24 * 365, min_open=True), default=24, help=HOURS)
 @click.option("--data-dir", help="Folder of the key it is signed with.  [ERRAND_DATA_DIR]")
@@ -118,7 +120,7 @@ def token(user: str | None, hours: float, data_dir: str | None) -> None:
 @click.option("--trash-days", help="Days after which it is purged.  [ERRAND_TRASH_DAYS; 30]")
 @database_flags
 def purge(**flags: str | None) -> None:
-    """Delete for good what has been in the trash for too long."""
+    """Delete for good the tasks that are in the trash for too long."""
     with complaints_shown():
         from openapi.server.run import purge as run
         from openapi.settings import load_settings
@@ -146,7 +148,7 @@ def rotate_token_secret(**flags: str | None) -> None:
 
 @contextmanager
 def complaints_shown() -> Iterator[None]:
-    """Say what a user can mend in a sentence, not in a trace."""
+    """Print errors that a user can mend as a sentence, without a traceback."""
     from db.errors import (
         ConnectionRefused,
         DatabaseAway,

@@ -1,4 +1,4 @@
-"""What can be set, by the environment, by a file named `.env`, or by flags."""
+"""The settings: from flags, from the environment, or from a file named `.env`."""
 
 import os
 from difflib import get_close_matches
@@ -20,7 +20,7 @@ SECRET = {"DATABASE_URL", "ERRAND_REDIS_URL"}
 
 
 class WrongSettings(Exception):
-    """Some settings have values that they can't have; the text names every one."""
+    """Some settings are not valid; the text names every one."""
 
 
 def default_data_dir() -> Path:
@@ -57,17 +57,17 @@ class Settings(BaseSettings):
         1024 * 1024, ge=1, le=1024**3, description="The largest body of a request, in bytes."
     )
     request_log: bool = Field(
-        True, description="Whether each request is told on standard output, as a line of JSON."
+        True, description="Log each request on standard output: as JSON, or short on a terminal."
     )
     request_timeout: float = Field(
-        30, gt=0, le=600, description="Seconds that a request may take to come whole."
+        30, gt=0, le=600, description="Seconds that a request may take to arrive whole."
     )
-    # Longer than proxies keep their connections, so that they are the ones to close them.
+    # Longer than proxies keep their connections: they must be the ones to close them.
     idle_timeout: float = Field(
         75, gt=0, le=3600, description="Seconds that a connection may wait for a next request."
     )
     open: bool = Field(
-        False, description="Ask nobody for a token, on an address that others can reach, too."
+        False, description="Need no tokens, even on an address that other machines can reach."
     )
     hosts: Annotated[tuple[HostName, ...], *Listed] = Field(
         (), description="Names by which open mode may be addressed, beside localhost."
@@ -82,10 +82,11 @@ class Settings(BaseSettings):
     )
     public_key: str | None = Field(None, min_length=1, description="Or its one public key, as PEM.")
     local_tokens: bool = Field(
-        False, description="Or take the tokens that `errand token` makes, to try it without issuer."
+        False,
+        description="Or accept the tokens that `errand token` makes, for a trial.",
     )
-    issuer: str | None = Field(None, min_length=1, description="The `iss` that tokens must bear.")
-    audience: str | None = Field(None, min_length=1, description="The `aud` that tokens must bear.")
+    issuer: str | None = Field(None, min_length=1, description="The `iss` that tokens must have.")
+    audience: str | None = Field(None, min_length=1, description="The `aud` that tokens must have.")
     user_claim: str = Field("sub", min_length=1, description="The claim that names the user.")
     token_leeway: float = Field(
         10, ge=0, le=300, description="Seconds by which the issuer's clock may be off."
@@ -124,7 +125,7 @@ class Settings(BaseSettings):
         (), description="Origins whose pages may call the API."
     )
     replay_hours: int = Field(
-        24, ge=1, le=8760, description="Hours that an answer is kept under its Idempotency-Key."
+        24, ge=1, le=8760, description="Hours that a response is stored under its Idempotency-Key."
     )
     require_if_match: bool = Field(
         False, description="Whether a change must name the version that it changes."
@@ -148,7 +149,7 @@ class Settings(BaseSettings):
 
     @property
     def key_sources(self) -> list[str]:
-        """The settings that say whose tokens are taken, as far as they are given."""
+        """The settings with keys of tokens that are set."""
         sources = ("jwks_url", "key_file", "public_key", "local_tokens")
         return [name for name in sources if getattr(self, name)]
 
@@ -180,7 +181,7 @@ class Settings(BaseSettings):
         return 0 if self.is_local_open_mode else USUAL_RATE_LIMIT
 
     def pool_options(self) -> PoolOptions:
-        """What the connection pool wants to know."""
+        """The options of the connection pool."""
         assert self.database_url is not None, "an embedded database is started first"
         return PoolOptions(
             url=self.database_url,
@@ -200,10 +201,10 @@ def variable(name: str) -> str:
 
 def load_settings(**flags: Any) -> Settings:
     """Flags come first, then the environment, then `.env`; every fault is in one message."""
-    given = {name: value for name, value in flags.items() if value is not None}
+    values = {name: value for name, value in flags.items() if value is not None}
     complaints = _unknown_variables()
     try:
-        settings = Settings(**given)
+        settings = Settings(**values)
     except ValidationError as error:
         complaints += [
             _complaint(each["loc"], each["msg"], each["input"]) for each in error.errors()
@@ -217,15 +218,14 @@ def _complaint(location: tuple[int | str, ...], message: str, value: Any) -> str
     name = str(location[0])
     shown = name if name not in Settings.model_fields else variable(name)
     # It may hold a password.
-    told = shown if shown in SECRET else f"{shown}={value}"
-    return f"  {told}: {message}"
+    return f"  {shown}: {message}" if shown in SECRET else f"  {shown}={value}: {message}"
 
 
 def _unknown_variables() -> list[str]:
-    """A misspelt variable would be ignored, and its writer surprised."""
+    """Complaints about variables that are no settings: they may be misspelt."""
     known = {variable(name) for name in Settings.model_fields}
-    given = {*os.environ, *dotenv_values(".env")}
-    unknown = sorted(name for name in given if name.startswith(PREFIX) and name not in known)
+    present = {*os.environ, *dotenv_values(".env")}
+    unknown = sorted(name for name in present if name.startswith(PREFIX) and name not in known)
     return [f"  {name}: there is no such setting{_suggestion(name, known)}" for name in unknown]
 
 

@@ -79,14 +79,14 @@ class Account(NamedTuple):
         if not self.can_use(folder):
             barrier = next(p for p in [*folder.parents[::-1], folder] if not self.can_use(p))
             raise EmbeddedPostgresError(
-                f"PostgreSQL refuses root, so it runs as user {self.user}, who cannot enter "
+                f"PostgreSQL refuses root, so it runs as user {self.user}, which cannot enter "
                 f"{barrier}: set ERRAND_DATA_DIR to a folder that every user can reach, such as "
                 "/var/lib/errand"
             )
 
 
 def server_account() -> Account:
-    """Our own; for root, as whom PostgreSQL refuses to run, one that nothing else has."""
+    """Our own; for root, which PostgreSQL refuses, one that nothing else has."""
     if os.geteuid() != 0:
         return Account(None, None)
     unassigned = next(number for number in UNASSIGNED_IDS if not _is_assigned(number))
@@ -102,9 +102,9 @@ def _is_assigned(number: int) -> bool:
 
 
 def initdb_account(server: Account) -> Account:
-    """The same for initdb, which wants a user with a name: nobody, but in the server's own group.
+    """The same for initdb, which needs a user with a name: `nobody`, but in the server's own group.
 
-    Other processes of nobody cannot trace one of another group, or enter a folder of that group.
+    Other processes of `nobody` cannot trace it, nor enter a folder of that group.
     """
     return server if server.user is None else Account(pwd.getpwnam("nobody").pw_uid, server.group)
 

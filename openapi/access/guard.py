@@ -38,7 +38,7 @@ class Guard:
         return None if token is None else self._verifier.remembered(token)
 
     async def authenticate(self, credentials: bytes | None) -> Caller:
-        """The caller whom the credentials prove, or raise."""
+        """The caller that the credentials prove; raises if they prove none."""
         token = _token_in(credentials)
         if token is None:
             raise _unauthenticated(REALM, UNKNOWN)

@@ -32,15 +32,15 @@ Source = Callable[[], Awaitable[bytes]]
 
 
 class KeysUnavailable(Exception):
-    """Whether a token is good can't be told at present, as the keys can't be had."""
+    """No key is available to verify a token with."""
 
 
 class Keys:
-    """The keys that are trusted, kept fresh in the background.
+    """The trusted keys, refreshed in the background.
 
-    A request waits for a fetch only if it comes before the first has ended, or with a key that
-    nobody knows; all wait for the same one, and there is one in a pause. While fetches fail,
-    nobody waits: the background alone tries again.
+    A request waits for a fetch only before the first one has ended, or for a key id that is not
+    known; all requests wait for the same fetch, and there is at most one in a pause. While fetches
+    fail, no request waits: only the background tries again.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Keys:
         pause: float = PAUSE,
         longest_outage: float = LONGEST_OUTAGE,
     ) -> None:
-        """Keys of that source, which is asked every interval, and after a failure every pause."""
+        """Fetch from the source every interval, and after a failure every pause."""
         self._source = source
         self._read = read
         self._name = name
@@ -68,7 +68,7 @@ class Keys:
         self._pause_ends = -math.inf
 
     async def __aenter__(self) -> Self:
-        """Begin to fetch, without waiting for it: the issuer may start after its users."""
+        """Begin to fetch without waiting: the issuer may start after this server."""
         self._begin()
         return self
 
@@ -87,21 +87,21 @@ class Keys:
 
     async def find(self, name: str | None) -> Key | None:
         """The key of that id, if the issuer has it."""
-        key = self._good(name)
+        key = self._current(name)
         if key is not None:
             return key
-        if self._may_ask():
-            await self._asked()
-            key = self._good(name)
+        if self._may_fetch():
+            await self._fetched_once()
+            key = self._current(name)
         if key is None and (self._failing or self._document is None):
-            raise KeysUnavailable("The keys that tokens are signed with cannot be had at present.")
+            raise KeysUnavailable("The keys that tokens are signed with are not available now.")
         return key
 
-    def _good(self, name: str | None) -> Key | None:
+    def _current(self, name: str | None) -> Key | None:
         key = self._keys.get(name) or self._keys.get(None)
         return key if key is not None and time.time() < key.good_until else None
 
-    def _may_ask(self) -> bool:
+    def _may_fetch(self) -> bool:
         if self._failing:
             return False
         return self._is_fetching() or asyncio.get_running_loop().time() >= self._pause_ends
@@ -109,8 +109,8 @@ class Keys:
     def _is_fetching(self) -> bool:
         return self._fetch is not None and not self._fetch.done()
 
-    async def _asked(self) -> None:
-        """Wait for the one fetch; who leaves before its end does not end it for the others."""
+    async def _fetched_once(self) -> None:
+        """Wait for the one fetch; a request that is cancelled does not cancel it for others."""
         fetch = self._fetch
         if fetch is None or fetch.done():
             fetch = self._begin()
@@ -130,29 +130,29 @@ class Keys:
     async def _fetched(self) -> None:
         try:
             self.take(await self._source())
-        except Exception as error:  # whatever an issuer may do, requests go on
+        except Exception as error:  # requests go on, whatever an issuer does
             self._fail(error)
         loop = asyncio.get_running_loop()
         wait = self._pause if self._failing else self._interval
         self._next = loop.call_later(wait, self._begin_again)
 
     def take(self, document: bytes) -> None:
-        """Trust its keys and no others; what is wrong with it leaves things as they are."""
+        """Trust the keys of the document and no others; a broken one raises and changes nothing."""
         if document != self._document:
             self._trust(self._read(document))
             self._document = document
         if self._failing:
-            log.info("The keys of tokens can be had again from %s", self._name)
+            log.info("the keys of tokens are available again from %s", self._name)
         self._failing = False
         for key in self._keys.values():
             key.good_until = time.time() + self._longest_outage
 
     def _trust(self, keys: KeySet) -> None:
-        """A key that is still the same stays the object it was; others verify nothing any more."""
+        """A key that is still there stays the same object; removed keys verify nothing any more."""
         before, self._keys = self._keys, keys
         for name, known in before.items():
             new = keys.get(name)
-            if new is not None and new.says_the_same_as(known):
+            if new is not None and new.is_same_as(known):
                 keys[name] = known
             else:
                 known.good_until = -math.inf
@@ -160,18 +160,18 @@ class Keys:
     def _fail(self, error: Exception) -> None:
         if not self._failing:
             reason = str(error) or type(error).__name__
-            log.warning("The keys of tokens cannot be had from %s: %s", self._name, reason)
+            log.warning("the keys of tokens are not available from %s: %s", self._name, reason)
         self._failing = True
 
 
 def fixed_key(pem: str) -> Keys:
-    """The one key that is given, which never changes."""
+    """One key in PEM, which never changes."""
     document = pem.encode()
 
-    async def given() -> bytes:
+    async def source() -> bytes:
         return document
 
-    keys = Keys(given, pem_key, name="the settings", longest_outage=math.inf)
+    keys = Keys(source, pem_key, name="the settings", longest_outage=math.inf)
     keys.take(document)
     return keys
 
@@ -179,7 +179,7 @@ def fixed_key(pem: str) -> Keys:
 def keys_in_file(
     path: Path, *, interval: float = INTERVAL_OF_FILES, pause: float = PAUSE_OF_FILES
 ) -> Keys:
-    """The keys in a file, read again every few seconds, for it may change."""
+    """The keys in a file, which is read again every few seconds."""
 
     async def read() -> bytes:
         return _content(path)
@@ -213,7 +213,7 @@ def keys_at(
     async def fetch() -> bytes:
         async with (
             asyncio.timeout(timeout),
-            # A proxy is for the world outside, not for the loopback address.
+            # A proxy is for other machines, not for the loopback address.
             httpx.AsyncClient(verify=context, timeout=timeout, trust_env=is_secure) as client,
             client.stream("GET", address, headers=HEADERS) as response,
         ):
@@ -225,7 +225,7 @@ def keys_at(
 
 
 def _authorities() -> ssl.SSLContext:
-    """Read once, as it takes tens of milliseconds; SSL_CERT_FILE and SSL_CERT_DIR say which."""
+    """Certificate authorities, read once: it takes tens of milliseconds."""
     try:
         return httpx.create_ssl_context()
     except OSError as error:
@@ -234,7 +234,7 @@ def _authorities() -> ssl.SSLContext:
 
 async def _received(response: httpx.Response) -> bytes:
     if response.status_code != httpx.codes.OK:
-        raise UnusableKeys(f"the answer is {response.status_code}, not 200")
+        raise UnusableKeys(f"the response is {response.status_code}, not 200")
     document = b""
     async for chunk in response.aiter_raw():
         document = _bounded(document + chunk)
@@ -248,7 +248,7 @@ def _bounded(document: bytes) -> bytes:
 
 
 def checked_url(url: str) -> httpx.URL:
-    """The URL of a JWK set, if what comes from there can be trusted."""
+    """The URL of a JWK set; raises unless the way there can be trusted."""
     try:
         address = httpx.URL(url)
     except httpx.InvalidURL as error:
@@ -257,8 +257,8 @@ def checked_url(url: str) -> httpx.URL:
         raise UnusableKeys("the URL of the keys names a host, and no user or password")
     if address.scheme != "https" and not (address.scheme == "http" and _is_loopback(address.host)):
         raise UnusableKeys(
-            f"{url!r} must begin with https: who can change the keys on their way can sign for"
-            " everybody (http is for the loopback address only)"
+            f"{url!r} must begin with https: an attacker who can change the keys on their way"
+            " can sign for every user (http is for the loopback address only)"
         )
     return address
 

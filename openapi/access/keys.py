@@ -31,33 +31,33 @@ PEM = b"-----BEGIN "
 
 
 class UnusableKeys(Exception):
-    """There is no key in it that could verify a token; the text says why."""
+    """A document without a key that could verify a token; the text says why."""
 
 
 @dataclass(slots=True, eq=False)
 class Key:
-    """A public key, and how long what it has verified may be believed."""
+    """A public key, and how long the tokens that it has verified are good."""
 
     public: PublicKey
     algorithms: frozenset[str]
     good_until: float = math.inf
-    _written: bytes = field(init=False, repr=False)
+    _der: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._written = self.public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        self._der = self.public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
-    def says_the_same_as(self, other: "Key") -> bool:
+    def is_same_as(self, other: "Key") -> bool:
         """Whether it is the same key, for the same use."""
-        return self._written == other._written and self.algorithms == other.algorithms
+        return self._der == other._der and self.algorithms == other.algorithms
 
 
-# By their ids; a key in PEM has none, stands under None, and verifies whatever id a token names.
+# By their ids. A key in PEM has none: it stands under None, and verifies tokens with any key id.
 KeySet = dict[str | None, Key]
 Reader = Callable[[bytes], KeySet]
 
 
 def jwk_set_or_pem(document: bytes) -> KeySet:
-    """The keys of whichever it is."""
+    """The keys of a document of either kind."""
     return pem_key(document) if document.lstrip().startswith(PEM) else jwk_set(document)
 
 
@@ -75,7 +75,7 @@ def pem_key(document: bytes) -> KeySet:
 
 
 def jwk_set(document: bytes) -> KeySet:
-    """The usable keys of a JWK set (RFC 7517); others are left out, and told of in the log."""
+    """The usable keys of a JWK set (RFC 7517); the others are left out and logged."""
     try:
         parsed = from_json(document, catch_duplicate_keys=True, allow_inf_nan=False)
     except ValueError as error:
@@ -84,15 +84,15 @@ def jwk_set(document: bytes) -> KeySet:
         raise UnusableKeys("this is no JWK set: it has no list of keys")
     keys: KeySet = {}
     complaints: list[str] = []
-    for number, jwk in enumerate(parsed["keys"]):
+    for index, jwk in enumerate(parsed["keys"]):
         try:
             name, key = _key(jwk)
             if name in keys:
-                raise UnusableKeys("its kid stands twice; the first counts")
+                raise UnusableKeys("its kid is there twice; the first counts")
             keys[name] = key
         except Exception as reason:  # however broken it is, the others stand
-            complaints.append(f"key {number}: {reason}")
-    if parsed["keys"] and not keys:  # none at all is an answer: whatever there was is revoked
+            complaints.append(f"key {index}: {reason}")
+    if parsed["keys"] and not keys:  # an empty set revokes every key
         raise UnusableKeys("; ".join(["no key of the JWK set is usable", *complaints]))
     if complaints:
         log.warning(

@@ -1,4 +1,4 @@
-"""Tokens of one's own making, to try the server as it is with an issuer, without having one."""
+"""Tokens without an issuer, to try the server as it is with one: `errand token` signs them."""
 
 import os
 import tempfile
@@ -24,7 +24,7 @@ FILE = "token-key.pem"
 
 
 def issue(folder: Path, subject: str, lifetime: timedelta) -> str:
-    """A token for that subject, signed with the key of this folder."""
+    """A token for the subject, signed with the key in the folder."""
     now = datetime.now(UTC)
     claims = {
         "iss": ISSUER,
@@ -37,13 +37,13 @@ def issue(folder: Path, subject: str, lifetime: timedelta) -> str:
 
 
 def public_key(folder: Path) -> str:
-    """What those tokens are checked with."""
+    """The key that verifies these tokens, in PEM."""
     public = _private_key(folder).public_key()
     return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
 def _private_key(folder: Path) -> Ed25519PrivateKey:
-    """The key, which is made when it is first needed."""
+    """The key in the folder, which is made when it is first needed."""
     path = folder.expanduser() / FILE
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ def _private_key(folder: Path) -> Ed25519PrivateKey:
 
 
 def _make(path: Path) -> None:
-    """Write it beside and link it, so that of several processes one makes it, and whole."""
+    """Write it to a draft and link that: of several processes one makes the key, and whole."""
     key = Ed25519PrivateKey.generate()
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     descriptor, draft = tempfile.mkstemp(dir=path.parent)

@@ -13,7 +13,7 @@ SOURCES = "set ERRAND_JWKS_URL, ERRAND_KEY_FILE or ERRAND_PUBLIC_KEY."
 
 
 def guard_of(settings: Settings) -> "Guard | None":
-    """The guard that these settings ask for; none in open mode, which spares its memory, too."""
+    """The guard of these settings; none in open mode, which then need not load its libraries."""
     if not settings.requires_tokens:
         return None
     from openapi.access.guard import guard_with  # noqa: PLC0415

@@ -1,7 +1,7 @@
 """How many requests a caller may make.
 
 Each caller's quota is used up request by request and comes back at a steady rate (GCRA). The
-library `limits` does as much, but takes 8 to 14 µs a request for what takes 1 µs here.
+library `limits` does the same, in 8 to 14 µs a request; this takes 1 µs.
 """
 
 import time
@@ -19,12 +19,12 @@ WINDOW = 60
 SECOND = 1_000_000  # in microseconds, as all times here, so that nothing is ever rounded
 
 MOST_CALLERS = 100_000
-# What a proxy forwards may be anything: all that is no address is one caller.
+# A proxy may forward anything: all that is no address is one caller.
 UNREADABLE = "?"
 
 
 class Quota:
-    """So many requests in a window, as microseconds: what one costs, and what all of them do."""
+    """So many requests in a window, as microseconds: the cost of one, and of all of them."""
 
     def __init__(self, requests: int) -> None:
         self.requests = requests

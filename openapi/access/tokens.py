@@ -28,7 +28,7 @@ LONGEST_REMEMBERED = 2 * 1024
 
 CANONICAL_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
-# A user whom the issuer names otherwise than by UUID has the id
+# A user whose name at the issuer is no UUID has the id
 #     uuid5(NAMESPACE, issuer + "\x1f" + name),
 # always the same, without a look-up. It never changes: their tasks hang on it.
 NAMESPACE = UUID("51bbe242-deef-4bbe-9fcf-40c3d4e97629")
@@ -157,8 +157,8 @@ class Verifier:
     def _user_id(self, subject: str) -> UUID:
         """A UUID is the id, and whatever else is mapped to one of version 5.
 
-        So is a UUID of that version: who may choose their subject could else choose what another's
-        is mapped to.
+        So is a UUID of that version: a user who may choose their subject could else choose the id
+        that another subject is mapped to.
         """
         if CANONICAL_UUID.fullmatch(subject) and UUID(subject).version != MAPPED:
             return UUID(subject)

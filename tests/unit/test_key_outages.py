@@ -176,6 +176,7 @@ def test_outage_and_its_end_are_logged_once(
     run(scene)
 
     assert [record.getMessage() for record in caplog.records] == [
-        f"The keys of tokens cannot be had from {issuer.jwks_url}: the answer is 500, not 200",
-        f"The keys of tokens can be had again from {issuer.jwks_url}",
+        f"the keys of tokens are not available from {issuer.jwks_url}: "
+        "the response is 500, not 200",
+        f"the keys of tokens are available again from {issuer.jwks_url}",
     ]
