@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from openapi.command_line import errand
+from openapi.contract.document import Contract
 from openapi.settings import PREFIX, Settings, variable
-from tests.support.project import PAGES, ROOT
+from tests.support.project import PAGES, README, ROOT
 
 FOLDERS = ("openapi", "handlers", "db", "tests", ".ci")
 SUFFIXES = ("py", "md", "yaml", "toml", "lock", "json")
+METHODS = {"get", "post", "put", "patch", "delete"}
 SETTINGS = {variable(name) for name in Settings.model_fields}
 FILES = {
     path.name for place in (ROOT, *(ROOT / name for name in FOLDERS)) for path in place.rglob("*.*")
@@ -45,19 +47,55 @@ def test_every_setting_named_exists(page: Path) -> None:
 
 
 @on_every_page
-def test_every_command_named_exists(page: Path) -> None:
-    text = page.read_text()
-    modules = re.findall(r"python -m ([\w.]+)", text)
-    commands = re.findall(r"(?:^|bin/|\s)errand ([a-z][a-z-]+)\b", code(page), re.M)
+def test_every_command_named_exists_with_its_flags(page: Path) -> None:
+    modules = re.findall(r"python -m ([\w.]+)([^\n`]*)", code(page))
+    commands = re.findall(r"(?:^|bin/|\s)errand ([a-z][a-z-]+)\b([^\n]*)", code(page), re.M)
 
-    assert not [module for module in modules if find_spec(module) is None]
-    assert not set(commands) - set(errand.commands)
+    for module, arguments in modules:
+        assert find_spec(module) is not None
+        assert not flags(arguments) - flags_of_module(module)
+    for command, arguments in commands:
+        assert not flags(arguments) - flags_of_command(command)
 
 
 def test_the_page_of_operations_names_every_command() -> None:
     text = (ROOT / "OPERATIONS.md").read_text()
 
-    assert not [name for name in errand.commands if f"errand {name}" not in text]
+    assert not [name for name in errand.commands if f"`errand {name}`" not in text]
+
+
+def test_the_page_of_architecture_names_every_room() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    rooms = [
+        path.parent.relative_to(ROOT)
+        for top in ("openapi", "handlers", "db")
+        for path in (ROOT / top).rglob("__init__.py")
+        if path.parent.name != "versions"
+    ]
+
+    assert not [room for room in rooms if f"| `{room}/` |" not in text]
+
+
+def test_the_readme_lists_the_operations_of_the_contract() -> None:
+    paths = Contract.load().specification["paths"]
+    operations = {
+        f"{method.upper()} {path}" for path, item in paths.items() for method in METHODS & {*item}
+    }
+    named = re.findall(r"`([A-Z]+ /[\w/{}]+)`", README.read_text())
+
+    assert set(named) == operations
+
+
+def test_the_readme_is_short() -> None:
+    assert README.read_text().count("\n") <= 130
+
+
+def test_the_figures_of_the_readme_are_those_of_the_page_of_performance() -> None:
+    section = README.read_text().partition("## How fast it is\n")[2].partition("\n## ")[0]
+    figures = set(re.findall(r"\d+\.\d+", section))
+
+    assert figures
+    assert not figures - set(re.findall(r"\d+\.\d+", (ROOT / "PERFORMANCE.md").read_text()))
 
 
 def prose(page: Path) -> str:
@@ -70,6 +108,22 @@ def code(page: Path) -> str:
     text = page.read_text()
     blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.M | re.S)
     return "\n".join([*blocks, *re.findall(r"`([^`\n]+)`", prose(page))])
+
+
+def flags(arguments: str) -> set[str]:
+    """The long flags of a command line."""
+    return set(re.findall(r"(?<!\S)--[a-z-]+", arguments))
+
+
+def flags_of_module(module: str) -> set[str]:
+    """The flags that a module of the tests declares; other modules declare none here."""
+    main = ROOT / module.replace(".", "/") / "__main__.py"
+    return set(re.findall(r"\"(--[a-z-]+)\"", main.read_text())) if main.exists() else set()
+
+
+def flags_of_command(command: str) -> set[str]:
+    """The flags of a command of `errand`; fails if there is no such command."""
+    return {"--help", *(flag for each in errand.commands[command].params for flag in each.opts)}
 
 
 def leads_somewhere(page: Path, target: str) -> bool:
