@@ -23,6 +23,8 @@ from db.tasks.change_notifications import ChangeNotifications
 from db.tasks.cursors import microseconds
 from db.tasks.tokens import Forged, the_seal
 
+# Of a page. In JSON a character has six bytes at the most.
+MOST_CHARACTERS = 256 * 1024
 PURPOSE = "changes since"
 LAYOUT = struct.Struct(">3q")
 TOMBSTONE = ("id", "deleted_at", "revision")
@@ -93,10 +95,11 @@ async def _read(database: Session, user_id: UUID, reader: Reader, limit: int) ->
         return Page([], await _sealed(database, reader, user_id), more=False), 0
     revision: int = rows[0]["user_revision"]
     reader = _recognised(reader, rows[0])
-    more = len(rows) > limit
-    told = rows[limit - 1]["revision"] if more else revision
+    size = _page_size(rows, limit)
+    more = len(rows) > size
+    told = rows[size - 1]["revision"] if more else revision
     token = await _sealed(database, reader._replace(told=told), user_id)
-    changes = [_change(row) for row in rows[:limit] if row["id"] is not None]
+    changes = [_change(row) for row in rows[:size] if row["id"] is not None]
     return Page(changes, token, more), revision
 
 
@@ -113,6 +116,16 @@ def _recognised(reader: Reader, user: dict[str, Any]) -> Reader:
     ):
         raise ChangesForgotten(FORGOTTEN)
     return reader
+
+
+def _page_size(rows: list[dict[str, Any]], limit: int) -> int:
+    """How many of the rows are a page: not more than the limit, nor than a response should hold."""
+    characters = 0
+    for size, row in enumerate(rows[:limit]):
+        characters += sum(len(value) for value in row.values() if isinstance(value, str))
+        if characters > MOST_CHARACTERS and size:
+            return size
+    return min(len(rows), limit)
 
 
 def _change(row: dict[str, Any]) -> Change:

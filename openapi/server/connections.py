@@ -20,7 +20,7 @@ class Connection(Protocol):
     def idle_since(self) -> float | None:
         """When it last had a request in flight, or was made; none if it has one now."""
 
-    def evict(self) -> None:
+    def close_idle(self) -> None:
         """Close it, to make room for another."""
 
 
@@ -68,5 +68,5 @@ class Connections:
         evicted = nsmallest(max(1, int(limit * EVICTED_AT_ONCE)), idle)
         for _, _, each in evicted:
             self.discard(each)
-            each.evict()
+            each.close_idle()
         return bool(evicted)

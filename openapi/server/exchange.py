@@ -23,6 +23,7 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 ASGI = {"version": "3.0", "spec_version": "2.3"}
 # Chunks of a streamed body are written together up to this size.
 WRITE_SIZE = 32 * 1024
+LARGE = 64 * 1024
 
 
 class Connection(Protocol):
@@ -31,9 +32,6 @@ class Connection(Protocol):
     transport: asyncio.Transport
     flow: FlowControl
     server_state: ServerState
-
-    async def drain(self) -> None:
-        """Return when more may be written, or when the client took too long to read."""
 
     def on_response_complete(self) -> None:
         """Turn to the next request."""
@@ -111,11 +109,11 @@ class Exchange:
             await self._send_chunk(message)
         else:
             if self._connection.flow.write_paused and not self.disconnected:
-                await self._connection.drain()
+                await self._connection.flow.drain()
             if not self.disconnected and not self._connection.transport.is_closing():
-                head = self._head()
-                is_head = self.scope["method"] == "HEAD"
-                self._connection.transport.write(head if is_head else head + message["body"])
+                self._write(
+                    self._head(), b"" if self.scope["method"] == "HEAD" else message["body"]
+                )
                 self._complete()
 
     def abort(self) -> None:
@@ -155,6 +153,13 @@ class Exchange:
         else:
             self._stream.finish(message["body"])
             self._complete()
+
+    def _write(self, head: bytes, body: bytes) -> None:
+        if len(body) < LARGE:
+            self._connection.transport.write(head + body)
+        else:
+            # Connections that do not read the same large file share it.
+            self._connection.transport.writelines([head, body])
 
     def _head(self, *framing: Header) -> bytes:
         headers = [*self._connection.server_state.default_headers, *self._start["headers"]]
@@ -199,7 +204,7 @@ class BodyStream:
             self._is_scheduled = True
             asyncio.get_running_loop().call_soon(self._write_scheduled)
         if self._connection.flow.write_paused:
-            await self._connection.drain()
+            await self._connection.flow.drain()
             if self._connection.transport.is_closing():
                 raise ClientDisconnected
 

@@ -67,6 +67,7 @@ class Protocol(asyncio.Protocol):
         self._pipelined_start = 0
         self._idle_since = 0.0
         self._idle_timer: asyncio.TimerHandle | None = None
+        self._drain_timer: asyncio.TimerHandle | None = None
         self._request_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -88,6 +89,7 @@ class Protocol(asyncio.Protocol):
         """Wake the pending request; drop references, else they stay until Python collects."""
         self.server_state.connections.discard(self)
         self._stop_request_timer()
+        self._stop_drain_timer()
         if self._idle_timer is not None:
             self._idle_timer.cancel()
         if self._exchange is not None:
@@ -103,19 +105,21 @@ class Protocol(asyncio.Protocol):
         """When it last had a request in flight, or was made; none if it has one now."""
         return None if self._is_in_flight() else self._idle_since
 
-    def evict(self) -> None:
-        """Close an idle connection, to make room for another."""
+    def close_idle(self) -> None:
+        """Close the connection; if the client has not read the response yet, drop that."""
         if self.transport.get_write_buffer_size():
             self.transport.abort()
         else:
             self.transport.close()
 
     def pause_writing(self) -> None:
-        """The client reads more slowly than it is written to."""
+        """Set a deadline: much of what was written is not read yet."""
         self.flow.pause_writing()
+        self._drain_timer = self._loop.call_later(self._drain_timeout, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """The client has read most of what was written."""
+        """Go on: most of what was written has been read."""
+        self._stop_drain_timer()
         self.flow.resume_writing()
 
     def shutdown(self) -> None:
@@ -125,14 +129,6 @@ class Protocol(asyncio.Protocol):
         else:
             self._exchange.keep_alive = False
         self._shutdown.begin()
-
-    async def drain(self) -> None:
-        """Return when more may be written; a client that reads too slowly is disconnected."""
-        try:
-            async with asyncio.timeout(self._drain_timeout):
-                await self.flow.drain()
-        except TimeoutError:
-            self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Parse a request, or keep what is pipelined behind one that is in flight."""
@@ -236,7 +232,7 @@ class Protocol(asyncio.Protocol):
         if left > 0:
             self._start_idle_timer(left)
         else:
-            self.transport.close()
+            self.close_idle()
 
     def _start_request_timer(self) -> None:
         """Set a deadline for a request that arrives in parts; few do."""
@@ -254,6 +250,11 @@ class Protocol(asyncio.Protocol):
             self.transport.close()
         else:
             self._refuse(TIMED_OUT, f"It did not come within {self._request_timeout:g} s.")
+
+    def _stop_drain_timer(self) -> None:
+        if self._drain_timer is not None:
+            self._drain_timer.cancel()
+            self._drain_timer = None
 
     def _is_idle(self) -> bool:
         return self._parser.is_idle and not self._is_in_flight()

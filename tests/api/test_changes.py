@@ -309,3 +309,17 @@ def test_copies_are_exact_with_concurrent_writers_and_readers(
     assert len(expected) > len(shared)
     for copy in copies:
         assert copy.tasks == expected
+
+
+def test_a_page_of_long_texts_has_fewer_changes(alice: User, copy: Copy) -> None:
+    long = {"op": "create", "title": "\x01" * 255, "description": "\x01" * 2000}
+    for _ in range(3):
+        alice.post(f"{alice.tasks}/batch", json={"operations": [long] * 50})
+
+    response = copy.asks(limit=1000)
+    copy.catches_up(limit=1000)
+
+    assert len(response.content) < 2_000_000
+    assert response.json()["more"] is True
+    assert copy.tasks == tasks_of(alice)
+    assert len(copy.tasks) == 150
