@@ -74,7 +74,8 @@ def connect(url: str) -> connection:
     except psycopg2.OperationalError as error:
         if refused := refusal(url, error):
             raise refused from error
-        raise DatabaseAway(f"The database cannot be reached: {error}") from error
+        reason = _reason(error).rstrip(".")
+        raise DatabaseAway(f"The database cannot be reached: {reason}.") from error
 
 
 def require_newest(version: str | None) -> None:

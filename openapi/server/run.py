@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import os
 import resource
 import signal
 import sys
@@ -129,10 +130,17 @@ def _app(
     settings: Settings, database_url: str, log: RequestLog, shutdown: Shutdown, compiled: App | None
 ) -> App:
     """The application; in a process of its own, if there are several workers."""
-    _log(settings.log_level)
     _allow_files(settings.connection_limit)
-    app = (compiled or App(settings, log=log, shutdown=shutdown)).with_database(database_url)
+    app = (compiled or _compiled_again(settings, log, shutdown)).with_database(database_url)
     _freeze_gc()
+    return app
+
+
+def _compiled_again(settings: Settings, log: RequestLog, shutdown: Shutdown) -> App:
+    """The application of one of several workers; their parent has logged the warnings of it."""
+    _log("error")
+    app = App(settings, log=log, shutdown=shutdown)
+    _log(settings.log_level, name=f"worker {os.getpid()}")
     return app
 
 
@@ -186,10 +194,15 @@ def _prepared(settings: Settings, url: str) -> str:
     return url
 
 
-def _log(level: str) -> None:
-    """Log Errand's events at the level that is set; of libraries only warnings and errors."""
+def _log(level: str, name: str | None = None) -> None:
+    """Log Errand's events at the level that is set; of libraries only warnings and errors.
+
+    Of several workers each has a name: what all of them log is no repetition.
+    """
+    process = f" {name}" if name else ""
     logging.basicConfig(
         level="DEBUG" if level == "debug" else "WARNING",
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        format=f"%(asctime)s %(levelname)s{process} %(name)s: %(message)s",
+        force=True,
     )
     logging.getLogger("errand").setLevel(level.upper())

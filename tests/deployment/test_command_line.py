@@ -1,5 +1,6 @@
 """The command `errand`: what it says, what it starts, and that it stops it again."""
 
+import json
 import os
 import re
 import shlex
@@ -22,10 +23,11 @@ from db.migrate import NEWEST
 from openapi.settings import Settings, load_settings, variable
 from tests.support import http
 from tests.support.databases import administration, database_named
+from tests.support.issuer import Issuer
 from tests.support.polling import eventually
 from tests.support.project import OPERATIONS, ROOT
 from tests.support.responses import assert_problem
-from tests.support.servers import Server, errand, started, url_of
+from tests.support.servers import Server, errand, started, trusting, url_of
 from tests.support.users import User
 
 # uvloop asks which thread it is in at the very moment that an exception would break it; it has the
@@ -151,14 +153,14 @@ def test_database_without_the_schema_is_refused_until_it_is_migrated(
 def test_server_starts_without_its_database() -> None:
     away = started("--database-url", "postgresql://127.0.0.1:1/x", ERRAND_WAIT_TIMEOUT="0.2")
     assert away.stdout
-    warning = [away.stdout.readline() for _ in range(3)]
+    warning = away.stdout.readline()
 
     with User(url_of(away)) as alice:
         response = alice.get(alice.tasks)
 
     away.terminate()
     away.communicate(timeout=20)
-    assert "cannot be reached" in warning[0]
+    assert "cannot be reached" in warning
     assert_problem(response, 503, "database-away")
 
 
@@ -338,6 +340,22 @@ def test_command_printed_for_local_tokens_works_in_any_terminal(
 
     assert f"--data-dir {data_dir}" in curl
     assert created.stdout.endswith(" 201")
+
+
+def test_of_several_workers_none_repeats_a_warning_of_the_start(
+    database_url: str, issuer: Issuer, tmp_path: Path
+) -> None:
+    keys, errors = tmp_path / "keys.json", tmp_path / "errors"
+    keys.write_text(json.dumps({"keys": [issuer.key.jwk, {"kty": "oct", "kid": "symmetric"}]}))
+    settings = trusting(issuer, DATABASE_URL=database_url, ERRAND_KEY_FILE=str(keys))
+    del settings["ERRAND_JWKS_URL"]
+
+    process = started("--workers", "2", log=errors, **settings)
+    assert http.get(url_of(process) + "/health/ready", timeout=60).status_code == 200
+    process.terminate()
+    process.communicate(timeout=20)
+
+    assert errors.read_text().count("1 keys are left out") == 1
 
 
 def test_workers_end_when_their_parent_is_killed(database_url: str) -> None:
