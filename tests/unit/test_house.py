@@ -13,6 +13,11 @@ PACKAGES = sorted(
     for top in ("openapi", "handlers", "db", "tests")
     for path in (ROOT / top).rglob("__init__.py")
 )
+MODULES = sorted(
+    path.relative_to(ROOT)
+    for top in ("openapi", "handlers", "db")
+    for path in (ROOT / top).rglob("*.py")
+)
 TEST_MODULES = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").rglob("test_*.py"))
 
 
@@ -24,6 +29,11 @@ def test_package_has_a_docstring_of_one_sentence(package: Path) -> None:
     assert docstring.count("\n") == 0
     assert docstring.count(". ") == 0
     assert docstring.endswith(".")
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_module_has_fewer_than_300_lines(module: Path) -> None:
+    assert len((ROOT / module).read_text().splitlines()) < 300
 
 
 @pytest.mark.parametrize("module", TEST_MODULES, ids=str)
