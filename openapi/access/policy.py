@@ -58,7 +58,7 @@ def _token_complaint(settings: Settings, source: str) -> str | None:
         return f"{source} is set, and ERRAND_HOSTS is for open mode: keep one of them."
     if settings.local_tokens:
         return f"With {named}, {SOURCES}" if named else None
-    return f"With {source}, set {lacking}: what tokens must bear." if lacking else None
+    return f"With {source}, set {lacking}: what tokens must have." if lacking else None
 
 
 def _open_complaint(settings: Settings) -> str | None:
@@ -75,7 +75,7 @@ def _open_complaint(settings: Settings) -> str | None:
 
 
 def _expectations(settings: Settings) -> tuple[str, str]:
-    """The settings of what tokens must bear: those that are set, and those that are not."""
+    """The settings of what tokens must have: those that are set, and those that are not."""
     expected = {variable(name): getattr(settings, name) for name in ("issuer", "audience")}
     return (
         " and ".join(name for name, value in expected.items() if value),
