@@ -1,4 +1,4 @@
-"""Many operations in one step do what they would do one by one, or nothing at all."""
+"""Batches: several operations in one transaction, all or none, or each on its own."""
 
 import asyncio
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def batch(user: User, *operations: Operation, **more: Any) -> httpx.Response:
 
 
 def results(response: httpx.Response) -> list[dict[str, Any]]:
-    """What came of each operation."""
+    """The result of each operation."""
     assert response.status_code == 200, response.text
     found: list[dict[str, Any]] = response.json()["results"]
     return found
@@ -445,7 +445,7 @@ def alone(user: User, operation: Operation) -> httpx.Response:
 
 
 def essence(task: dict[str, Any] | None) -> Any:
-    """A task but for what differs from user to user and from moment to moment."""
+    """A task without ids, times and revisions."""
     kept = ("id", "title", "description", "completed")
     return task and [*(task[name] for name in kept), "deleted_at" in task]
 
@@ -504,7 +504,7 @@ def test_batch_equals_its_operations_one_by_one(
 
 
 def assert_same_refusal(mine: Any, theirs: Any, *, located: bool = False) -> None:
-    """The same type; and the same task, unless it was made by what an atomic batch undoes."""
+    """Assert one type; and the same task, unless an atomic batch had made it."""
     assert (mine["type"], mine["status"]) == (theirs["type"], theirs["status"])
     if not located:
         assert essence(mine.get("current")) == essence(theirs.get("current"))
@@ -513,7 +513,7 @@ def assert_same_refusal(mine: Any, theirs: Any, *, located: bool = False) -> Non
 def assert_revisions_ascend(
     done: list[dict[str, Any]], operations: list[Operation], known: dict[str, int]
 ) -> None:
-    """Whatever has changed has a higher revision than all before."""
+    """Each changed task has a higher revision than all tasks before."""
     highest = max(known.values(), default=0)
     for each, operation in zip(done, operations, strict=True):
         if "task" not in each:

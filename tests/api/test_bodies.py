@@ -1,4 +1,4 @@
-"""Bodies of requests: what is taken, what is refused, and in which words."""
+"""Bodies of requests: which are accepted, and how the others are refused."""
 
 import gzip
 from typing import Any

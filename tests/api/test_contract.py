@@ -1,4 +1,4 @@
-"""The contract is sound, complete, exemplified truly, and one with the models and the tables."""
+"""The contract is valid and complete, has true examples, and agrees with models and tables."""
 
 import re
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ SCHEMAS: dict[str, Any] = CONTENT["components"]["schemas"]
 
 
 def followed(node: Any) -> Any:
-    """What a reference leads to, or the node itself, and so all the way down."""
+    """The node with every reference replaced by its target."""
     if isinstance(node, list):
         return [followed(each) for each in node]
     if not isinstance(node, dict):
@@ -92,7 +92,7 @@ def places(node: Any, where: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """Every schema that says of which type it is, by its place."""
+    """Every schema with a type, by its location."""
     return {
         where: node
         for where, node in places(CONTENT)
@@ -101,7 +101,7 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 
 def examples() -> Iterator[tuple[str, dict[str, Any], Any]]:
-    """Every example: its place, the schema it is an example of, and its value."""
+    """Every example: its location, its schema, and its value."""
     for where, node in places(CONTENT):
         whole = followed(node)
         schema = whole.get("schema", whole)

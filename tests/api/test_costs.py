@@ -1,4 +1,4 @@
-"""What the worst requests cost the event loop, on which every other client waits meanwhile."""
+"""The processor time of the worst requests, during which every other client waits."""
 
 from collections.abc import Iterator
 from contextlib import suppress

@@ -31,14 +31,14 @@ Way = Callable[[Operation, Servers], httpx.Response]
 
 @pytest.fixture(scope="module")
 def small_server(new_database: Callable[[], str]) -> Iterator[str]:
-    """One that takes but small bodies."""
+    """A server with a low limit of bodies."""
     with serving(DATABASE_URL=new_database(), ERRAND_BODY_LIMIT=str(SMALL)) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def sparing_server(new_database: Callable[[], str]) -> Iterator[str]:
-    """One that takes a single request a minute."""
+    """A server with a quota of one request a minute."""
     with serving(DATABASE_URL=new_database(), ERRAND_RATE_LIMIT="1") as url:
         with User(url) as user:
             user.creates()
@@ -47,14 +47,14 @@ def sparing_server(new_database: Callable[[], str]) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def strict_server(new_database: Callable[[], str]) -> Iterator[str]:
-    """One that makes no change without a version."""
+    """A server that requires If-Match."""
     with serving(DATABASE_URL=new_database(), ERRAND_REQUIRE_IF_MATCH="on") as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def lonely_server(new_database: Callable[[], str], postgres_url: str) -> Iterator[str]:
-    """One whose database has gone."""
+    """A server whose database is away."""
     database_url = new_database()
     server = serving(DATABASE_URL=database_url, ERRAND_WAIT_TIMEOUT="0.1")
     with server as url, away(database_url, postgres_url):
@@ -63,7 +63,7 @@ def lonely_server(new_database: Callable[[], str], postgres_url: str) -> Iterato
 
 @pytest.fixture(scope="module")
 def broken_server(new_database: Callable[[], str]) -> Iterator[str]:
-    """One whose database holds a task that breaks the contract, and fails to write any other."""
+    """A server whose database holds a task that breaks the contract, and fails other writes."""
     database_url = new_database()
     with administration(database_url) as execute:
         store_task(execute, **BROKEN, title="")
@@ -79,7 +79,7 @@ def broken_server(new_database: Callable[[], str]) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def keyless_server(database_url: str) -> Iterator[str]:
-    """One whose issuer of tokens has gone."""
+    """A server whose issuer of tokens is away."""
     with running_issuer() as issuer:
         settings = trusting(issuer)
     with serving(DATABASE_URL=database_url, **settings) as url:
@@ -88,7 +88,7 @@ def keyless_server(database_url: str) -> Iterator[str]:
 
 @pytest.fixture
 def servers(request: pytest.FixtureRequest) -> Servers:
-    """Servers by their names, each started when it is first asked for."""
+    """Servers by their names, each started on first use."""
 
     def named(name: str) -> str:
         url: str = request.getfixturevalue(name)
@@ -98,7 +98,7 @@ def servers(request: pytest.FixtureRequest) -> Servers:
 
 
 def ordinary(operation: Operation, servers: Servers, **options: Any) -> httpx.Response:
-    """A request that nothing is wrong with, but for these options."""
+    """A valid request, but for these options."""
     with User(servers("server")) as user:
         task = user.creates().document
         ids = {"user_id": user.id, "task_id": task["id"]}
@@ -111,7 +111,7 @@ def toggling(task_id: str, **more: Any) -> dict[str, Any]:
 
 
 def of_another_version(operation: Operation, servers: Servers) -> httpx.Response:
-    """A change of what is no longer so, or the creation of what is there."""
+    """A write of a stale version, or a creation of an existing task."""
     if operation.id == "batch_tasks":
         with User(servers("server")) as user:
             batch = toggling(user.creates().document["id"], if_match=1)
@@ -122,7 +122,7 @@ def of_another_version(operation: Operation, servers: Servers) -> httpx.Response
 
 
 def with_an_id_again(operation: Operation, servers: Servers, **options: Any) -> httpx.Response:
-    """What brings an id brings that of another task."""
+    """A request whose own id is that of an existing task."""
     with User(servers("server")) as user:
         task = user.creates().document
         ids = {"user_id": user.id, "task_id": task["id"]}
@@ -136,7 +136,7 @@ def with_(**options: Any) -> Way:
 
 
 def at(server: str, ids: dict[str, str] | None = None, **options: Any) -> Way:
-    """A request to this server, about a task of which it knows nothing, or that of these ids."""
+    """A request to this server about an unknown task, or the task of these ids."""
 
     def asked(operation: Operation, servers: Servers) -> httpx.Response:
         with User(servers(server)) as user:
@@ -147,7 +147,7 @@ def at(server: str, ids: dict[str, str] | None = None, **options: Any) -> Way:
 
 
 def about_nothing(server: str) -> Way:
-    """A request to this server, about a task of which it knows nothing, and no version of it."""
+    """A request to this server about an unknown task, without If-Match."""
 
     def asked(operation: Operation, servers: Servers) -> httpx.Response:
         batch = toggling(str(uuid4())) if operation.id == "batch_tasks" else {}
@@ -157,7 +157,7 @@ def about_nothing(server: str) -> Way:
 
 
 def failing(operation: Operation, servers: Servers) -> httpx.Response:
-    """What asks nothing of tables fails by its handler alone."""
+    """A failure in the database, or in the handler of an operation that uses no table."""
     if "user_id" in operation.path:
         return at("broken_server", BROKEN)(operation, servers)
 
@@ -191,13 +191,13 @@ def guarded(**options: Any) -> Way:
 
 
 def forbidden(operation: Operation, servers: Servers) -> httpx.Response:
-    """A token, but another user's."""
+    """A request with the token of another user."""
     issuer: Any = servers("issuer")
     return guarded(issuer=issuer)(operation, servers)
 
 
 def unavailable(operation: Operation, servers: Servers) -> httpx.Response:
-    """What asks nothing of the database asks something of the issuer."""
+    """A request while the database is away, or the issuer for an operation without database."""
     if operation.id != "get_me":
         return at("lonely_server")(operation, servers)
     with User(servers("keyless_server"), servers("issuer")) as user:  # type: ignore[arg-type]
@@ -205,7 +205,7 @@ def unavailable(operation: Operation, servers: Servers) -> httpx.Response:
 
 
 def in_use(operation: Operation, servers: Servers) -> httpx.Response:
-    """A request with a key that another holds."""
+    """A request with an idempotency key that is in use."""
     with (
         User(servers("server")) as user,
         closing(psycopg2.connect(servers("database_url"))) as held,
@@ -217,13 +217,13 @@ def in_use(operation: Operation, servers: Servers) -> httpx.Response:
 
 
 def in_conflict(operation: Operation, servers: Servers) -> httpx.Response:
-    """An id that was used before, or a key that is in use."""
+    """A request with a taken id, or with an idempotency key that is in use."""
     way = with_an_id_again if operation.id == "create_task" else in_use
     return way(operation, servers)
 
 
 def away_too_long(operation: Operation, servers: Servers) -> httpx.Response:
-    """A request with a token from before what has been purged."""
+    """A request with a feed token from before a purge."""
     with User(servers("server")) as user, administration(servers("database_url")) as execute:
         task = user.creates().document
         since = user.get(f"/api/{user.id}/changes").json()["next"]

@@ -1,4 +1,4 @@
-"""Every constraint of the contract upon requests is obeyed once and broken once."""
+"""Every constraint of the contract on requests is obeyed once and violated once."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -72,7 +72,7 @@ ALWAYS_OBEYED = {("parameter", "string", "type")}
 
 
 class Case(NamedTuple):
-    """A request, and the place of its only fault, if it has any."""
+    """A request, and the location of its only fault, if it has one."""
 
     operation: Operation
     keyword: str

@@ -1,4 +1,4 @@
-"""Pages of a list that goes on changing: each task is met once."""
+"""Keyset cursors: pages of a list that changes meanwhile show each task once."""
 
 import json
 import random
@@ -28,7 +28,7 @@ OWNER = UUID("0190a1b2-0000-7000-8000-00000000a11c")
 
 
 def walk(user: User, start: str, relation: str = "next") -> Iterator[httpx.Response]:
-    """The page and those that it leads to, one after the other."""
+    """The page and all pages that its links lead to."""
     page = user.get(start)
     while True:
         assert page.status_code == 200, page.text

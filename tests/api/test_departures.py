@@ -1,4 +1,4 @@
-"""Clients that go before they are answered, and clients that take their time."""
+"""Clients that disconnect before their response, and clients that send slowly."""
 
 import asyncio
 import gc
@@ -35,7 +35,7 @@ JSON = "Content-Type: application/json"
 
 @pytest.fixture
 def locked(database_url: str, alice: User, task: Task) -> Iterator[connection]:
-    """A connection that holds Alice's row, so that her writes wait."""
+    """A connection that locks Alice's row, so that her writes wait."""
     assert task
     with closing(psycopg2.connect(as_owner(database_url))) as holder:
         with holder.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""What people read: Swagger UI and the contract, served without any other server's help."""
+"""The pages: Swagger UI and the contract, served without another server."""
 
 import re
 import subprocess

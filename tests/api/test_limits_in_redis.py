@@ -1,4 +1,4 @@
-"""Requests that several processes count together, and what they do without Redis."""
+"""Rate limits that several processes share in Redis, and what they do without it."""
 
 import shutil
 import signal
@@ -116,7 +116,7 @@ def test_without_redis_each_server_counts_alone_without_delay(
         seconds = time.monotonic() - started
 
     assert statuses == [200] * QUOTA + [429] * 5
-    # One request waited as long as any may, and no other.
+    # One request waited for Redis until its timeout, and no other.
     assert seconds < LONGEST_WAIT * len(statuses)
 
 
@@ -172,7 +172,7 @@ def test_connection_to_redis_survives_a_single_timeout(
         redis.goes_on()
         time.sleep(0.3)
 
-        # What Redis was asked meanwhile, it has counted as well.
+        # Redis has counted the requests of the outage, too.
         assert left(carol.get(carol.tasks)) == 5
 
 

@@ -1,4 +1,4 @@
-"""Pages of other origins: those that are named may call the API, others may not."""
+"""CORS: pages of allowed origins can call the API, others cannot."""
 
 from collections.abc import Iterator
 from uuid import uuid4
@@ -19,7 +19,7 @@ METHOD = {"Access-Control-Request-Method": "PATCH"}
 
 @pytest.fixture(scope="module")
 def open_server(database_url: str) -> Iterator[str]:
-    """One that pages of two origins may call."""
+    """A server with two allowed origins."""
     settings = {"ERRAND_CORS_ORIGINS": f"{APP}, {LOCAL}", "ERRAND_RATE_LIMIT": "1000"}
     with serving(DATABASE_URL=database_url, **settings) as url:
         yield url
@@ -27,7 +27,7 @@ def open_server(database_url: str) -> Iterator[str]:
 
 @pytest.fixture
 def carol(open_server: str) -> Iterator[User]:
-    """A user of a page of the app's."""
+    """A user of a page of an allowed origin."""
     with User(open_server) as user:
         user.headers["Origin"] = APP
         yield user

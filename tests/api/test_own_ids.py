@@ -1,4 +1,4 @@
-"""Ids that clients bring: each serves its user once, so that a creation can be tried again."""
+"""Ids that clients choose: each is used once for each user, so that a creation can be retried."""
 
 from uuid import uuid4
 

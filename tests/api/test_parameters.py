@@ -1,4 +1,4 @@
-"""Parameters of the path and the query: what they spell, or that they spell nothing."""
+"""Parameters in the path and the query: their values, and how invalid ones are refused."""
 
 import pytest
 

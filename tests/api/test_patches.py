@@ -1,4 +1,4 @@
-"""JSON Merge Patch (RFC 7396): what is named is changed, what is null is removed."""
+"""JSON Merge Patch (RFC 7396): named fields are changed, null fields are removed."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any

@@ -1,4 +1,4 @@
-"""Every error of the program has its place: in the table, in the contract, on the page."""
+"""Every error has a problem type: in the table, in the contract, and on the page of problems."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""The end of the trash: what has been in it for too long is purged."""
+"""The purge: tasks that have been in the trash for too long are deleted for good."""
 
 import asyncio
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def rows(url: str, query: str) -> list[tuple[Any, ...]]:
 
 
 def aged(url: str, *tasks: Task, days: float) -> None:
-    """Let these have been deleted so long ago."""
+    """Make these deletions that many days older."""
     ids = ", ".join(f"'{task.document['id']}'" for task in tasks)
     with administration(url) as execute:
         execute(f"UPDATE tasks SET deleted_at = now() - interval '{days} days' WHERE id IN ({ids})")

@@ -1,4 +1,4 @@
-"""What every answer tells browsers and caches, so that they do no harm with it."""
+"""Security headers and Cache-Control of every response."""
 
 import httpx
 import pytest

@@ -418,7 +418,7 @@ def test_erasing_an_unknown_user_succeeds_and_an_erased_user_can_return(alice: U
 
 
 def rows_with(user_id: str, database_url: str) -> dict[str, int]:
-    """How many rows of each table hold the id, wherever it stands in them."""
+    """How many rows of each table hold the id in any column."""
     found = {}
     with psycopg2.connect(as_owner(database_url)) as connection, connection.cursor() as cursor:
         cursor.execute(

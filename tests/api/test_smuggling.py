@@ -1,4 +1,4 @@
-"""What is no proper HTTP, by mistake or by malice: no second request hides in it."""
+"""Malformed HTTP, by mistake or by malice, smuggles no second request."""
 
 import time
 
@@ -13,7 +13,7 @@ from tests.support.wire import ALIVE, BODY, CHUNKED, JSON, LENGTH, Wire, chunked
 
 
 def assert_unreadable(wire: Wire) -> None:
-    """The server says that this was not HTTP, and hangs up."""
+    """The server responds 400 and closes the connection."""
     answer = wire.answer()
     problem_validator().validate(assert_problem(answer, 400, "malformed-request"))
     assert answer.headers["connection"] == "close"

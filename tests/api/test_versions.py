@@ -1,4 +1,4 @@
-"""Versions: what a client has is not sent again, and what it has not seen is not changed."""
+"""ETags: If-None-Match saves a transfer, If-Match prevents a lost update."""
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -15,7 +15,7 @@ from tests.support.servers import Serve
 from tests.support.users import Task, User
 
 RESTORE = OPERATIONS["restore_task"]
-# What is restored is another's matter, in test_trash.py.
+# Restoring has its tests in test_trash.py.
 CHANGES = [each for each in OPERATIONS.values() if each.takes("If-Match") and each != RESTORE]
 READS = [each for each in OPERATIONS.values() if each.method == "GET"]
 
@@ -29,7 +29,7 @@ def about(task: Task) -> dict[str, str]:
 def change_if(
     tag: str, change: Operation, user: User, task: Task, **headers: str
 ) -> httpx.Response:
-    """Ask for a change of the task of that version."""
+    """Send a write of the task with that ETag as its condition."""
     written = httpx.Headers({"If-Match": tag, **headers}, encoding="latin-1")
     return ask(user, change, ids=about(task), headers=written)
 

@@ -1,4 +1,4 @@
-"""What happens on the wire, which no schema describes."""
+"""HTTP on the wire: chunks, pipelining, limits, connections."""
 
 import pytest
 

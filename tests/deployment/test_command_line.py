@@ -1,4 +1,4 @@
-"""The command `errand`: what it says, what it starts, and that it stops it again."""
+"""The command `errand`: what it prints, what it starts, and that it stops that again."""
 
 import json
 import os

@@ -182,7 +182,7 @@ async def pool_of_one(url: str, catalogue: list[Statement], prepare: bool) -> As
 
 
 def asked(url: str, statement: Statement, *, prepare: bool = True, **values: Any) -> list[Row]:
-    """What the server would be answered."""
+    """The rows that the server would get."""
 
     async def ask() -> list[Row]:
         async with pool_of_one(url, [statement], prepare) as pool:
@@ -192,7 +192,7 @@ def asked(url: str, statement: Statement, *, prepare: bool = True, **values: Any
 
 
 def of_the_server(relation: str) -> str:
-    """The policies that hold the server's role, as a table."""
+    """The policies that apply to the server's role, as a table."""
     return (
         f"SELECT * FROM pg_policy WHERE polrelid = {relation}"
         f" AND (polroles = '{{0}}' OR '{APPLICATION}'::regrole = ANY (polroles))"
@@ -237,7 +237,7 @@ def test_statement_reads_or_writes_as_it_declares(database: str, statement: Stat
 
 
 def test_every_owner_condition_is_removed_by_the_tests() -> None:
-    """What is left of the owner is what an insertion brings along."""
+    """The owner is left only where an insertion stores it."""
     forgotten = {each.name: each for each in FORGETFUL}
     left = [forgotten.get(each.name, each).bare for each in OF_ONE_USER]
 

@@ -1,4 +1,4 @@
-"""What stops the server from starting: a contract that it would not keep."""
+"""Contracts that stop the start: the server would not enforce them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -189,7 +189,7 @@ def test_a_handler_that_takes_no_context_is_refused(monkeypatch: pytest.MonkeyPa
 
 
 def complaint_about(path: Path) -> str:
-    """What a server says that does not start with this contract."""
+    """The message of a server that does not start with this contract."""
     settings = load_settings(
         database_url="postgresql:///nowhere", local_tokens=True, data_dir=path.parent
     )

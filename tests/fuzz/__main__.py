@@ -1,4 +1,4 @@
-"""The long look for a request that the server does not answer as its contract says.
+"""The long search for a request whose response breaks the contract.
 
     python -m tests.fuzz [--cases 20000] [--seeds 3]
 
@@ -38,7 +38,7 @@ A_DAY = 24 * 60 * 60
 
 
 class Findings(NamedTuple):
-    """What came of one run of Schemathesis."""
+    """The result of one run of Schemathesis."""
 
     cases: int
     failures: int
@@ -73,7 +73,7 @@ def _options() -> argparse.Namespace:
 
 
 def _seeds(options: argparse.Namespace, runs: list[Findings]) -> Iterator[int]:
-    """As many as were asked for, and further ones while there are too few cases."""
+    """The wanted number of seeds, and further ones while there are too few cases."""
     if options.seed is not None:
         yield options.seed
         return

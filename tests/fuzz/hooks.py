@@ -40,7 +40,7 @@ remembers_tasks = "FUZZED_AS" in os.environ
 
 @schemathesis.hook
 def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
-    """Ask about oneself; do not wait for changes that do not come; bring tokens that were given."""
+    """Use the sender's own id, no long waits, and tokens that the server has made."""
     ask_about_oneself(case)
     bring_a_fresh_key(case)
     if is_valid(case):
@@ -58,7 +58,7 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
 
 @schemathesis.hook
 def after_call(context: HookContext, case: Case[Any], response: Response) -> None:
-    """Remember the tokens that the server gives, and the tasks that it makes."""
+    """Remember the tokens and the tasks of a response."""
     if operation_id(case) == "create_task" and response.status_code == 201:
         task = response.json()
         made.setdefault(task["user_id"], []).append(task["id"])
@@ -80,7 +80,7 @@ def remember_link(user: str, url: str) -> None:
 
 
 def keep_valid(case: Case[Any]) -> None:
-    """Let a valid case be valid, with conditions that hold, and the same when tried again."""
+    """Make a valid case valid: with conditions that hold, and the same in a retry."""
     headers = case.meta and case.meta.components.get(ParameterLocation.HEADER)
     if headers and headers.mode is GenerationMode.NEGATIVE:
         # Where it finds no valid value of a header, it takes an invalid one for the valid cases.
@@ -97,7 +97,7 @@ def keep_valid(case: Case[Any]) -> None:
 
 
 def keep_batch_valid(batch: dict[str, Any]) -> None:
-    """Let new tasks be new, and what is not there stand in nothing else's way."""
+    """Make If-None-Match hold for a creation, and drop it where no task is there."""
     for operation in batch["operations"]:
         if operation["op"] != "create":
             batch["atomic"] = False
@@ -106,28 +106,28 @@ def keep_batch_valid(batch: dict[str, Any]) -> None:
 
 
 def send_every_parameter(case: Case[Any]) -> None:
-    """Send a parameter that is a list of nothing as an empty text: it would be left out."""
+    """Send an empty list in a parameter as an empty text; else it would be left out."""
     for name, value in case.query.items():
         if isinstance(value, list) and not any(value):
             case.query[name] = ""
 
 
 def name_a_task_that_is_there(case: Case[Any]) -> None:
-    """Put a task in place of one that was made up: else nearly all are answered 404."""
+    """Replace a random task id by a real one; else nearly all responses are 404."""
     known = made.get(str(case.path_parameters.get("user_id")).lower(), [])
     if remembers_tasks and known and case.path_parameters.get("task_id") not in (None, *known):
         case.path_parameters["task_id"] = known[-1]
 
 
 def bring_a_fresh_key(case: Case[Any]) -> None:
-    """Put a key in place of one that was made up for another request, too."""
+    """Replace an idempotency key that other requests have, too."""
     for name, value in (case.headers or {}).items():
         if name.lower() == KEY.lower() and VALID_KEY.fullmatch(str(value)):
             case.headers[name] = str(uuid4())
 
 
 def ask_about_oneself(case: Case[Any]) -> None:
-    """Put one's own id in place of one that was made up; those of others who are there stay."""
+    """Replace a random user id by the sender's; ids of other known users stay."""
     made_up = str(case.path_parameters.get("user_id"))
     with suppress(ValueError):
         if users and str(UUID(made_up)) == made_up.lower() and made_up not in users.values():
@@ -140,7 +140,7 @@ def own_id(case: Case[Any]) -> str:
 
 
 def bring_a_real(token: str, case: Case[Any]) -> None:
-    """Put a token in place of one that was made up, or leave it out until one was given."""
+    """Replace a random token by a real one, or leave it out while there is none."""
     user, made_up = str(case.path_parameters.get("user_id")), case.query[token]
     fit = [(owner, query) for owner, query in given[token] if not users or owner == user]
     if (user, made_up) in [(owner, query[token]) for owner, query in fit]:
@@ -152,12 +152,12 @@ def bring_a_real(token: str, case: Case[Any]) -> None:
 
 
 def operation_id(case: Case[Any]) -> str:
-    """Which operation it is."""
+    """The id of the operation."""
     return str(case.operation.definition.raw["operationId"])
 
 
 def is_valid(case: Case[Any]) -> bool:
-    """Whether nothing is wrong with the request."""
+    """Whether the request is valid."""
     return case.meta is None or case.meta.generation.mode is GenerationMode.POSITIVE
 
 
@@ -165,7 +165,7 @@ def is_valid(case: Case[Any]) -> bool:
 def tokens_that_were_issued_are_taken(
     context: CheckContext, response: Response, case: Case[Any]
 ) -> None:
-    """A made-up token passes for a valid one, as the contract calls both a string; these are."""
+    """A random token is valid for Schemathesis, as it is a string; these really are."""
     sent = str(response.request.headers.get("Authorization")).removeprefix("Bearer ")
     assert sent not in tokens or response.status_code != 401, "a valid token was refused"
 
@@ -179,7 +179,7 @@ def use_after_free_and_not_restored(
 
 
 def _restored(context: CheckContext, case: Case[Any]) -> bool:
-    """Whether the last that happened to the task is that it was restored."""
+    """Whether the latest write of the task restored it."""
     restored = False
     for each in context.internals.find_all_cases():
         response = context.internals.find_response(case_id=each.id)

@@ -1,4 +1,4 @@
-"""Whatever is sent, the server does what its contract says; `python -m tests.fuzz` looks longer.
+"""Every response to random requests obeys the contract; `python -m tests.fuzz` searches longer.
 
 The seed is new in every run and stands in the output of what fails. To have it again,
 write `seed = …` at the top of schemathesis.toml.
@@ -42,7 +42,7 @@ operation_ids = [
 
 @pytest.fixture(autouse=True)
 def seed() -> int:
-    """What this run's randomness begins with."""
+    """The seed of this run."""
     print(f"seed = {contract.config.seed}")
     return contract.config.seed
 
@@ -100,7 +100,7 @@ def test_random_sequences_of_requests_obey_the_contract(
                 raise
 
     for attempt in range(ATTEMPTS):
-        # Schemathesis throws dice of its own, which Hypothesis now and then complains of.
+        # Schemathesis uses randomness of its own, which Hypothesis sometimes refuses.
         with suppress(FlakyStrategyDefinition):
             run(Visit, seed + attempt)
             return
@@ -121,7 +121,7 @@ def run(machine: type[APIStateMachine], seed: int) -> None:
 
 
 def aim_at_a_task(case: Case[Any], user: User) -> None:
-    """Where the ids are valid, let them be those of a task that is there."""
+    """Replace valid ids by those of an existing task."""
     path = case.meta and case.meta.components.get(ParameterLocation.PATH)
     ids_are_valid = is_valid(case) or (path and path.mode is GenerationMode.POSITIVE)
     if "user_id" in case.path_parameters and ids_are_valid:

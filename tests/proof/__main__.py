@@ -15,7 +15,7 @@ from tests.proof.worlds import lasting_world, mortal_world
 
 
 def main() -> int:
-    """Walk as far as was asked for; a violation is raised, with the steps that led to it."""
+    """Run the wanted number of steps; a violation is raised with the steps that led to it."""
     options = _options()
     print(f"seed {options.seed}", flush=True)
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Clients that work offline: what they want waits in an outbox, what they know is by the feed."""
+"""Clients that work offline: an outbox of writes, and a copy that the feed keeps."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,7 +16,7 @@ NEVER = 0
 
 
 class Kind(StrEnum):
-    """What can be done to a task."""
+    """The kinds of writes."""
 
     CREATE = auto()
     UPDATE = auto()
@@ -27,7 +27,7 @@ class Kind(StrEnum):
 
 @dataclass(eq=False)
 class Write:
-    """Something that is to be done once, as it is kept from before its first try."""
+    """A write that must happen once, as it is stored before its first try."""
 
     kind: Kind
     task_id: str | None
@@ -41,7 +41,7 @@ class Write:
         return self.kind in (Kind.UPDATE, Kind.DELETE, Kind.RESTORE)
 
     def request(self, tasks: str) -> httpx.Request:
-        """It as HTTP, the same at every try."""
+        """The HTTP request, the same at every try."""
         method, path = {
             Kind.CREATE: ("POST", tasks),
             Kind.UPDATE: ("PUT", f"{tasks}/{self.task_id}"),
@@ -76,17 +76,17 @@ class Client:
         self._http = httpx.Client(timeout=30, trust_env=False, verify=False)
 
     def asks(self, url: str) -> httpx.Response:
-        """Ask for what is no part of the game."""
+        """Read something that the proof does not record."""
         return self._http.get(url)
 
     def closes(self) -> None:
-        """Leave every connection."""
+        """Close every connection."""
         self._http.close()
 
-    # What it wants
+    # Writes
 
     def creates(self, title: str, mark: str, *, own_id: bool, keyed: bool) -> None:
-        """Want a task; without a key it needs an id of its own to be made only once."""
+        """Add a creation to the outbox; without a key it has an id of its own."""
         task_id = str(uuid4()) if own_id or not keyed else None
         write = Write(Kind.CREATE, task_id, {"title": title, "description": mark})
         if not keyed:
@@ -94,7 +94,7 @@ class Client:
         self.outbox.append(write)
 
     def changes(self, kind: Kind, which: int, fields: Fields) -> None:
-        """Want something of a task that it knows, if it knows any."""
+        """Add a write of a known task to the outbox, if there is one."""
         known = list(self.trash if kind is Kind.RESTORE else {**self.copy, **self._on_their_way()})
         if known:
             task_id = known[which % len(known)]
@@ -105,7 +105,7 @@ class Client:
         return {each.task_id: None for each in creations if each.task_id}
 
     def _seen(self, kind: Kind, task_id: str) -> int | None:
-        """The version that the wish is about; of a task on its way there is none yet."""
+        """The version that the write is about; a task that is not yet created has none."""
         if kind is Kind.RESTORE:
             return self.trash[task_id]
         if task_id not in self.copy:
@@ -113,10 +113,10 @@ class Client:
         known: int = self.copy[task_id]["revision"]
         return max(known, self._known_revisions.get(task_id, NEVER))
 
-    # What it sends
+    # Sending
 
     def pushes(self) -> httpx.Response | None:
-        """Try the first write of the outbox once; it stays there until it is known how it went."""
+        """Try the first write of the outbox once; it stays there until its outcome is known."""
         try:
             response = self._http.send(self.outbox[0].request(f"{self._user}/tasks"))
         except httpx.TransportError:
@@ -124,7 +124,7 @@ class Client:
         return None if is_worth_another_try(response) else response
 
     def records(self, response: httpx.Response) -> None:
-        """Take the write off the outbox; later ones go on from the version that it made."""
+        """Remove the write from the outbox; later ones are based on the version that it made."""
         write = self.outbox.pop(0)
         made = self._version_made(write, response)
         if made is None:
@@ -145,10 +145,10 @@ class Client:
             return None
         return task["id"], task["revision"]
 
-    # What it learns
+    # Reading
 
     def pulls(self, limit: int) -> bool | None:
-        """Apply a page, in one with its token; whether there is more, or None to ask again."""
+        """Apply a page and its token at once; returns whether there is more, None to retry."""
         asked = {"limit": str(limit)} | ({"since": self.since} if self.since else {})
         try:
             response = self._http.get(f"{self._user}/changes", params=asked)
@@ -169,7 +169,7 @@ class Client:
         return more
 
     def starts_anew(self) -> None:
-        """Forget what the server has; what is wanted is not forgotten."""
+        """Drop the copy; the outbox stays."""
         self.copy.clear()
         self.trash.clear()
         self.since = None
@@ -186,7 +186,7 @@ class Client:
 
 
 def is_worth_another_try(response: httpx.Response) -> bool:
-    """Whether the server asks to send it again."""
+    """Whether the response asks for a retry."""
     with suppress(ValueError):
         return response.status_code == 503 or (
             response.status_code == 409

@@ -1,4 +1,4 @@
-"""Whether what was seen of one task can be explained: by Wing and Gong's search, with memory.
+"""Whether a history of one task is linearizable: Wing and Gong's search, with memory.
 
 A history is linearizable if each of its calls can be given a moment between its beginning and its
 end, so that one after another they would have gone as they went.
@@ -35,7 +35,7 @@ class Call:
     base: int | None = None
 
     def after(self, state: State) -> State | None:
-        """The task after the call, if the call can have gone so then."""
+        """The task after the call, or None if the call cannot have happened then."""
         if self.status == ABSENT:
             return state if state.deleted else None
         if self.status == CHANGED:
@@ -82,11 +82,11 @@ def is_linearizable(first: State, calls: list[Call]) -> bool:
 def _steps(
     calls: list[Call], state: State, left: frozenset[int]
 ) -> Iterator[tuple[State, frozenset[int]]]:
-    """Each call that can be next: none of those that are left had ended before it began."""
+    """Each call that can be next: no remaining call ended before it began."""
     first_end = min(calls[each].ended for each in left)
     possible = [each for each in left if calls[each].began <= first_end]
     after = [(each, calls[each].after(state)) for each in possible]
-    # What changes nothing may as well be at once: no other order is lost by it.
+    # A call without effect can be taken at once: that excludes no other order.
     idle = {each for each, then in after if then == state}
     if idle:
         yield state, left - idle

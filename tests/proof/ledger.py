@@ -1,4 +1,4 @@
-"""What a user's tasks must be, from what was done to them, write by write."""
+"""What a user's tasks must be, computed write by write."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ class Ledger:
         self.is_violated = False
 
     def change(self, write: Write, change: Fields) -> None:
-        """The server's data has changed while this write was under way."""
+        """The server's data has changed during this write."""
         self._require(write not in self.done, f"{write} was done again: {change}")
         self._require(write not in self.refused, f"{write} was refused, and done: {change}")
         before = self._before(write, change["id"])
@@ -51,7 +51,7 @@ class Ledger:
             self._refusal(write, response, body)
 
     def _is_idle(self, write: Write, body: Fields) -> bool:
-        """Whether it was to restore what is not in the trash, of the version that it names."""
+        """Whether it restored an active task of the version that it names, without effect."""
         is_active = write.kind is Kind.RESTORE and body.get("revision") == write.base
         return is_active and write not in self.done
 
@@ -74,7 +74,7 @@ class Ledger:
         self._require(copy == self.tasks, f"{whose} has {copy}, and not {self.tasks}")
 
     def check_revision(self, grown: int, copies: int) -> None:
-        """A write takes one revision; a copy of it that comes at once may waste one more."""
+        """A write takes one revision; a concurrent copy of it may waste one more."""
         self._require(0 <= grown <= copies, f"{grown} revisions were taken")
 
     def check_outcome(self, write: Write) -> None:
@@ -111,7 +111,7 @@ class Ledger:
             self.tasks[task_id] = change
 
     def _justified(self, write: Write, status: int, body: Fields) -> None:
-        """It is refused for what is so at this moment."""
+        """The refusal agrees with the present state."""
         task = self.tasks.get(write.task_id or "")
         if status == 412:
             current = body["current"]
@@ -133,7 +133,7 @@ class Ledger:
 
 
 def _applied(write: Write, before: Fields | None) -> Fields | None:
-    """What the write makes of a task."""
+    """The fields of the task after the write."""
     was = {name: before[name] for name in WRITTEN} if before else {}
     match write.kind:
         case Kind.CREATE:

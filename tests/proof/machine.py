@@ -31,7 +31,7 @@ moments = st.sampled_from([0, 0.001, 0.002, 0.005, 0.02])
 
 
 class Clients(RuleBasedStateMachine):
-    """No write is lost, done twice or overwritten unseen, and all copies become the same.
+    """No write is lost, doubled or overwritten unseen, and all copies converge.
 
     There are no preconditions: races would make Hypothesis's choices depend on who won.
     """
@@ -62,7 +62,7 @@ class Clients(RuleBasedStateMachine):
         for client in self.clients:
             self._comes_home(client)
 
-    # What clients want, be they offline or not
+    # Writes of clients, offline or not
 
     @rule(who=clients, own_id=st.booleans(), keyed=st.booleans())
     def a_client_wants_a_task(self, who: int, own_id: bool, keyed: bool) -> None:
@@ -83,7 +83,7 @@ class Clients(RuleBasedStateMachine):
         if self.clients[who].outbox:
             self._sends(self.clients[who], fate, crashes=False)
 
-    # What becomes of it
+    # Sending them
 
     @rule(who=clients, fate=fates_of_writes, crashes=st.booleans())
     def a_client_sends_a_write(self, who: int, fate: Fate, crashes: bool) -> None:
@@ -130,7 +130,7 @@ class Clients(RuleBasedStateMachine):
         self._counts()
 
     def teardown(self) -> None:
-        """In the end all come home."""
+        """In the end all clients are online and synchronized."""
         with self.stack:
             if not self.ledger.is_violated:
                 while self.late:
@@ -138,7 +138,7 @@ class Clients(RuleBasedStateMachine):
                 for client in [*self.clients, *self.clients]:
                     self._comes_home(client)
 
-    # How it is done
+    # Details
 
     def _text(self) -> str:
         self.written += 1
@@ -169,7 +169,7 @@ class Clients(RuleBasedStateMachine):
         self._counts()
 
     def _looks(self, write: Write, copies: int) -> None:
-        """Whatever has changed, that write has changed it."""
+        """Record each change since the last step as the work of that write."""
         before = {**self.onlooker.trash, **_revisions(self.onlooker)}
         assert self.onlooker.pulls(PAGE) is False
         for task_id, revision in {**self.onlooker.trash, **_revisions(self.onlooker)}.items():
@@ -196,7 +196,7 @@ class Clients(RuleBasedStateMachine):
         return f"{self.world.url}/api/{self.user_id}/tasks"
 
     def _comes_home(self, client: Client) -> None:
-        """Online at last: it sends all that it has, and reads all that there is."""
+        """Bring a client online: it sends its outbox, and reads the whole feed."""
         for write in [*client.outbox]:
             for _ in range(TRIES):
                 if write in client.outbox:
@@ -210,7 +210,7 @@ class Clients(RuleBasedStateMachine):
         self.ledger.check_copy(self._list(), "the list")
 
     def _list(self) -> dict[str, dict[str, object]]:
-        """What the server has, page by page."""
+        """The tasks on the server, page by page."""
         tasks, url = {}, f"{self._tasks}?limit=100"
         while url:
             page = self.onlooker.asks(url)

@@ -1,4 +1,4 @@
-"""So many steps of the clients, in lives of their own."""
+"""Runs of the state machine until there are enough steps."""
 
 import hypothesis
 from hypothesis import HealthCheck, Phase, settings
@@ -11,10 +11,10 @@ STEPS_OF_A_LIFE = 50
 
 
 def run(world: World, steps: int, seed: int) -> int:
-    """Have at least so many steps; returns how many there were, if nothing was violated."""
+    """Run at least that many steps; returns their number, if nothing was violated."""
     life = type("Life", (Clients,), {"world": world})
     began = Clients.steps
-    # The first life that Hypothesis draws is its simplest one, in which little happens.
+    # The first run that Hypothesis draws is its simplest, in which little happens.
     lives = max(5, steps // STEPS_OF_A_LIFE)
     while (done := Clients.steps - began) < steps or world.disasters_left:
         hypothesis.seed(seed + done)(life)

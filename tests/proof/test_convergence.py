@@ -1,4 +1,4 @@
-"""Whatever network, crashes and races do, clients lose nothing and agree in the end."""
+"""Clients lose no write and converge, whatever the network, crashes and races do."""
 
 import secrets
 
@@ -22,7 +22,7 @@ def test_clients_lose_no_write_while_servers_and_databases_are_killed() -> None:
 
 
 def seed() -> int:
-    """Another one in every run, which is shown where it matters."""
+    """A new seed in each run, which is printed."""
     drawn = secrets.randbits(32)
     print(f"seed {drawn}")
     return drawn

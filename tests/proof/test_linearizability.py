@@ -1,4 +1,4 @@
-"""One task, and many who use it at once: as if each had been alone with it for a moment."""
+"""Concurrent requests about one task are linearizable."""
 
 import random
 import time
@@ -107,7 +107,7 @@ def test_write_with_an_earlier_revision_is_not_linearizable() -> None:
 
 
 def seen_by_many(server: str, task: Task) -> list[Call]:
-    """All use the task at once."""
+    """The calls of several users who use the task at once."""
 
     def one_user(number: int) -> list[Call]:
         with User(server) as person:
@@ -121,7 +121,7 @@ def seen_by_many(server: str, task: Task) -> list[Call]:
 
 
 def one_of(person: User, task: Task, chance: random.Random) -> Callable[[str], Call]:
-    """Does something to the task, and takes down how it went."""
+    """A function that sends a random request about the task, and returns the call."""
     known = task.document["revision"]
 
     def does(title: str) -> Call:

@@ -1,4 +1,4 @@
-"""Where a server runs: one that lasts, and one in which servers and databases are killed."""
+"""A server that lasts, and one that is killed, as is its database."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ BUSY = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'errand'"
 
 
 class World(Protocol):
-    """A server with its database, and what may befall them."""
+    """A server with its database, and the failures that can happen to them."""
 
     url: str
     database_url: str
@@ -34,11 +34,11 @@ class World(Protocol):
         """Kill the server, or its database, after so many seconds."""
 
     def recovers(self) -> None:
-        """Wait until all is well again."""
+        """Wait until the server is ready again."""
 
 
 class LastingWorld:
-    """Nothing befalls the server; only the network is bad."""
+    """The server lasts; only the network is bad."""
 
     disasters_left = 0
 
@@ -50,7 +50,7 @@ class LastingWorld:
         raise AssertionError("here nothing is killed")
 
     def recovers(self) -> None:
-        """All is well."""
+        """The server is ready."""
 
 
 class MortalWorld:
@@ -79,7 +79,7 @@ class MortalWorld:
             self.servers_killed += 1
             self._server.kill()
             self._server.communicate()
-            # What it had begun is not undone by its death.
+            # Its death does not end the statements that it had sent.
             until(lambda: not self._busy())
             self._server_begins()
 
@@ -92,7 +92,7 @@ class MortalWorld:
         )
 
     def ends(self) -> None:
-        """The server stops, as servers should."""
+        """Stop the server by a signal."""
         self._server.terminate()
         self._server.communicate(timeout=PATIENCE)
 
@@ -139,7 +139,7 @@ def data_folder() -> Iterator[Path]:
 
 
 def postmaster_of(folder: Path) -> int:
-    """The process of PostgreSQL's that all others come from."""
+    """The id of the postmaster."""
     return int((folder / "cluster" / "postmaster.pid").read_text().split()[0])
 
 

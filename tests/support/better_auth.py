@@ -1,4 +1,4 @@
-"""Better Auth itself, with the code of BETTER-AUTH.md, and the people who sign up there."""
+"""Better Auth itself, with the code of BETTER-AUTH.md, and its users."""
 
 import os
 import re
@@ -23,7 +23,7 @@ ITS_URL = "http://localhost:3000"
 
 @dataclass
 class Site:
-    """Better Auth, where an application has it."""
+    """A running Better Auth."""
 
     url: str
     database_url: str
@@ -35,7 +35,7 @@ class Site:
         return {name: value.replace(ITS_URL, self.url) for name, value in SETTINGS.items()}
 
     def loses_its_keys(self) -> None:
-        """It will make a new one."""
+        """Delete its keys; it makes a new one."""
         with administration(self.database_url) as execute:
             execute("DELETE FROM jwks")
 
@@ -54,17 +54,17 @@ class Member(httpx.Client):
         self.id = ""
 
     def signs_up(self) -> "Member":
-        """A session begins."""
+        """Sign up, which begins a session."""
         self.id = self._enters("sign-up", name="Alice")
         return self
 
     def signs_in_again(self) -> None:
-        """Another session begins."""
+        """Sign in, which begins another session."""
         self.cookies.clear()
         assert self._enters("sign-in") == self.id
 
     def token(self) -> str:
-        """What proves to others who this is."""
+        """The user's token."""
         response = self.get("/api/auth/token")
         assert response.status_code == 200, response.text
         token: str = response.json()["token"]
@@ -78,7 +78,7 @@ class Member(httpx.Client):
 
 
 def code_of_the_page() -> dict[str, str]:
-    """Its files; what a page does has a file of its own, that gives away what it has got."""
+    """The files of the page's code; the code of a web page exports the tasks that it reads."""
     return {
         "auth.ts": CODE["auth.ts"],
         "route.ts": CODE["app/api/auth/[...all]/route.ts"].replace('"@/auth"', '"./auth.js"'),
@@ -88,7 +88,7 @@ def code_of_the_page() -> dict[str, str]:
 
 @contextmanager
 def running(folder: Path, database_url: str) -> Iterator[Site]:
-    """Better Auth as the code in that folder has it."""
+    """Run Better Auth with the code of that folder."""
     log = folder / "log"
     with log.open("w") as stderr:
         process = subprocess.Popen(
@@ -114,7 +114,7 @@ def running(folder: Path, database_url: str) -> Iterator[Site]:
 
 
 def empty_database(postgres_url: str) -> str:
-    """A new one, without Errand's schema."""
+    """A new database without Errand's schema."""
     name = f"better_auth_{uuid4().hex}"
     with administration(postgres_url) as execute:
         execute(f"CREATE DATABASE {name}")

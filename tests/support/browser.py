@@ -21,12 +21,12 @@ FLAGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     "--remote-debugging-pipe",
 ]
-# What the browser says of its own accord: all complaints, wherever they come from.
+# Events in which the browser complains.
 COMPLAINTS = {"Log.entryAdded", "Runtime.exceptionThrown", "Audits.issueAdded"}
 
 
 class Browser:
-    """One page of it, and whatever the browser has complained of (Chrome's DevTools protocol)."""
+    """One page, and the complaints of the browser about it (Chrome's DevTools protocol)."""
 
     def __init__(self, commands: BinaryIO, messages: BinaryIO) -> None:
         self._commands = commands
@@ -69,13 +69,13 @@ class Browser:
         self._ask("Emulation.setDeviceMetricsOverride", **size)
 
     def types(self, selector: str, text: str) -> None:
-        """Type into a field that is there, or will be."""
+        """Type into a field, once it is there."""
         assert self.sees(f"document.querySelector({selector!r})"), selector
         self.evaluates(f"document.querySelector({selector!r}).focus()")
         self._ask("Input.insertText", text=text)
 
     def clicks(self, selector: str) -> None:
-        """Click on what is there, or will be."""
+        """Click on an element, once it is there."""
         assert self.sees(f"document.querySelector({selector!r})"), selector
         self.evaluates(f"document.querySelector({selector!r}).click()")
 
@@ -108,7 +108,7 @@ def _is_mere_advice(complaint: dict[str, Any]) -> bool:
 
 @contextmanager
 def browser(profile: Path) -> Iterator[Browser]:
-    """Start it, and stop it again."""
+    """Start a browser, and stop it at the end."""
     theirs_in, commands = os.pipe()
     messages, theirs_out = os.pipe()
     # It reads commands from file 3, and writes messages to file 4.

@@ -1,4 +1,4 @@
-"""What a contract takes from the clients of the one before it.
+"""Breaking changes between two versions of a contract.
 
 A request that was valid must stay valid, and a response must be one that clients know. They are
 taken to ignore a field, a header or an error that is new to them.
@@ -32,7 +32,7 @@ BRANCHES = {"anyOf", "oneOf", "allOf"}
 
 
 def breaking_changes(old: Node, new: Node) -> list[str]:
-    """Each change that a client of the old contract could stumble over, with its place."""
+    """Each change that can break a client of the old contract, with its location."""
     return sorted(_each(_operations(old), _operations(new), _operation))
 
 
@@ -174,7 +174,7 @@ def _changed(old: Node, new: Node, *keys: str) -> Iterator[str]:
 
 
 def _each(old: dict[str, Node], new: dict[str, Node], changes: Compare) -> Iterator[str]:
-    """What is gone, and what has changed of the rest."""
+    """What was removed, and what has changed of the rest."""
     yield from (f"{name} is gone" for name in old.keys() - new.keys())
     for name in old.keys() & new.keys():
         yield from (f"{name}: {change}" for change in changes(old[name], new[name]))

@@ -1,4 +1,4 @@
-"""What the contract says of answers; `assert_refused` holds the server to it."""
+"""What the contract says of error responses; `assert_refused` checks it."""
 
 import re
 from functools import cache
@@ -13,7 +13,7 @@ from tests.support.responses import assert_problem
 
 METHODS = {"get", "put", "post", "delete", "patch"}
 
-# What no operation answers: there is none at an unknown path or for another method.
+# Problems of no operation: there is none at an unknown path or for another method.
 WITHOUT_OPERATION = {"unknown-path", "method-not-allowed"}
 
 DOCUMENT: dict[str, Any] = yaml.load(CONTRACT.read_text(), yaml.CSafeLoader)
@@ -36,13 +36,13 @@ def operation_at(method: str, path: str) -> dict[str, Any]:
 
 
 def methods_of(template: str) -> set[str]:
-    """What a path answers to."""
+    """The methods of a path."""
     named = {name.upper() for name in DOCUMENT["paths"][template].keys() & METHODS}
     return named | {"OPTIONS"} | ({"HEAD"} if "GET" in named else set())
 
 
 def assert_refused(response: httpx.Response, status: int, name: str) -> dict[str, Any]:
-    """It is a problem of that kind, as the contract describes and declares it, and short."""
+    """The response is that problem, declared by the contract, and short; returns it."""
     problem = assert_problem(response, status, name)
     problem_validator().validate(problem)
     assert len(response.content) < 2000 or len(problem["errors"]) > 1

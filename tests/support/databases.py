@@ -1,4 +1,4 @@
-"""What tests do with a database behind the server's back."""
+"""What tests do with a database without the server."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -14,7 +14,7 @@ from tests.support.polling import eventually
 
 @contextmanager
 def administration(url: str) -> Iterator[Callable[[str], None]]:
-    """Run statements as the owner of everything, outside of a transaction."""
+    """Run statements as the owner of the tables, outside of a transaction."""
     connection = psycopg2.connect(as_owner(url))
     connection.autocommit = True
     try:
@@ -38,7 +38,7 @@ def query_as_owner(url: str, sql: str, *values: Any) -> list[Any]:
 
 
 def store_task(execute: Callable[[str], Any], user_id: Any, task_id: Any, title: str) -> None:
-    """A new user's only task, which no server has looked at."""
+    """Store a new user with one task, which no server has validated."""
     execute(f"INSERT INTO users (id) VALUES ('{user_id}')")
     execute(
         "INSERT INTO tasks (user_id, id, title, revision)"
@@ -52,7 +52,7 @@ def as_owner(url: str) -> str:
 
 
 def database_named(name: str, url: str) -> str:
-    """The same server's database of another name."""
+    """The URL of another database of the same PostgreSQL."""
     return make_dsn(url, dbname=name)
 
 

@@ -8,7 +8,7 @@ from tests.support.users import User
 
 TOMBSTONE = {"kind", "id", "deleted_at", "revision"}
 
-# What a purge does: the tombstones go, and the user remembers how far.
+# What a purge does: it deletes the tombstones, and stores up to which revision.
 PURGE = """
     WITH purged AS (
         DELETE FROM tasks WHERE user_id = '{0}' AND deleted_at IS NOT NULL RETURNING revision)
@@ -70,7 +70,7 @@ def changed(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def tasks_of(user: User) -> dict[str, dict[str, Any]]:
-    """What the server has."""
+    """The tasks on the server."""
     tasks, url = {}, f"{user.tasks}?limit=100"
     while url:
         page = user.get(url)

@@ -14,7 +14,7 @@ PATIENCE = 30
 
 
 class Fate(Enum):
-    """What becomes of a request; only some of its sender's tries end with an answer."""
+    """What the network does with a request; only some tries get a response."""
 
     ARRIVES = auto()
     IS_LOST = auto()
@@ -50,11 +50,11 @@ class Network(socketserver.ThreadingTCPServer):
 
     @property
     def url(self) -> str:
-        """The server, by way of this network."""
+        """The URL of the server through this network."""
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def asks(self, request: bytes) -> bytes:
-        """Deliver a request; nothing comes back if the server breaks off."""
+        """Deliver a request; returns the response, or nothing if the connection breaks."""
         with suppress(ConnectionError), self._connected() as connection:
             connection.sendall(request)
             return received(connection)
@@ -67,7 +67,7 @@ class Network(socketserver.ThreadingTCPServer):
             then()
 
     def delivers_late(self) -> None:
-        """What was held back first arrives now."""
+        """Deliver the request that was held back first."""
         self.asks(self.held_back.popleft())
 
     def _connected(self) -> socket.socket:
@@ -76,7 +76,7 @@ class Network(socketserver.ThreadingTCPServer):
 
 
 class _Conversation(socketserver.BaseRequestHandler):
-    """A client's connection, until the client leaves it or the network breaks it."""
+    """A client's connection, until the client closes it or the network breaks it."""
 
     request: socket.socket
     server: Network
@@ -88,7 +88,7 @@ class _Conversation(socketserver.BaseRequestHandler):
                 self.request.sendall(answer)
 
     def fared(self, request: bytes) -> bytes:
-        """What comes back of a request; nothing, if the connection is to break."""
+        """The response to a request; nothing, if the connection is to break."""
         network, fate = self.server, self.server.choose()
         match fate:
             case Fate.ARRIVES:
@@ -114,7 +114,7 @@ class _Conversation(socketserver.BaseRequestHandler):
         return b""
 
     def comes_twice_at_once(self, request: bytes) -> bytes:
-        """Both race; the client hears of one."""
+        """Deliver the request twice at once; the client gets one response."""
         other = threading.Thread(target=self.server.asks, args=[request])
         other.start()
         answer = self.server.asks(request)
@@ -124,7 +124,7 @@ class _Conversation(socketserver.BaseRequestHandler):
 
 @contextmanager
 def flaky(server: str, choose: Choose) -> Iterator[Network]:
-    """A network in which that chooses the fate of each request."""
+    """A network in which that function chooses the fate of each request."""
     with Network(server, choose) as network:
         thread = threading.Thread(target=network.serve_forever, args=[0.02], daemon=True)
         thread.start()
@@ -136,7 +136,7 @@ def flaky(server: str, choose: Choose) -> Iterator[Network]:
 
 
 def received(connection: socket.socket) -> bytes:
-    """One whole message of HTTP/1.1, its body of the length that it tells; else nothing."""
+    """One complete HTTP/1.1 message with Content-Length; else nothing."""
     with connection.makefile("rb", buffering=0) as stream:
         head = _head(stream)
         body = b""

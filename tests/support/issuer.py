@@ -1,4 +1,4 @@
-"""An issuer of tokens: real keys, real HTTP on the loopback address, real misfortunes."""
+"""An issuer of tokens: real keys, real HTTP on the loopback address, real failures."""
 
 import base64
 import json
@@ -53,7 +53,7 @@ class SigningKey:
     def __post_init__(self) -> None:
         public = get_algorithm_by_name(self.algorithm).to_jwk(self.private.public_key(), True)
         public.pop("key_ops", None)
-        # Like Better Auth, it says neither `use` nor for how long.
+        # Like Better Auth's, it has neither `use` nor an expiry.
         self.jwk: dict[str, Any] = {"alg": self.algorithm, **public, "kid": self.kid}
 
     @property
@@ -62,14 +62,14 @@ class SigningKey:
         return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
     def sign(self, header: Any, claims: Any) -> str:
-        """Whatever it is, signed; bytes in place of an object stand as they are."""
+        """Sign any header and claims; bytes in place of an object are signed as they are."""
         content = f"{encoded(header)}.{encoded(claims)}"
         signature = get_algorithm_by_name(self.algorithm).sign(content.encode(), self.private)
         return f"{content}.{base64url(signature)}"
 
 
 class Issuer:
-    """Signs tokens as Better Auth does, and publishes its keys, if nothing is wrong with it."""
+    """Signs tokens as Better Auth does, and publishes its keys."""
 
     def __init__(self, algorithm: str = "EdDSA", tls: ssl.SSLContext | None = None) -> None:
         self.key = SigningKey(algorithm, new_private(algorithm))
@@ -84,12 +84,12 @@ class Issuer:
 
     @property
     def url(self) -> str:
-        """What it calls itself: `iss` and `aud` of its tokens."""
+        """`iss` and `aud` of its tokens."""
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._port}"
 
     @property
     def jwks_url(self) -> str:
-        """Where its keys are."""
+        """The URL of its keys."""
         return self.url + JWKS_PATH
 
     def token(
@@ -108,7 +108,7 @@ class Issuer:
         )
 
     def claims(self, sub: Any = "alice") -> dict[str, Any]:
-        """What it says of a user by default."""
+        """The default claims about a user."""
         now = int(time.time())
         return {"iat": now, "exp": now + 900, "iss": self.url, "aud": self.url, "sub": sub}
 
@@ -119,15 +119,15 @@ class Issuer:
         return self.key
 
     def hangs(self) -> None:
-        """It takes requests and never answers."""
+        """It accepts requests and never responds."""
         self._answer = self._hang
 
     def fails(self, status: int = 500) -> None:
-        """It answers with its keys all the same, and this status."""
+        """It responds with this status, and its keys."""
         self._answer = lambda to: send(to, self.document, status=status)
 
     def says(self, body: bytes, **headers: str) -> None:
-        """It answers 200 with this."""
+        """It responds 200 with this."""
         self._answer = lambda to: send(to, body, 200, **headers)
 
     def redirects_to(self, url: str) -> None:
@@ -135,15 +135,15 @@ class Issuer:
         self._answer = lambda to: send(to, b"", status=302, location=url)
 
     def is_huge(self, size: int = 10_000_000) -> None:
-        """Its keys are followed by blanks, without end for any sensible reader."""
+        """Its keys are followed by that many blanks."""
         self._answer = lambda to: send(to, self.document + b" " * size)
 
     def drips(self, pause: float = 0.1) -> None:
-        """It sends its answer byte by byte, so that every single read is quick."""
+        """It sends its response byte by byte, so that every single read is quick."""
         self._answer = lambda to: self._drip(to, pause)
 
     def is_slow(self, seconds: float) -> None:
-        """It answers well, but late."""
+        """It responds well, but late."""
 
         def answer(to: BaseHTTPRequestHandler) -> None:
             self._recovered.wait(seconds)
@@ -153,7 +153,7 @@ class Issuer:
         self._answer = answer
 
     def recovers(self) -> None:
-        """All is well again; who waits for an answer is hung up on."""
+        """It works again; connections without a response are closed."""
         self._answer = lambda to: send(to, self.document)
         self._recovered.set()
 
@@ -164,7 +164,7 @@ class Issuer:
         self._server.server_close()
 
     def starts(self) -> None:
-        """It listens, after it has stopped at the same address as before."""
+        """It listens, at the same address as before it stopped."""
         issuer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -207,7 +207,7 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that trusts it not, or leaves, is no error of a test."""
+        """A client that refuses its certificate, or disconnects, is no error of a test."""
 
 
 def send(to: BaseHTTPRequestHandler, body: bytes, status: int = 200, **headers: str) -> None:
@@ -224,7 +224,7 @@ def without_none(values: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def running_issuer(algorithm: str = "EdDSA", tls: ssl.SSLContext | None = None) -> Iterator[Issuer]:
-    """An issuer, for a while."""
+    """A running issuer."""
     issuer = Issuer(algorithm, tls)
     try:
         yield issuer

@@ -41,12 +41,12 @@ class Network:
 
     @property
     def address(self) -> dict[str, str]:
-        """What a URL says of it."""
+        """Host and port, as parts of a URL."""
         return {"host": "127.0.0.1", "port": str(self._port)}
 
     @property
     def url(self) -> str:
-        """PostgreSQL, by way of this network."""
+        """The URL of PostgreSQL through this network."""
         return make_dsn(self._url, **self.address)
 
     def hang(self) -> None:
@@ -125,7 +125,7 @@ class Network:
 
 @contextmanager
 def network_to(url: str) -> Iterator[Network]:
-    """A network of one's own; it is gone afterwards, with all its connections."""
+    """A network to this database; it closes at the end, with all its connections."""
     network = Network(url)
     network.start()
     try:

@@ -1,4 +1,4 @@
-"""The operations of the contract, and requests made from what it says of them."""
+"""The operations of the contract, and requests made from their descriptions."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ SCHEMAS: dict[str, Any] = SPECIFICATION["components"]["schemas"]
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation, its references followed."""
+    """One operation with resolved references."""
 
     id: str
     method: str
@@ -29,7 +29,7 @@ class Operation:
 
     @property
     def success(self) -> int:
-        """The status of what went well."""
+        """The status of success."""
         return int(min(self.responses))
 
     def takes(self, header: str) -> bool:

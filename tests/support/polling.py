@@ -1,11 +1,11 @@
-"""Waiting for what takes an unknown time."""
+"""Waiting for a condition."""
 
 import time
 from collections.abc import Callable
 
 
 def eventually(holds: Callable[[], bool], seconds: float = 10) -> bool:
-    """Whether it comes true before long."""
+    """Whether it becomes true in time."""
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:

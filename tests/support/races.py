@@ -1,4 +1,4 @@
-"""Requests that race for sure: all of them have begun before the first one can go on."""
+"""Requests that race for certain: all have begun before the first can go on."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Slow and obvious: what the fast parts of the program are compared with."""
+"""Slow and obvious implementations, with which the fast ones are compared."""
 
 import json
 import re
@@ -18,14 +18,14 @@ LONGEST_INTEGER = 4300
 
 
 def property_settings(examples: int) -> settings:
-    """As many examples, new ones in every run; what fails is had again by its blob."""
+    """That many examples, new in each run; a failure is reproduced by its blob."""
     return settings(
         max_examples=examples, deadline=None, database=None, print_blob=True, derandomize=False
     )
 
 
 def json_value(body: bytes) -> Any:
-    """The value that a body spells, by the standard library; else ValueError."""
+    """The value of a JSON body, by the standard library; raises ValueError if there is none."""
     value = json.loads(
         body.decode("utf-8"),
         object_pairs_hook=_without_duplicates,
@@ -60,7 +60,7 @@ def _refuse(constant: str) -> None:
 
 
 def _depth(value: Any) -> int:
-    """How many arrays and objects are within each other, those with nothing in them not counted."""
+    """The depth of nested arrays and objects; empty ones do not count."""
     depth = 0
     level = [value]
     while level := [each for each in level if each and isinstance(each, list | dict)]:
@@ -123,7 +123,7 @@ def _integer_format(validator: Any, name: str, value: Any, _: Any) -> Errors:
 
 
 def resolve(pointer: str, value: Any) -> Any:
-    """What a JSON pointer (RFC 6901) leads to; LookupError where there is nothing."""
+    """The value at a JSON pointer (RFC 6901); raises LookupError if there is none."""
     steps = pointer.split("/")
     if steps[0]:
         raise LookupError(pointer)

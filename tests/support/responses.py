@@ -1,4 +1,4 @@
-"""What responses must be."""
+"""Assertions about responses."""
 
 import re
 from typing import Any
@@ -7,7 +7,7 @@ import httpx
 
 
 def assert_problem(response: httpx.Response, status: int, name: str) -> dict[str, Any]:
-    """The answer is a problem document of that kind; returns it."""
+    """The response is a problem document of that type; returns it."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     problem: dict[str, Any] = response.json()
@@ -20,14 +20,14 @@ def assert_problem(response: httpx.Response, status: int, name: str) -> dict[str
 
 
 def assert_faults(response: httpx.Response, *places: str) -> None:
-    """The request broke the contract in these places, and in no other."""
+    """The response lists faults at these locations, and no others."""
     problem = assert_problem(response, 422, "invalid-request")
     found = {fault.get("pointer", fault.get("parameter")) for fault in problem["errors"]}
     assert found == set(places)
 
 
 def left(response: httpx.Response) -> int:
-    """How many requests are, as the answer tells."""
+    """The remaining quota in the response."""
     found = re.fullmatch(r'"default";r=(\d+);t=\d+', response.headers["RateLimit"])
     assert found, response.headers
     return int(found[1])

@@ -117,7 +117,7 @@ def started(*flags: str, log: Path | None = None, **settings: str) -> Server:
 
 
 def url_of(process: Server) -> str:
-    """Where a server listens that has just been started."""
+    """The URL of a server that has just been started."""
     assert process.stdout
     return _announced(process.stdout.readline())
 

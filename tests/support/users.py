@@ -11,14 +11,14 @@ from tests.support.issuer import Issuer
 
 @dataclass
 class Task:
-    """A task that is there when a test begins."""
+    """A task that exists when a test begins."""
 
     url: str
     document: dict[str, Any]
 
     @property
     def etag(self) -> str:
-        """The version of which it then was."""
+        """The ETag that it then had."""
         return f'"{self.document["revision"]}"'
 
 
@@ -33,7 +33,7 @@ class User(httpx.Client):
         super().__init__(base_url=server, timeout=30, headers=token, verify=False)
 
     def creates(self, title: str = "Buy milk", **fields: Any) -> Task:
-        """Have a new task."""
+        """Create a task."""
         response = self.post(self.tasks, json={"title": title, **fields})
         assert response.status_code == 201, response.text
         return Task(response.headers["location"], response.json())

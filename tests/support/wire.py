@@ -1,4 +1,4 @@
-"""A bare connection to the server, for what no HTTP client would send."""
+"""A bare connection to the server, for bytes that no HTTP client would send."""
 
 import socket
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ PATIENCE = 20
 
 
 class Wire:
-    """Sends bytes as they are, and reads answers one by one."""
+    """Sends bytes as they are, and reads responses one by one."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
@@ -24,7 +24,7 @@ class Wire:
             self._socket.sendall(b"".join(parts))
 
     def answer(self, *, to_head: bool = False) -> httpx.Response:
-        """The next answer; to HEAD, one without its body."""
+        """The next response; to HEAD, one without its body."""
         status_line = self._answers.readline()
         assert status_line.startswith(b"HTTP/1.1 "), status_line
         headers = list(parse_headers(self._answers).items())
@@ -46,21 +46,21 @@ class Wire:
         assert self._answers.readline() == b"\r\n"
 
     def is_closed(self) -> bool:
-        """Whether the server ends the connection, with nothing more to say."""
+        """Whether the server closes the connection without another byte."""
         try:
             return self._answers.read(1) == b""
         except ConnectionResetError:
             return True
 
     def leaves(self) -> None:
-        """Close it, without a word."""
+        """Reset the connection."""
         self._answers.close()
         self._socket.close()
 
 
 @contextmanager
 def wire_to(server: str, address: str = "") -> Iterator[Wire]:
-    """Connect, for a while; an address stands for the client's machine."""
+    """Connect to the server, from this address."""
     url = httpx.URL(server)
     with socket.create_connection(
         (url.host, url.port or 80), timeout=PATIENCE, source_address=(address, 0)
@@ -71,7 +71,7 @@ def wire_to(server: str, address: str = "") -> Iterator[Wire]:
 
 
 def request(method: str, path: str, *headers: str, body: bytes | None = None) -> bytes:
-    """A request as bytes; a body is announced as JSON of its length, others by their headers."""
+    """A request as bytes; a body gets the headers of JSON and of its length."""
     if body is not None:
         headers = (*headers, "Content-Type: application/json", f"Content-Length: {len(body)}")
     head = "\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", *headers, "", ""])
@@ -79,7 +79,7 @@ def request(method: str, path: str, *headers: str, body: bytes | None = None) ->
 
 
 def chunked(*chunks: bytes, ended: bool = True) -> bytes:
-    """A body in chunks."""
+    """A chunked body."""
     framed = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
     return framed + (b"0\r\n\r\n" if ended else b"")
 

@@ -1,4 +1,4 @@
-"""No client of the last released contract is broken, unless the version says so."""
+"""No change breaks clients of the last released contract, unless the version says so."""
 
 from copy import deepcopy
 from typing import Any
@@ -98,7 +98,7 @@ FLAG = {"$ref": "#/components/schemas/Flag"}
 
 
 def changed(where: str, value: Any) -> dict[str, Any]:
-    """The contract with something else, something more or something less in that place."""
+    """The contract with one change at that location."""
     contract = deepcopy(CONTRACT)
     first, *rest = where.split()
     *keys, last = f"{SHORT.get(first, first)} {' '.join(rest)}".split()
@@ -115,13 +115,13 @@ def changed(where: str, value: Any) -> dict[str, Any]:
 
 
 def significant(version: str) -> tuple[int, int]:
-    """What must rise with a breaking change: the major version or, while that is 0, the minor."""
+    """What a breaking change raises: the major version or, while that is 0, the minor."""
     major, minor, _ = map(int, version.split("."))
     return major, 0 if major else minor
 
 
 def unannounced(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Breaking changes that the version does not tell of."""
+    """Breaking changes without a raised version."""
     before, after = (significant(contract["info"]["version"]) for contract in (old, new))
     return [] if after > before else breaking_changes(old, new)
 

@@ -1,4 +1,4 @@
-"""Bodies and media types of any kind, read as slow and obvious readers would."""
+"""Random bodies and media types are read as by reference parsers."""
 
 import asyncio
 import json
@@ -91,7 +91,7 @@ def mutated(draw: st.DrawFn) -> bytes:
 
 
 def outcome(read: Callable[[bytes], Any], body: bytes) -> str:
-    """What comes of it, so spelled that `1`, `1.0` and `True` are different things."""
+    """The value as text, in which `1`, `1.0` and `True` differ."""
     try:
         return repr(read(body))
     except Problem as problem:

@@ -1,4 +1,4 @@
-"""Parameters of any kind, read as slow and obvious readers would."""
+"""Random parameters are read as by a reference parser."""
 
 import json
 import re
@@ -77,7 +77,7 @@ def definitions(draw: st.DrawFn, location: str, name: str) -> dict[str, Any]:
 
 
 def spelled(schema: dict[str, Any], text: str) -> Any:
-    """The value of a text; ValueError if it is none."""
+    """The value of a text; raises ValueError if it is invalid."""
     kind = schema["type"]
     if kind == "string":
         return text
@@ -93,7 +93,7 @@ def no_value() -> None:
 
 
 def value_of(definition: dict[str, Any], texts: list[str]) -> Any:
-    """What a parameter is that was given so; ValueError if that breaks the contract."""
+    """The value of a parameter; raises ValueError if it breaks the contract."""
     schema = definition["schema"]
     is_array = schema["type"] == "array"
     item = schema["items"] if is_array else schema
@@ -134,7 +134,7 @@ def parameters_at_fault(faults: list[Fault]) -> set[str]:
 
 
 def written(text: str) -> st.SearchStrategy[str]:
-    """Percent-encoded in one of the ways that there are."""
+    """The text, percent-encoded in a random way."""
     return st.sampled_from([quote(text), quote_plus(text), quote(text, safe=",:/?@")])
 
 

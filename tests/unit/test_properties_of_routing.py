@@ -1,4 +1,4 @@
-"""Paths of any shape, matched as a slow and obvious matcher would."""
+"""Random paths are matched as by a reference matcher."""
 
 import re
 from typing import Any, cast
@@ -22,7 +22,7 @@ TEXTS = st.sampled_from([*LITERALS, *LITERALS, "a/b", "{x}", "%", "+", "."]) | s
 
 
 class Stub:
-    """Stands for an operation, of which a router knows only where it is."""
+    """An operation, of which a router knows only the path."""
 
     where = ()
 
@@ -49,7 +49,7 @@ def shape(template: str) -> str:
 
 
 def match(templates: list[str], segments: list[str]) -> tuple[list[str], dict[str, str]] | None:
-    """What fits and has its literal segments first; line breaks separate segments here."""
+    """The best match: literal segments come first; line breaks separate segments here."""
     text = "/" + "\n".join(segments)
     fitting = []
     for template in templates:

@@ -1,4 +1,4 @@
-"""Schemas and values of any kind, judged as OpenAPI's own dialect of JSON Schema would."""
+"""Random schemas and values are validated as by OpenAPI's own dialect of JSON Schema."""
 
 from typing import Any, Literal
 
@@ -53,7 +53,7 @@ def some_of(keywords: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[di
 
 @st.composite
 def schemas(draw: st.DrawFn, depth: int = 3) -> dict[str, Any]:
-    """A schema as OpenAPI 3.0 has them, and as the compiler takes them."""
+    """A schema of OpenAPI 3.0 that the compiler accepts."""
     kind = draw(st.sampled_from([*KEYWORDS, *KEYWORDS, None]))
     if kind is None:
         schema = draw(some_of({**ANY, **KEYWORDS["string"], **KEYWORDS["array"]}))
@@ -82,7 +82,7 @@ def schemas(draw: st.DrawFn, depth: int = 3) -> dict[str, Any]:
 
 @st.composite
 def fields(draw: st.DrawFn, inner: st.SearchStrategy[dict[str, Any]]) -> dict[str, Any]:
-    """What an object says of its fields."""
+    """The keywords of an object's fields."""
     hidden = st.sampled_from([{}, {}, {"readOnly": True}, {"writeOnly": True}, {"readOnly": False}])
     field = st.builds(lambda schema, more: {**schema, **more}, inner, hidden)
     properties = draw(st.dictionaries(NAMES, field, max_size=3))

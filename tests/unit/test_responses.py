@@ -1,4 +1,4 @@
-"""What handlers may return, and what of it is never sent."""
+"""What handlers may return, and what is never sent."""
 
 from datetime import UTC, datetime
 from enum import Enum

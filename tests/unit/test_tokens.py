@@ -43,7 +43,7 @@ def verifier(issuer: Issuer, keys: Keys, leeway: float = 0, **options: Any) -> V
 
 
 def complaint(token: str, issuer: Issuer, keys: Keys | None = None, **options: Any) -> str:
-    """Why it is refused."""
+    """The reason of the refusal."""
     with pytest.raises(InvalidToken) as refused:
         whose(token, issuer, keys, **options)
     return str(refused.value)
@@ -332,7 +332,7 @@ def test_verifier_requires_an_issuer_an_audience_and_a_claim(issuer: Issuer, mis
         Verifier(fixed_key(issuer.key.pem), leeway=0, **settings)
 
 
-# Which user it is
+# The user id
 
 
 def test_uuid_subject_is_the_user_id_in_any_case(issuer: Issuer) -> None:
@@ -374,11 +374,11 @@ def test_same_subject_of_another_issuer_is_another_user(issuer: Issuer) -> None:
         assert whose(issuer.token("alice"), issuer) != whose(other.token("alice"), other)
 
 
-# Tokens that have been verified
+# Cached tokens
 
 
 class Visits:
-    """One verifier, asked again and again."""
+    """One verifier for several tokens."""
 
     def __init__(self, issuer: Issuer, **options: Any) -> None:
         self.keys = fixed_key(issuer.key.pem)
@@ -388,7 +388,7 @@ class Visits:
         return asyncio.run(self.verifier.verify(token.encode()))
 
     def remembered(self, token: str) -> Caller | None:
-        # A request brings bytes of its own.
+        # Each request has bytes of its own.
         return self.verifier.remembered(bytes(bytearray(token.encode())))
 
 
@@ -464,7 +464,7 @@ def test_long_token_is_not_cached(issuer: Issuer) -> None:
     assert visits.verify(token)
 
 
-# Whatever is sent
+# Random tokens
 
 
 @pytest.fixture(scope="module")
@@ -504,7 +504,7 @@ SUBJECTS = st.one_of(
 
 
 def user_of(issuer: Issuer, subject: str) -> UUID:
-    """As the canonical form has it: a UUID is what is written as UUIDs are, but for version 5."""
+    """By the rule: a UUID in canonical form is the id, except version 5."""
     with suppress(ValueError):
         if str(UUID(subject)) == subject.lower() and UUID(subject).version != 5:
             return UUID(subject)
