@@ -18,7 +18,7 @@ EXCEPTION
     WHEN insufficient_privilege THEN
         RAISE insufficient_privilege USING MESSAGE =
             'the role errand_app is missing, and ' || current_user || ' may not create it:'
-            ' have somebody who may run CREATE ROLE errand_app LOGIN first';
+            ' have a role with CREATEROLE run CREATE ROLE errand_app LOGIN first';
 END $$
 """
 GRANT_SCHEMA = """

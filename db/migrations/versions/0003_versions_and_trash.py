@@ -12,9 +12,9 @@ down_revision = "0002"
 MICROSECONDS = "((EXTRACT(epoch FROM clock_timestamp()) * (1000000)::numeric))::bigint"
 
 
-# Each answers for itself: whoever may run it deletes nothing that is not a day old, and needs no
-# right to anybody's tasks. Owners are locked before their tasks, as by every write; one who writes
-# just now is passed over, and so are those whom another server sees to at the same time.
+# The function checks for itself: its caller deletes nothing that is less than a day old, and needs
+# no right to tasks. Users are locked before their tasks, as by every write; a user whose row is
+# locked, by a write or by another purge, is skipped.
 PURGE = """
     CREATE FUNCTION purge_trash(older_than interval, at_most integer) RETURNS bigint
     LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, {schema}, pg_temp

@@ -1,4 +1,4 @@
-"""Answers that are given again to whoever sends the same request with the same key."""
+"""Stored responses, replayed to a request that is sent again with the same idempotency key."""
 
 import sqlalchemy as sa
 from alembic import op
