@@ -45,7 +45,7 @@ class Session(Protocol):
 class Database:
     """Runs statements on a pool of connections, each as a transaction of its own.
 
-    It is open from where it is entered until it is left.
+    It is open inside `async with`.
     """
 
     def __init__(self, options: PoolOptions, catalogue: Sequence[Statement]) -> None:

@@ -1,6 +1,7 @@
 """Versions of what a client reads or changes: ETag, If-Match and If-None-Match (RFC 9110).
 
-The contract has checked the syntax of the headers: they are lists of entity tags, or `*`.
+The contract has checked the syntax of the headers: they are lists of entity tags, or `*`. The data
+layer compares the revisions of If-Match, in the statement that writes.
 """
 
 import re

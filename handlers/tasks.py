@@ -98,7 +98,7 @@ async def update_task(
     body: dict[str, Any],
     if_match: str | None = None,
 ) -> Returned:
-    """Change the fields that the body names, if the task has an expected version."""
+    """Change the fields that the body names, if the task's version is one that If-Match lists."""
     revisions = expected_revisions(if_match)
     return tagged(await tasks.update(context.database, user_id, task_id, body, expected=revisions))
 
@@ -117,14 +117,14 @@ async def patch_task(
 async def delete_task(
     context: Context, user_id: UUID, task_id: UUID, if_match: str | None = None
 ) -> None:
-    """Move a task to the trash, if it has an expected version."""
+    """Move a task to the trash, if its version is one that If-Match lists."""
     await tasks.delete(context.database, user_id, task_id, expected=expected_revisions(if_match))
 
 
 async def toggle_task(
     context: Context, user_id: UUID, task_id: UUID, if_match: str | None = None
 ) -> Returned:
-    """Complete a task, or reopen it, if it has an expected version."""
+    """Complete a task, or reopen it, if its version is one that If-Match lists."""
     revisions = expected_revisions(if_match)
     return tagged(await tasks.toggle(context.database, user_id, task_id, expected=revisions))
 
@@ -132,7 +132,7 @@ async def toggle_task(
 async def restore_task(
     context: Context, user_id: UUID, task_id: UUID, if_match: str | None = None
 ) -> Returned:
-    """Move a task back from the trash, if it has an expected version."""
+    """Move a task back from the trash, if its version is one that If-Match lists."""
     revisions = expected_revisions(if_match)
     return tagged(await tasks.restore(context.database, user_id, task_id, expected=revisions))
 

@@ -28,8 +28,8 @@ CONTEXT = "context"
 RESPONSE_TIMEOUT = "x-response-timeout"
 LONGEST_TIMEOUT = 3600
 
-# To ignore one of these would be to do what the client has forbidden (RFC 9110, 13.1). The other
-# two are ignored, as there is no Last-Modified and no partial response.
+# To ignore one of these would be to do what the client has forbidden (RFC 9110, 13.1).
+# If-Modified-Since and If-Range are ignored: there is no Last-Modified, and no partial response.
 CONDITIONS = {b"if-match", b"if-none-match", b"if-unmodified-since"}
 
 Handler = Callable[..., Coroutine[Any, Any, Any]]
@@ -48,7 +48,7 @@ class Operation:
         self._body_limit = settings.body_limit
         self.requires_token = requires_bearer_token(described, where)
         self._parameters = Parameters(_without_repeats(described.parameters), where)
-        self._untaken_conditions = CONDITIONS - self._parameters.in_headers
+        self._unsupported_conditions = CONDITIONS - self._parameters.in_headers
         self._requires_if_match = settings.require_if_match
         self._takes_if_match = b"if-match" in self._parameters.in_headers
         request_body = described.request_body
@@ -104,7 +104,7 @@ class Operation:
             faults += faults_of_body
             if body is not ABSENT:
                 arguments["body"] = body
-        if not self._untaken_conditions.isdisjoint(request.headers):
+        if not self._unsupported_conditions.isdisjoint(request.headers):
             faults += self._faults_of_conditions(request.headers)
         if faults:
             raise invalid(faults)
@@ -117,8 +117,8 @@ class Operation:
         return self._responses.encode(returned, context.media_type)
 
     def _faults_of_conditions(self, headers: dict[bytes, bytes]) -> list[Fault]:
-        """Conditions that would be ignored, except one that If-Match beside it overrides."""
-        ignored = self._untaken_conditions & headers.keys()
+        """Conditions that would be ignored; If-Match overrides If-Unmodified-Since (RFC 9110)."""
+        ignored = self._unsupported_conditions & headers.keys()
         if b"if-match" in headers.keys() - ignored:
             ignored -= {b"if-unmodified-since"}
         return [
@@ -127,7 +127,7 @@ class Operation:
         ]
 
     def _check_path(self, where: Where) -> None:
-        """What the path names is what there is to be read of it, each once."""
+        """The variables of the path template are exactly its path parameters, each once."""
         named = sorted(re.findall(r"\{(.*?)\}", where[1]))
         if named != (described := self._parameters.in_path):
             raise Unsupported(
@@ -139,22 +139,24 @@ class Operation:
     def _check_handler(self, where: Where) -> None:
         """The handler must be able to take what the contract lets a client send."""
         if not inspect.iscoroutinefunction(self._handler):
-            raise Unsupported(f"{self.id} is not implemented by an `async def` that returns", where)
-        given = {*self._parameters.arguments, *(["body"] if self._body else [])} - {KEY}
-        certain = {
+            raise Unsupported(f"{self.id} must be an `async def` without `yield`", where)
+        offered = {*self._parameters.arguments, *(["body"] if self._body else [])} - {KEY}
+        always_offered = {
             *(n for n, each in self._parameters.arguments.items() if each.required),
             *(n for n, each in self._parameters.arguments.items() if each.has_default),
             *(["body"] if self._body and self._body.required else []),
         }
-        taken = dict(inspect.signature(self._handler).parameters)
-        if next(iter(taken), None) != CONTEXT:
+        accepted = dict(inspect.signature(self._handler).parameters)
+        if next(iter(accepted), None) != CONTEXT:
             raise Unsupported(f"{self.id} does not take `{CONTEXT}` first", where)
-        del taken[CONTEXT]
-        wanted = {name for name, each in taken.items() if each.default is inspect.Parameter.empty}
-        if not (wanted <= certain and given <= taken.keys()):
+        del accepted[CONTEXT]
+        required = {
+            name for name, each in accepted.items() if each.default is inspect.Parameter.empty
+        }
+        if not (required <= always_offered and offered <= accepted.keys()):
             raise Unsupported(
-                f"{self.id} takes ({', '.join(taken)}), "
-                f"but the contract gives ({', '.join(sorted(given))})",
+                f"{self.id} takes ({', '.join(accepted)}), "
+                f"but the contract gives ({', '.join(sorted(offered))})",
                 where,
             )
 
@@ -169,6 +171,6 @@ def _response_timeout(definition: dict[str, Any], where: Where, usual: float) ->
 
 
 def _without_repeats(definitions: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """An operation's own parameters come first and stand for the path's of the same name."""
+    """An operation's own parameters override those of its path with the same name and place."""
     first = {(each["name"], each["in"]): each for each in reversed(definitions)}
     return list(first.values())

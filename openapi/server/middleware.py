@@ -36,7 +36,7 @@ EVERY_METHOD = ", ".join(sorted(each.upper() for each in METHODS)).encode()
 
 
 # The operation that a request names; the response, unless the client has gone; the caller, once
-# the token is verified, and the id of the key that it names.
+# the token is verified, and the `kid` of the key that signed it.
 Outcome = tuple[Operation | None, Response | None, Principal | None, str | None]
 # The status of a response that was sent whole, and the size of what was sent of its body.
 Sent = tuple[int | None, int]
@@ -49,7 +49,7 @@ def _chunk(chunk: bytes) -> Message:
 
 
 class ContractMiddleware:
-    """Serves every request by itself; the application behind it has the lifespan alone."""
+    """Serves every request by itself; the wrapped application only handles the lifespan."""
 
     def __init__(
         self,
@@ -184,7 +184,7 @@ class ContractMiddleware:
         """What needs no operation: CORS preflights, OPTIONS and pages; all else is refused."""
         page = self._pages.get(request.path) if route is None else None
         if self._cors is not None and self._cors.is_preflight(request.method, request.headers):
-            # Of an unknown path every method is allowed: only so a script sees its 404.
+            # For an unknown path all methods are allowed: else browsers hide the 404 from scripts.
             return self._cors.preflight_response(
                 route.allow if route else docs.ALLOW if page else EVERY_METHOD
             )
@@ -198,5 +198,5 @@ class ContractMiddleware:
             if route is not None and route.accept_patch:
                 headers.append((b"accept-patch", route.accept_patch))
             return Response(204, headers, b"")
-        detail = f"{request.method} is not among {allow[1].decode()}."
+        detail = f"{request.method} is not allowed here. Allowed: {allow[1].decode()}."
         raise Problem(METHOD, detail, headers=[allow])

@@ -41,7 +41,9 @@ class InFlightRequest:
         elif self._observer is None:
             self._observer = asyncio.create_task(self._observe())
         if now - self._received_at > self.timeout:
-            detail = "It was given up. A change may have been made or not: look."
+            detail = (
+                "The server stopped working on it. A change may or may not have been made: check."
+            )
             self.cancel(Problem(TOO_LATE, detail, headers=[RETRY_AFTER]))
 
     def cause_of(self, error: BaseException) -> BaseException:
