@@ -1,10 +1,11 @@
-"""The socket that the server listens on."""
+"""The sockets that the server listens on."""
 
 import errno
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from openapi.settings import Settings, WrongSettings
 
@@ -20,17 +21,48 @@ REASONS = {
 
 def bind(settings: Settings) -> socket.socket:
     """A socket with the address of the settings, which does not listen yet."""
+    bound = _bound(settings, settings.port)
+    if not _is_one_each(settings):
+        return bound
+    # The first has shown that no other program uses the port, which others could share.
+    port = bound.getsockname()[1]
+    bound.close()
+    return _bound(settings, port, is_one_of_several=True)
+
+
+def opener_for_workers(bound: socket.socket, settings: Settings) -> Callable[[], socket.socket]:
+    """What opens the socket of a worker, in its process.
+
+    On Linux each worker has a socket of its own, among which the kernel divides connections. Of one
+    that they share, the first to wake up would take them all.
+    """
+    if not _is_one_each(settings):
+        listen(bound, settings)
+        return partial(_same, bound)
+    return partial(_bound, settings, bound.getsockname()[1], is_one_of_several=True)
+
+
+def _is_one_each(settings: Settings) -> bool:
+    return settings.workers > 1 and sys.platform == "linux"
+
+
+def _same(bound: socket.socket) -> socket.socket:
+    return bound
+
+
+def _bound(settings: Settings, port: int, *, is_one_of_several: bool = False) -> socket.socket:
     with _faults_explained(settings):
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
         bound = socket.socket(family)
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if is_one_of_several:
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             _bound_unread_data(bound, settings.drain_timeout)
-            bound.bind((settings.host, settings.port))
+            bound.bind((settings.host, port))
         except BaseException:
             bound.close()
             raise
-        bound.set_inheritable(True)  # by workers
         return bound
 
 

@@ -24,10 +24,11 @@ from openapi.server.connections import Connections
 from openapi.server.exchange import CLOSE, Exchange, rendered, scope_of
 from openapi.server.parser import NotHTTP, RequestParser
 from openapi.server.request_log import RequestLog
-from openapi.server.shutdown import Shutdown
 
 # What a client may send ahead, before its last request has its response.
 MOST_PIPELINED = 64 * 1024
+# When the server stops: clients that use a connection more often than this lose no request.
+LINGER_SECONDS = 1
 
 
 class Protocol(asyncio.Protocol):
@@ -48,14 +49,12 @@ class Protocol(asyncio.Protocol):
         drain_timeout: float,
         connections: Connections,
         log: RequestLog,
-        shutdown: Shutdown,
     ) -> None:
         self.server_state = server_state
         self._app: Any = config.loaded_app
         self._app_state = app_state
         self._loop = _loop or asyncio.get_running_loop()
         self._log = log
-        self._shutdown = shutdown
         self._connections = connections
         self._request_timeout = request_timeout
         self._idle_timeout = idle_timeout
@@ -65,6 +64,7 @@ class Protocol(asyncio.Protocol):
         self._next: asyncio.Future[Exchange] | None = None
         self._pipelined = b""
         self._pipelined_start = 0
+        self._is_stopping = False
         self._idle_since = 0.0
         self._idle_timer: asyncio.TimerHandle | None = None
         self._drain_timer: asyncio.TimerHandle | None = None
@@ -123,12 +123,11 @@ class Protocol(asyncio.Protocol):
         self.flow.resume_writing()
 
     def shutdown(self) -> None:
-        """Close the connection once no request is in flight: the server begins to stop."""
-        if self._exchange is None or self._exchange.response_complete:
-            self.transport.close()
-        else:
+        """Serve what arrives within a moment, say that the connection closes, and close it."""
+        self._is_stopping = True
+        if self._exchange is not None:
             self._exchange.keep_alive = False
-        self._shutdown.begin()
+        self._loop.call_later(LINGER_SECONDS, self._close_if_idle)
 
     def data_received(self, data: bytes) -> None:
         """Parse a request, or keep what is pipelined behind one that is in flight."""
@@ -195,7 +194,7 @@ class Protocol(asyncio.Protocol):
         self._exchange = Exchange(
             self,
             scope_of(parser, self._client, self._server, self._app_state),
-            keep_alive=parser.keep_alive,
+            keep_alive=parser.keep_alive and not self._is_stopping,
             expects_continue=parser.expects_continue,
             is_received=parser.is_complete,
         )
@@ -232,6 +231,10 @@ class Protocol(asyncio.Protocol):
         if left > 0:
             self._start_idle_timer(left)
         else:
+            self.close_idle()
+
+    def _close_if_idle(self) -> None:
+        if self._is_idle():
             self.close_idle()
 
     def _start_request_timer(self) -> None:

@@ -5,16 +5,15 @@ import gc
 import logging
 import os
 import resource
-import signal
-import sys
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from multiprocessing.connection import Connection
 
 import click
 import uvicorn
-from uvicorn.supervisors import Multiprocess
 
 from db import purge as purging
 from db.database import Database
@@ -28,7 +27,8 @@ from openapi.access.policy import validate_access_settings
 from openapi.server.announcement import announce
 from openapi.server.app import App
 from openapi.server.connections import Connections
-from openapi.server.listening import bind, listen
+from openapi.server.listening import bind, listen, opener_for_workers
+from openapi.server.processes import Server, Workers
 from openapi.server.protocol import Protocol
 from openapi.server.request_log import RequestLog
 from openapi.server.shutdown import Shutdown
@@ -38,10 +38,7 @@ FILES_BESIDES = 512
 logger = logging.getLogger("errand")
 
 GRACE_SECONDS = 10
-# uvicorn kills a worker that responds to no health check in time; its imports count, too.
-WORKER_START_SECONDS = 30
 GC_THRESHOLD = 50_000
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def serve(settings: Settings) -> None:
@@ -50,33 +47,36 @@ def serve(settings: Settings) -> None:
     validate_access_settings(settings)
     log, shutdown = RequestLog(wanted=settings.request_log), Shutdown()
     app = _compiled(settings, log, shutdown)
-    with bind(settings) as listening, database_at(settings) as given:
+    with bind(settings) as bound, database_at(settings) as given:
         url = _prepared(settings, given)
-        config = _config(settings, log, shutdown, partial(_app, settings, url, log, shutdown, app))
-        listen(listening, settings)
-        if settings.workers > 1:
-            supervisor = Multiprocess(config, sockets=[listening])
-            announce(settings, *listening.getsockname()[:2])
-            supervisor.run()
+        config = _config(settings, log, partial(_app, settings, url, log, shutdown, app))
+        on_start = partial(announce, settings, *bound.getsockname()[:2])
+        if settings.workers == 1:
+            listen(bound, settings)
+            Server(config, shutdown).serve_on(bound, on_start)
         else:
-            server = uvicorn.Server(config)
-            _stop_on_signals(server)
-            announce(settings, *listening.getsockname()[:2])
-            server.run(sockets=[listening])
-            if not server.started:
-                sys.exit(1)
+            opener = opener_for_workers(bound, settings)
+            worker = partial(_serve_as_worker, config, shutdown, opener)
+            Workers(settings.workers, worker).run(on_start)
 
 
-def _config(
-    settings: Settings, log: RequestLog, shutdown: Shutdown, app: Callable[[], App]
-) -> uvicorn.Config:
-    """Of several workers each has a copy of the log and of the shutdown."""
+def _serve_as_worker(
+    config: uvicorn.Config,
+    shutdown: Shutdown,
+    opener: Callable[[], socket.socket],
+    parent: Connection,
+) -> None:
+    """Serve in a process of several; tell the parent when that begins."""
+    Server(config, shutdown).serve_on(opener(), partial(parent.send, True))
+
+
+def _config(settings: Settings, log: RequestLog, app: Callable[[], App]) -> uvicorn.Config:
+    """Of several workers each has a copy, and one of the log and the shutdown."""
     return uvicorn.Config(
         app,
         factory=True,
         host=settings.host,
         port=settings.port,
-        workers=settings.workers,
         http=partial(  # type: ignore[arg-type]
             Protocol,
             request_timeout=settings.request_timeout,
@@ -88,7 +88,6 @@ def _config(
                 settings.trusted_proxies,
             ),
             log=log,
-            shutdown=shutdown,
         ),
         ws="none",
         lifespan="on",
@@ -97,14 +96,7 @@ def _config(
         proxy_headers=False,
         log_config=None,
         timeout_graceful_shutdown=GRACE_SECONDS,
-        timeout_worker_healthcheck=WORKER_START_SECONDS,
     )
-
-
-def _stop_on_signals(server: uvicorn.Server) -> None:
-    """Take a signal that comes before uvicorn does: while the event loop is being made."""
-    for stop in STOP_SIGNALS:
-        signal.signal(stop, server.handle_exit)
 
 
 def purge(settings: Settings) -> int:

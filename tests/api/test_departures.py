@@ -19,7 +19,6 @@ from openapi.server.connections import Connections
 from openapi.server.exchange import Exchange
 from openapi.server.protocol import Protocol
 from openapi.server.request_log import RequestLog
-from openapi.server.shutdown import Shutdown
 from tests.support.databases import as_owner, statements_that_wait
 from tests.support.issuer import Issuer
 from tests.support.polling import eventually
@@ -94,7 +93,6 @@ def test_nothing_is_stored_for_a_disconnected_client() -> None:
             "connections": Connections(9, 9),
             "drain_timeout": 1,
             "log": RequestLog(wanted=False),
-            "shutdown": Shutdown(),
         }
         config = Config(app, lifespan="off")
         config.load()

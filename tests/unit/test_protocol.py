@@ -10,7 +10,6 @@ from uvicorn.server import ServerState
 from openapi.server.connections import Connections
 from openapi.server.protocol import Protocol
 from openapi.server.request_log import RequestLog
-from openapi.server.shutdown import Shutdown
 from tests.support.wire import request
 
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
@@ -26,7 +25,6 @@ def listening(app: ASGIApp) -> Any:
         "drain_timeout": 5,
         "connections": Connections(9, 9),
         "log": RequestLog(wanted=False),
-        "shutdown": Shutdown(),
     }
     state = ServerState()
     return asyncio.get_running_loop().create_server(

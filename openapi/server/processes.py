@@ -1,0 +1,154 @@
+"""The processes that serve: this one, or several with this one as their parent."""
+
+import asyncio
+import logging
+import multiprocessing
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+
+import uvicorn
+
+from openapi.server.shutdown import Shutdown
+
+logger = logging.getLogger("errand")
+
+spawn = multiprocessing.get_context("spawn")
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+KILL_SECONDS = 20
+LOOK_SECONDS = 1
+# A worker that dies before it serves is not replaced in a busy loop.
+RESTART_SECONDS = 1
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, but a stop cuts no request that has been sent."""
+
+    def __init__(self, config: uvicorn.Config, shutdown: Shutdown) -> None:
+        super().__init__(config)
+        self._shutdown = shutdown
+        self._on_start: Callable[[], None] | None = None
+
+    def serve_on(
+        self, listening: socket.socket, on_start: Callable[[], None] | None = None
+    ) -> None:
+        """Serve the clients of a socket until a signal comes; exit if that cannot begin."""
+        self._on_start = on_start
+        # A signal may come before uvicorn takes it: while the event loop is being made.
+        for stop in STOP_SIGNALS:
+            signal.signal(stop, self.handle_exit)
+        self.run(sockets=[listening])
+        if not self.started:
+            sys.exit(1)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start as uvicorn does, and say so."""
+        await super().startup(sockets)
+        if self.started and self._on_start is not None:
+            self._on_start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the long polls; take the connections that the kernel has made; then as uvicorn."""
+        self._shutdown.begin()
+        for listening in sockets or []:
+            with suppress(BlockingIOError):
+                while True:
+                    await self._connect(listening.accept()[0])
+        await super().shutdown(sockets)
+
+    async def _connect(self, accepted: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+
+        def protocol() -> asyncio.Protocol:
+            return self.config.http_protocol_class(  # type: ignore[call-arg]
+                config=self.config,
+                server_state=self.server_state,
+                app_state=self.lifespan.state,
+                _loop=loop,
+            )
+
+        await loop.connect_accepted_socket(protocol, accepted)
+
+
+class Worker:
+    """A process of several; it sends a message once it serves."""
+
+    def __init__(self, serve: Callable[[Connection], None]) -> None:
+        self.is_serving = False
+        self.messages, sender = spawn.Pipe(duplex=False)
+        self.process = spawn.Process(target=serve, args=[sender])
+        self.process.start()
+        sender.close()
+
+    def receive(self) -> None:
+        """Take the message, if it is there."""
+        with suppress(EOFError):
+            if not self.is_serving and self.messages.poll():
+                self.is_serving = bool(self.messages.recv())
+
+
+class Workers:
+    """Several processes: one that dies is replaced, and all stop together."""
+
+    def __init__(self, count: int, serve: Callable[[Connection], None]) -> None:
+        self._count = count
+        self._serve = serve
+        self._workers: list[Worker] = []
+        self._stops_at: float | None = None
+        self._has_failed = False
+
+    def run(self, on_start: Callable[[], None]) -> None:
+        """Start the workers, and wait until a signal stops them; exit if they cannot serve."""
+        for stop in STOP_SIGNALS:
+            signal.signal(stop, lambda *_: self._stop())
+        for _ in range(self._count):
+            self._start_worker()
+        is_started = False
+        while self._workers:
+            self._look()
+            if not is_started and self._workers and all(w.is_serving for w in self._workers):
+                is_started = True
+                on_start()
+        if self._has_failed:
+            sys.exit(1)
+
+    def _start_worker(self) -> None:
+        self._workers.append(Worker(self._serve))
+        if self._stops_at is not None:  # the signal came meanwhile
+            self._stop()
+
+    def _look(self) -> None:
+        """Wait until a worker serves or ends; replace what has ended, kill what does not stop."""
+        ends = [each.process.sentinel for each in self._workers]
+        messages = [each.messages for each in self._workers if not each.is_serving]
+        wait([*ends, *messages], timeout=LOOK_SECONDS)
+        for worker in list(self._workers):
+            worker.receive()
+            if worker.process.exitcode is not None:
+                self._replace(worker)
+            elif self._stops_at is not None and time.monotonic() > self._stops_at + KILL_SECONDS:
+                worker.process.kill()
+
+    def _replace(self, worker: Worker) -> None:
+        self._workers.remove(worker)
+        if self._stops_at is not None:
+            return
+        if not worker.is_serving and (worker.process.exitcode or 0) > 0:
+            self._has_failed = True
+            self._stop()
+            return
+        logger.error("The worker %s died; another one starts.", worker.process.pid)
+        if not worker.is_serving:
+            time.sleep(RESTART_SECONDS)
+        self._start_worker()
+
+    def _stop(self) -> None:
+        if self._stops_at is None:
+            self._stops_at = time.monotonic()
+        for worker in self._workers:
+            worker.process.terminate()
