@@ -103,6 +103,10 @@ class Settings(BaseSettings):
     answer_timeout: float = Field(
         60, gt=0, le=3600, description="Seconds until a response must start."
     )
+    # Below the ten seconds after which many clients give a response up.
+    long_poll_timeout: int = Field(
+        9, ge=1, le=300, description="The most seconds that a client may `wait` for changes."
+    )
     drain_timeout: float = Field(
         60, gt=0, le=3600, description="Seconds that a client may take to read part of a response."
     )

@@ -24,6 +24,7 @@ def as_enforced(document: Document, settings: Settings) -> Document:
         _remove_responses(document, "428")
     if not settings.cors_origins:
         _remove_headers(document, "Access-Control-Allow-Origin")
+    _set_maximum(document, "wait", settings.long_poll_timeout)
     _remove_unused_components(document)
     return document
 
@@ -54,6 +55,13 @@ def _remove_headers(document: Document, *names: str) -> None:
             response.get("headers", {}).pop(name, None)
         if not response.get("headers", True):
             del response["headers"]
+
+
+def _set_maximum(document: Document, parameter: str, maximum: int) -> None:
+    for operation in _operations(document):
+        for each in operation.get("parameters", ()):
+            if each.get("name") == parameter:
+                each["schema"]["maximum"] = maximum
 
 
 def _operations(document: Document) -> Iterator[Document]:

@@ -26,7 +26,7 @@ TRANSLATED = {
     *OF_SCHEMAS,
 }
 INTEGER_RANGES = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
-EXCLUDING = re.compile(r"\^\[\^([^\\\]^]|\\u[0-9A-Fa-f]{4})\]\*\$")
+EXCLUDING = re.compile(r"\^\[\^([^\\\]^]|\\x[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4})\]\*\$")
 LONGEST_MESSAGE = 300
 LONGEST_NAME = 64
 DEEPEST = 64

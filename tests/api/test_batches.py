@@ -368,7 +368,7 @@ def test_batch_ends_a_long_poll(alice: User) -> None:
     alice.creates()
     copy.catches_up()
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(copy.reads, wait=20)
+        waiting = pool.submit(copy.reads, wait=9)
         batch(alice, creates("first"), creates("second"))
 
         assert [each["title"] for each in waiting.result(timeout=5)] == ["first", "second"]

@@ -113,7 +113,7 @@ def test_longest_page_has_a_thousand_changes(alice: User, copy: Copy) -> None:
     assert len(copy.reads(limit=1000)) == 1000
     assert len(copy.reads(limit=1000)) == 1
     assert copy.tasks == tasks_of(alice)
-    assert_faults(copy.asks(limit=1001, wait=31), "limit", "wait")
+    assert_faults(copy.asks(limit=1001, wait=10), "limit", "wait")
 
 
 def test_feed_of_an_unknown_user_is_empty_until_the_first_task(alice: User, copy: Copy) -> None:

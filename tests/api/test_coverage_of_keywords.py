@@ -20,7 +20,7 @@ OF_ANOTHER_TYPE = {"string": 5, "integer": "five", "boolean": "yes", "object": [
 OUTSIDE_FORMAT = {"uuid": "x" * 36, "int32": 2**31, "int64": 2**63}
 # To break a pattern is beyond a machine: the contract's patterns stand here one by one.
 OUTSIDE_PATTERN = {
-    "^[^\\u0000]*$": "a\0b",
+    "^[^\\x00]*$": "a\0b",
     "^[A-Za-z0-9_-]+$": "a.b",
     OF_TAGS: "*, *",
     OF_KEYS: "a b",

@@ -125,7 +125,7 @@ def test_write_with_a_key_wakes_long_polls(alice: User, task: Task) -> None:
     changes = f"/api/{alice.id}/changes"
     since = alice.get(changes).json()["next"]
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(alice.get, changes, params={"since": since, "wait": 20})
+        waiting = pool.submit(alice.get, changes, params={"since": since, "wait": 9})
         time.sleep(0.2)
 
         toggled = toggle(alice, task).json()

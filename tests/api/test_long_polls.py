@@ -32,7 +32,7 @@ from tests.support.users import Task, User
 from tests.support.wire import request, wire_to
 
 A_POLL_LATER = INTERVAL + 1
-DEADLINE = 20
+DEADLINE = 9
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ def test_the_revision_is_no_longer_read_for_a_client_that_has_disconnected(
     serve: Serve, new_database: Callable[[], str]
 ) -> None:
     database_url = new_database()
-    with User(serve(DATABASE_URL=database_url)) as alice:
+    with User(serve(DATABASE_URL=database_url, ERRAND_LONG_POLL_TIMEOUT="60")) as alice:
 
         def read_again() -> bool:
             before = last_read_of_a_revision(database_url)
@@ -397,7 +397,7 @@ def test_a_long_poll_ends_when_its_token_expires(guarded_server: str, issuer: Is
         expiring = {"Authorization": f"Bearer {issuer.token(alice.id, exp=int(time.time()) + 3)}"}
 
         began = time.monotonic()
-        page = alice.get(changes, params={"since": since, "wait": 30}, headers=expiring)
+        page = alice.get(changes, params={"since": since, "wait": 9}, headers=expiring)
 
     assert (page.status_code, page.json()["changes"]) == (200, [])
     assert time.monotonic() - began < DEADLINE

@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import use_after_free
 
 from tests.support.contract import DOCUMENT
 
-LONGEST_WAIT = 30
+LONGEST_WAIT = 9
 TOKENS = {"list_changes": "since", "list_tasks": "cursor"}
 FREE = {"limit", "wait"}
 
