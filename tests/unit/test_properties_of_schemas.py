@@ -28,7 +28,9 @@ KEYWORDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "string": {
         "minLength": SIZES,
         "maxLength": SIZES,
-        "pattern": st.sampled_from(["^a", "b", r"^[^\u0000]*$", r"^[^\x00]*$", "^[^b]*$", "^[^^]*$", "^.{1,2}$"]),
+        "pattern": st.sampled_from(
+            ["^a", "b", r"^[^\u0000]*$", r"^[^\x00]*$", "^[^b]*$", "^[^^]*$", "^.{1,2}$"]
+        ),
     },
     "integer": {"format": st.sampled_from(["int32", "int64"]), "multipleOf": st.integers(1, 3)},
     "number": {"multipleOf": st.sampled_from([1, 2, 0.5])},
