@@ -1,6 +1,13 @@
-"""Every statement that the server runs: its connections prepare them."""
+"""The statements that connections prepare at once; those of other lists, on demand."""
 
 from db import health, replays, users
+from db.tasks import list_statements as lists
 from db.tasks import statements as tasks
 
-CATALOGUE = (*tasks.CATALOGUE, *users.CATALOGUE, *replays.CATALOGUE, *health.CATALOGUE)
+CATALOGUE = (
+    *tasks.CATALOGUE,
+    *lists.CATALOGUE,
+    *users.CATALOGUE,
+    *replays.CATALOGUE,
+    *health.CATALOGUE,
+)

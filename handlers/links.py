@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from uuid import UUID
 
-Parameters = Mapping[str, int | str | bool | None]
+Parameters = Mapping[str, int | str | bool | list[str] | None]
 
 
 def path_of_tasks(user_id: UUID | str) -> str:
@@ -47,7 +47,8 @@ def _links(path: str, places: Mapping[str, Parameters], alike: Parameters) -> st
 
 def _query(parameters: Parameters) -> str:
     return "&".join(
-        f"{name}={str(value).lower() if isinstance(value, bool) else value}"
+        f"{name}={str(each).lower() if isinstance(each, bool) else each}"
         for name, value in parameters.items()
-        if value is not None
+        for each in (value if isinstance(value, list) else [value])
+        if each is not None
     )

@@ -1,10 +1,13 @@
 """A user's tasks: one function for each operation of the contract, named as the operation."""
 
+import inspect
+from collections.abc import Callable, Coroutine
 from typing import Any
 from uuid import UUID
 
 from db.errors import Refused
-from db.tasks import batches, tasks
+from db.tasks import batches, lists, tasks
+from db.tasks.list_queries import FILTERS, ListQuery
 from handlers.context import Context, RefusedOperation
 from handlers.etags import (
     Returned,
@@ -17,7 +20,21 @@ from handlers.etags import (
 )
 from handlers.links import links_by_cursor, links_by_offset, path_of_task, path_of_tasks
 
+Handler = Callable[..., Coroutine[Any, Any, Returned]]
 
+
+def taking_filters(handler: Handler) -> Handler:
+    """The same handler: its signature names the filters that lists have, and no others."""
+    signature = inspect.signature(handler)
+    *named, _ = signature.parameters.values()
+    filters = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in FILTERS
+    ]
+    vars(handler)["__signature__"] = signature.replace(parameters=[*named, *filters])
+    return handler
+
+
+@taking_filters
 async def list_tasks(
     context: Context,
     user_id: UUID,
@@ -25,33 +42,29 @@ async def list_tasks(
     offset: int,
     limit: int,
     deleted: bool,
-    completed: bool | None = None,
+    sort: str | None = None,
     cursor: str | None = None,
     if_none_match: str | None = None,
+    **filters: Any,
 ) -> Returned:
     """A page of the user's tasks, or of their trash, with links to its neighbours."""
     if if_none_match and cursor is None:
         etag = of_list(await tasks.revision(context.database, user_id))
         if is_current(etag, if_none_match):
             return not_modified(etag)
-    page = await tasks.page(
-        context.database,
-        user_id,
-        offset=offset,
-        limit=limit,
-        completed=completed,
-        deleted=deleted,
-        cursor=cursor,
+    query = ListQuery.of(filters, sort, deleted=deleted)
+    page = await lists.page(
+        context.database, user_id, query, limit=limit, offset=offset, cursor=cursor
     )
     etag = of_list(page.revision)
     if is_current(etag, if_none_match):  # only now, as the cursor could have been refused
         return not_modified(etag)
-    filters = {"completed": completed, "deleted": deleted or None}
+    kept = {"deleted": deleted or None, "sort": sort, **filters}
     path = path_of_tasks(user_id)
     if offset:
-        links = links_by_offset(path, offset, limit, bool(page.next), filters)
+        links = links_by_offset(path, offset, limit, bool(page.next), kept)
     else:
-        links = links_by_cursor(path, page.previous, page.next, limit, filters)
+        links = links_by_cursor(path, page.previous, page.next, limit, kept)
     return page.tasks, 200, {"Link": links, "ETag": etag}
 
 
@@ -60,7 +73,7 @@ async def create_task(
 ) -> Returned:
     """Store a new task, and say where it is."""
     must_be_new = if_none_match is not None
-    task = await tasks.create(context.database, user_id, **body, must_be_new=must_be_new)
+    task = await tasks.create(context.database, user_id, body, must_be_new=must_be_new)
     return tagged(task, 201, Location=path_of_task(user_id, task["id"]))
 
 

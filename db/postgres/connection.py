@@ -8,9 +8,10 @@ import orjson
 import psycopg2
 from psycopg2 import errorcodes
 from psycopg2.extensions import POLL_OK, POLL_WRITE, AsIs, register_adapter
-from psycopg2.extras import register_default_json
+from psycopg2.extras import Json, register_default_json
 
 from db.postgres import libpq
+from db.postgres.prepared import PreparedStatements
 from db.postgres.statement import Statement
 
 Row = tuple[Any, ...]
@@ -28,13 +29,17 @@ def _literal(value: UUID) -> AsIs:
     return AsIs(f"'{value}'::uuid")
 
 
+def _json(value: dict[str, Any]) -> Json:
+    return Json(value, dumps=lambda document: orjson.dumps(document).decode())
+
+
 class Connection:
     """Runs one statement at a time; not to be used again after it is lost or closed."""
 
     def __init__(self, raw: Any, url: str, statement_timeout: float) -> None:
         self.url = url
-        self.has_prepared = False
-        """Whether its session knows the statements."""
+        self.prepared: PreparedStatements | None = None
+        """What its session has prepared; None if sessions cannot prepare, be it a pooler's."""
         self.has_functions = False
         """Whether its session knows the functions that run a group of calls."""
         self.refused_to_write = False
@@ -57,6 +62,7 @@ class Connection:
         # Only towards the database: what comes back stays text, as JSON wants it. Here, for
         # SQLAlchemy, which migrates, registers an adapter of its own, that takes longer.
         register_adapter(UUID, _literal)
+        register_adapter(dict, _json)
         return cls(raw, url, statement_timeout)
 
     @property
@@ -82,7 +88,23 @@ class Connection:
 
     def sql(self, statement: Statement, values: dict[str, Any]) -> str:
         """What runs a statement on this connection."""
-        return statement.sql(values, prepared=self.has_prepared)
+        return statement.sql(
+            values, prepared=self.prepared is not None and self.prepared.has(statement)
+        )
+
+    def lacks(self, statement: Statement) -> bool:
+        """Whether its session could prepare the statement, and has not done so."""
+        return self.prepared is not None and not self.prepared.has(statement)
+
+    async def prepare(self, statement: Statement) -> None:
+        """Prepare a statement on demand: a round trip that later calls of it are spared."""
+        assert self.prepared is not None
+        try:
+            await self.fetch(self.prepared.preparation(statement, functions=self.has_functions))
+        except BaseException:
+            self.close()  # what its session knows is now uncertain
+            raise
+        self.prepared.add(statement)
 
     def fetch(self, sql: str, values: dict[str, Any] | None = None) -> "asyncio.Future[list[Row]]":
         """Send a statement; the future brings its rows."""

@@ -9,6 +9,7 @@ import psycopg2
 from db.errors import UnfitRole
 from db.postgres.connection import Connection
 from db.postgres.hosts import host_of, single_host_urls
+from db.postgres.prepared import PreparedStatements
 from db.postgres.roles import Powers, require_fit
 from db.postgres.statement import Statement
 from db.postgres.throttled_log import ThrottledLog
@@ -50,6 +51,7 @@ class Connector:
         self._connect_timeout = connect_timeout
         self._statement_timeout = statement_timeout
         self._powers_query = powers_query
+        self._prepared_statements = prepared
         self._preparations = [each.preparation for each in prepared]
         self._functions = [each.preparation_for_each for each in prepared if each.returns_document]
         self._one_at_a_time = asyncio.Lock()
@@ -130,7 +132,8 @@ class Connector:
                 self._log.warn("pooler", POOLED)
             elif self._preparations:
                 await connection.fetch("; ".join([*SESSION, *self._preparations]))
-                connection.has_prepared = True
+                connection.prepared = PreparedStatements()
+                connection.prepared.add_permanent(self._prepared_statements)
                 if not read_only:
                     await self._make_functions(connection)
         except BaseException:

@@ -15,7 +15,7 @@ from uuid import UUID
 import orjson
 import psycopg2
 
-from db.errors import ConnectionLost, DatabaseAway, StatementTimedOut
+from db.errors import ConnectionLost, DatabaseAway, StatementTimedOut, Unavailable
 from db.owner import OWNER
 from db.postgres.connection import Connection, Row
 from db.postgres.failures import UNCERTAIN, had_no_effect
@@ -39,6 +39,8 @@ PAGES = Bounds(most=16, awaited=1)
 # It takes more than most groups do; one that takes longer waits for a lock, or a disk far away, or
 # looks through many tasks, and to wait for that would gain nobody anything.
 LONGEST_AWAITED = 0.003
+
+MOST_GATHERINGS = 128
 
 Document = Any
 """What a statement returns, as JSON."""
@@ -126,6 +128,11 @@ class Gathering:
         self._awaited: dict[asyncio.Future[list[Row]], asyncio.TimerHandle] = {}
         self._sending: asyncio.Task[None] | None = None
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether calls wait to be sent, or for their results."""
+        return bool(self._jobs or self._awaited or self._sending)
+
     def add(self, values: dict[str, Any]) -> Job:
         """Somebody wants it done."""
         loop = asyncio.get_running_loop()
@@ -153,7 +160,7 @@ class Gathering:
                     self._refuse(refusal)
                     continue
                 jobs = self._taken()
-                if jobs and connection.has_functions:
+                if jobs and await self._can_run_on(connection):
                     self._begin(jobs, connection)
                 else:
                     self._pool.release(connection)
@@ -161,6 +168,15 @@ class Gathering:
                         job.fail(Undone())
         finally:
             self._sending = None
+
+    async def _can_run_on(self, connection: Connection) -> bool:
+        """Whether the connection has the statement's function; the first time, it is made."""
+        if connection.has_functions and connection.lacks(self._statement):
+            try:
+                await connection.prepare(self._statement)
+            except (psycopg2.Error, Unavailable):
+                return False
+        return connection.has_functions
 
     def _begin(self, jobs: list[Job], connection: Connection) -> None:
         calls = b",".join(job.call for job in jobs).decode()
@@ -228,9 +244,16 @@ class Groups:
             raise ConnectionLost(f"The connection to the database broke. {UNCERTAIN}") from error
 
     def _gathering(self, statement: Statement) -> Gathering:
-        if statement.name not in self._gatherings:
-            self._gatherings[statement.name] = Gathering(self.pool, statement)
-        return self._gatherings[statement.name]
+        gathering = self._gatherings.get(statement.name)
+        if gathering is None:
+            if len(self._gatherings) >= MOST_GATHERINGS:
+                self._drop_idle()
+            gathering = self._gatherings[statement.name] = Gathering(self.pool, statement)
+        return gathering
+
+    def _drop_idle(self) -> None:
+        """Forget those that run nothing: there are as many statements as lists have shapes."""
+        self._gatherings = {name: each for name, each in self._gatherings.items() if each.is_busy}
 
     async def _alone(self, statement: Statement, values: dict[str, Any]) -> Document:
         return document_in(await self.pool.fetch(statement, **values))

@@ -100,6 +100,8 @@ class Pool:
         for tried in count(1):
             connection = await self.acquire(self.deadline())
             try:
+                if connection.lacks(statement):
+                    await connection.prepare(statement)
                 return await connection.fetch(connection.sql(statement, values), values)
             except psycopg2.Error as error:
                 if not self._worth_another(error, connection, statement, tried):

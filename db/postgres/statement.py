@@ -101,9 +101,10 @@ class Statement:
 
     @cached_property
     def preparation(self) -> str:
-        """The SQL that prepares it on a connection."""
+        """The SQL that prepares it on a connection, until it is forgotten."""
         types = ", ".join(kind for _, kind in self._parameters)
-        return f"PREPARE {self.name} ({types}) AS {self._compiled.string}".replace(" ()", "")
+        parameters = f" ({types})" if types else ""
+        return f"PREPARE {self.name}{parameters} AS {self._compiled.string}"
 
     def sql(self, values: dict[str, Any], *, prepared: bool) -> str:
         """The SQL that runs it; ahead of it, a setting names the owner to row-level security.
@@ -120,7 +121,11 @@ class Statement:
     @cached_property
     def prepared(self) -> str:
         """The SQL that runs it on a connection that has prepared it."""
-        values = ", ".join(f"%({name})s" for name, _ in self._parameters)
+        # An array of texts is not taken for one of an enumeration; nothing else needs its type.
+        values = ", ".join(
+            f"%({name})s::{kind}" if kind.endswith("[]") else f"%({name})s"
+            for name, kind in self._parameters
+        )
         return f"EXECUTE {self.name} ({values})".replace(" ()", "")
 
     @cached_property
@@ -153,6 +158,17 @@ class Statement:
             END $function$;
             PREPARE {function} (json) AS SELECT pg_temp.{function}($1)
         """  # noqa: S608
+
+    @property
+    def deallocation(self) -> str:
+        """The SQL by which a connection forgets it."""
+        return f"DEALLOCATE {self.name}"
+
+    @property
+    def deallocation_for_each(self) -> str:
+        """The SQL by which a connection forgets that function."""
+        function = f"{self.name}_for_each"
+        return f"DEALLOCATE {function}; DROP FUNCTION pg_temp.{function}(json)"
 
     @cached_property
     def bare(self) -> str:

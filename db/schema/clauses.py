@@ -12,23 +12,28 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     DateTime,
+    Enum,
     Integer,
     Interval,
-    Select,
     String,
     Table,
+    Text,
     any_,
     bindparam,
+    case,
+    cast,
     func,
     literal_column,
     select,
-    true,
-    tuple_,
     update,
 )
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.sql.dml import ReturningUpdate
+from sqlmodel import AutoString
 
-from db.postgres.statement import Access, Statement
-from db.schema.models import Replay, Secret, Task, TaskRead, User
+from db.owner import OWNER
+from db.schema.fields import TaskFields
+from db.schema.models import REVISION_RANGE_BITS, Replay, Secret, Task, TaskRead, User
 
 ONE = literal_column("1", Integer)
 UTC = literal_column("'UTC'", String)
@@ -45,7 +50,10 @@ secrets: Table = Secret.metadata.tables["secrets"]
 
 def param(name: str, column: ColumnElement[Any] | Any) -> ColumnElement[Any]:
     """A value that comes with the request, of the type of that column."""
-    return bindparam(name, type_=column.type)
+    kind = column.type
+    if isinstance(kind, String) and kind.collation:
+        kind = String(kind.length)  # a parameter has no collation
+    return bindparam(name, type_=kind)
 
 
 def as_written(column: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -55,9 +63,16 @@ def as_written(column: ColumnElement[Any]) -> ColumnElement[Any]:
     return column
 
 
-IN_TRASH = [*TaskRead.model_fields]
-AT_LARGE = [name for name in IN_TRASH if name != "deleted_at"]
-TASK = [as_written(tasks.c[name]) for name in AT_LARGE]
+def is_text(column: ColumnElement[Any]) -> bool:
+    """Whether the column holds any text; an enumeration does not."""
+    return isinstance(column.type, String | AutoString) and not isinstance(column.type, Enum)
+
+
+TRASH_COLUMNS = [*TaskRead.model_fields]
+ACTIVE_COLUMNS = [name for name in TRASH_COLUMNS if name != "deleted_at"]
+WRITABLE_COLUMNS = [*TaskFields.model_fields]
+STORED_COLUMNS = [each.name for each in tasks.c if each.computed is None and each.name != OWNER]
+TASK = [as_written(tasks.c[name]) for name in ACTIVE_COLUMNS]
 
 
 def document(names: list[str]) -> ColumnElement[Any]:
@@ -68,6 +83,13 @@ def document(names: list[str]) -> ColumnElement[Any]:
     return func.json_build_object(*chain.from_iterable(named), type_=JSON).label("task")
 
 
+def revision_range(revision: ColumnElement[int]) -> ColumnElement[int]:
+    """The range of a revision, as the generated column has it."""
+    return revision.op(">>")(literal_column(str(REVISION_RANGE_BITS), Integer))
+
+
+ONE_TASK = document(ACTIVE_COLUMNS)
+
 this_owner = users.c.id == param("user_id", users.c.id)
 this_user = tasks.c.user_id == param("user_id", tasks.c.user_id)
 this_id = this_user & (tasks.c.id == param("task_id", tasks.c.id))
@@ -77,12 +99,15 @@ this_tombstone = this_id & tasks.c.deleted_at.is_not(None)
 _expected = bindparam("expected", type_=ARRAY(BigInteger))
 as_expected = _expected.is_(None) | (tasks.c.revision == any_(_expected))
 
-# The clock may stand still or step back between two changes; `updated_at` may not.
-LATER = func.greatest(func.clock_timestamp(), tasks.c.updated_at + MICROSECOND)
+# The clock may stand still or step back between two changes; a user's moments may not. So the
+# order of a user's tasks by `updated_at` is that by `revision`.
+LATER = func.greatest(func.clock_timestamp(), users.c.changed_at + MICROSECOND)
+MOMENT = literal_column("owner.changed_at", DateTime(timezone=True))
+NEXT = {"revision": users.c.revision + ONE, "changed_at": LATER}
 
 
 def owner_of(condition: ColumnElement[bool]) -> CTE:
-    """Take the next revision of the owner's data, under the lock of the owner's row.
+    """Take the owner's next revision and moment, under the lock of the owner's row.
 
     The lock puts a user's writes in order, so that revisions commit in the order they count.
     """
@@ -90,73 +115,26 @@ def owner_of(condition: ColumnElement[bool]) -> CTE:
         update(users)
         .where(this_owner)
         .where(select(ONE).select_from(tasks).where(condition).exists())
-        .values(revision=users.c.revision + ONE)
-        .returning(users.c.revision)
+        .values(NEXT)
+        .returning(users.c.revision, users.c.changed_at)
         .cte("owner")
     )
 
 
-def changed(which: ColumnElement[bool] = this_task, **values: Any) -> Any:
+def changed(which: ColumnElement[bool] = this_task, **values: Any) -> ReturningUpdate[Any]:
     """Change this task, if it is there as expected, and stamp it with the owner's next revision."""
     condition = which & as_expected
     owner = owner_of(condition)
-    return (
-        update(tasks).where(condition).values(**values, updated_at=LATER, revision=owner.c.revision)
-    )
+    stamps = {"updated_at": MOMENT, "revision": owner.c.revision}
+    return update(tasks).where(condition).values(**values, **stamps).returning(ONE_TASK)
 
 
-class Listing:
-    """The pages of a list, newest first: from the top, or beside the place of a cursor."""
-
-    def __init__(
-        self, name: str, names: list[str], condition: ColumnElement[bool], newest_by: str
-    ) -> None:
-        self.newest_by = newest_by
-        self._names = [name for name in names if name != "user_id"]
-        self._condition = this_user & condition & (_completed.is_(None) | _as_completed)
-        place = tuple_(tasks.c[newest_by], tasks.c.id)
-        after = self._page(place < _cursor_place)
-        before = self._page(place > _cursor_place, backwards=True)
-        self.first = _read_many(name, self._page(true()))
-        # A statement of its own, so that no first page waits in a group for rows that are skipped.
-        self.by_offset = _read_many(f"{name}_by_offset", self._page(true(), skips=True))
-        self.after = _read_many(f"{name}_after", after)
-        self.before = _read_many(f"{name}_before", before)
-        self.statements = (self.first, self.by_offset, self.after, self.before)
-
-    def _page(
-        self, beside: ColumnElement[bool], *, skips: bool = False, backwards: bool = False
-    ) -> Select[Any]:
-        """A document: the owner's revision, and in the same snapshot a page of their tasks.
-
-        Their ids come together, their titles, and so on: names would be as long as what they name.
-        """
-        found = (
-            select(*(tasks.c[name] for name in self._names))
-            .where(self._condition)
-            .where(beside)
-            .order_by(*self._order(backwards))
-            .limit(bindparam("limit", type_=Integer))
-        )
-        if skips:
-            found = found.offset(bindparam("offset", type_=Integer))
-        page = found.subquery("page")
-        # They keep the page's order: it alone is read, so that nothing could change it.
-        together = (func.array_agg(as_written(each)) for each in page.c)
-        document = func.json_build_array(_owner_revision, *together, type_=JSON)
-        return select(document.label("page")).select_from(page)
-
-    def _order(self, backwards: bool) -> list[ColumnElement[Any]]:
-        order = tasks.c[self.newest_by], tasks.c.id
-        return [column.asc() if backwards else column.desc() for column in order]
+_changes = bindparam("changes", type_=JSONB)
 
 
-def _read_many(name: str, clause: Select[Any]) -> Statement:
-    return Statement(name, clause, Access.READ, finds_many=True)
-
-
-# An aggregate, so that it is one value even where a statement has forgotten its owner.
-_owner_revision = select(func.max(users.c.revision)).where(this_owner).scalar_subquery()
-_completed = param("completed", tasks.c.completed)
-_as_completed = tasks.c.completed == _completed
-_cursor_place = tuple_(param("place_time", tasks.c.created_at), param("place_id", tasks.c.id))
+def merged(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The column as `changes` has it, null included; as it is where `changes` do not name it."""
+    key = literal_column(f"'{column.key}'", String)
+    text = _changes.op("->>", return_type=Text())(key)
+    value = text if is_text(column) else cast(text, column.type)
+    return case((_changes.op("?", return_type=Boolean())(key), value), else_=column)

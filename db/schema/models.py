@@ -1,11 +1,16 @@
 """The tables, and the models of a task that are created, updated and read."""
 
+from copy import copy
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
+from pydantic import create_model
+from pydantic_core import PydanticUndefined
 from sqlalchemy import (
     BigInteger,
     Column,
+    Computed,
     DateTime,
     ForeignKey,
     Index,
@@ -18,25 +23,30 @@ from sqlalchemy import (
 from sqlmodel import Field, SQLModel
 
 from db.owner import OWNER
+from db.schema.fields import Serves, TaskFields
 
-TITLE_LENGTH = 255
-DESCRIPTION_LENGTH = 2000
 KEY_LENGTH = 255
 
 # PostgreSQL's own spelling, by which Alembic knows that nothing has changed.
 MICROSECONDS = "((EXTRACT(epoch FROM clock_timestamp()) * (1000000)::numeric))::bigint"
+REVISION_RANGE_BITS = 8
 
 
-def _moment(*, nullable: bool = False) -> Column[datetime]:
-    default = None if nullable else text("now()")
-    return Column(DateTime(timezone=True), nullable=nullable, server_default=default)
+def _moment(*, nullable: bool = False, default: str = "now()", **info: bool) -> Column[datetime]:
+    return Column(
+        DateTime(timezone=True),
+        nullable=nullable,
+        info=info,
+        server_default=None if nullable else text(default),
+    )
 
 
 class User(SQLModel, table=True):
     """An owner of tasks; `revision` counts every write of their data, in the order of commits.
 
-    It begins with the time, so that nobody who is erased and comes back counts the same again.
-    `purged_revision` is the latest of the tombstones that are there no more.
+    It begins with the time, so that a user who is erased and comes back never counts the same
+    again. `changed_at` is the time of the latest write: each is later than the one before it.
+    `purged_revision` is the latest of the tombstones that were purged.
     """
 
     __tablename__ = "users"
@@ -45,55 +55,83 @@ class User(SQLModel, table=True):
     revision: int = Field(
         sa_column=Column(BigInteger, nullable=False, server_default=text(MICROSECONDS))
     )
+    changed_at: datetime = Field(sa_column=_moment(default="clock_timestamp()"))
     purged_revision: int = Field(
         sa_column=Column(BigInteger, nullable=False, server_default=text("0"))
     )
     created_at: datetime = Field(sa_column=_moment())
 
 
-class TaskCreate(SQLModel):
-    """What a client says of a new task."""
-
-    id: UUID = Field(default=None)
-    title: str = Field(min_length=1, max_length=TITLE_LENGTH)
-    description: str | None = Field(default=None, max_length=DESCRIPTION_LENGTH)
-    completed: bool = False
-
-
-class TaskUpdate(SQLModel):
-    """What a client may change; a field that is absent stays as it is."""
-
-    title: str = Field(default=None, min_length=1, max_length=TITLE_LENGTH)
-    description: str | None = Field(default=None, max_length=DESCRIPTION_LENGTH)
-    completed: bool = Field(default=None)
-
-
-class TaskRead(SQLModel):
-    """What a client is told of a task."""
-
+class _Key(SQLModel):
     id: UUID
     user_id: UUID
-    title: str = Field(min_length=1, max_length=TITLE_LENGTH)
-    description: str | None = Field(max_length=DESCRIPTION_LENGTH)
-    completed: bool
+
+
+class _Stamps(SQLModel):
     created_at: datetime
     updated_at: datetime
     revision: int
-    deleted_at: datetime = Field(default=None)
 
 
-class Task(SQLModel, table=True):
-    """A task, or with `deleted_at` the tombstone of one; every key begins with the owner."""
+class TaskCreate(TaskFields):
+    """What a client sends of a new task."""
+
+    id: UUID = Field(default=None)
+
+
+def _fields(model: type[SQLModel], *, default: Any) -> dict[str, Any]:
+    """The fields of a model with another default, as `create_model` takes them."""
+    fields = {name: copy(field) for name, field in model.model_fields.items()}
+    for field in fields.values():
+        field.default = default
+    return {name: (field.annotation, field) for name, field in fields.items()}
+
+
+TaskRead: type[SQLModel] = create_model(
+    "TaskRead",
+    __base__=SQLModel,
+    __doc__="What a client gets of a task.",
+    **_fields(_Key, default=PydanticUndefined),
+    **_fields(TaskFields, default=PydanticUndefined),
+    **_fields(_Stamps, default=PydanticUndefined),
+    deleted_at=(datetime, Field(default=None)),
+)
+
+TaskUpdate: type[SQLModel] = create_model(
+    "TaskUpdate",
+    __base__=SQLModel,
+    __doc__="What a client may change; a field that is absent stays as it is.",
+    **_fields(TaskFields, default=None),
+)
+
+
+class Task(TaskFields, table=True):
+    """A task, or with `deleted_at` the tombstone of one; every key begins with the owner.
+
+    An update that changes no indexed column is heap-only: PostgreSQL then writes to no index.
+    `revision` changes with every write, and so has no index: `revision_range`, which seldom does,
+    has one. `completed` and `updated_at` are in no index or its condition, either.
+    """
 
     __tablename__ = "tasks"
     __table_args__ = (
-        Index("tasks_by_revision", "user_id", "revision", unique=True),
+        Index("tasks_by_revision_range", "user_id", "revision_range"),
         Index(
             "tasks_newest_first",
             "user_id",
             text("created_at DESC"),
             text("id DESC"),
             postgresql_where=text("deleted_at IS NULL"),
+            info={"serves": Serves("created_at", deleted=False)},
+        ),
+        Index("tasks_by_title", "user_id", "title", "id"),
+        Index(
+            "tasks_in_trash_newest_first",
+            "user_id",
+            text("created_at DESC"),
+            text("id DESC"),
+            postgresql_where=text("deleted_at IS NOT NULL"),
+            info={"serves": Serves("created_at", deleted=True)},
         ),
         Index(
             "tasks_in_trash",
@@ -101,6 +139,7 @@ class Task(SQLModel, table=True):
             text("deleted_at DESC"),
             text("id DESC"),
             postgresql_where=text("deleted_at IS NOT NULL"),
+            info={"serves": Serves("deleted_at", deleted=True)},
         ),
         Index("tasks_to_purge", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
     )
@@ -109,17 +148,19 @@ class Task(SQLModel, table=True):
         sa_column=Column(Uuid, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
     )
     id: UUID = Field(primary_key=True)
-    title: str = Field(max_length=TITLE_LENGTH)
-    description: str | None = Field(default=None, max_length=DESCRIPTION_LENGTH)
-    completed: bool = Field(sa_column_kwargs={"server_default": text("false")})
-    created_at: datetime = Field(sa_column=_moment())
-    updated_at: datetime = Field(sa_column=_moment())
+    created_at: datetime = Field(sa_column=_moment(sort=True))
+    updated_at: datetime = Field(sa_column=_moment(sort=True))
     deleted_at: datetime | None = Field(sa_column=_moment(nullable=True))
     revision: int = Field(sa_column=Column(BigInteger, nullable=False))
+    revision_range: int = Field(
+        sa_column=Column(
+            BigInteger, Computed(f"(revision >> {REVISION_RANGE_BITS})", persisted=True)
+        )
+    )
 
 
 class Replay(SQLModel, table=True):
-    """An answer that was given to a request with a key, to be given again until it expires.
+    """A response to a request with a key, to be sent again until it expires.
 
     The fingerprint tells the request from others, `headers` are JSON: pairs of name and value.
     """
@@ -139,7 +180,7 @@ class Replay(SQLModel, table=True):
 
 
 class Secret(SQLModel, table=True):
-    """What all servers of this database know, and nobody else."""
+    """What all servers of this database share, and no client knows."""
 
     __tablename__ = "secrets"
 

@@ -1,85 +1,102 @@
-"""Places in a list that is sorted by a moment and `id`, and how they are told to clients."""
+"""Keyset cursors: where in a list a page begins, and the signed token that a client gets."""
 
-import struct
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from db.database import Session
 from db.errors import CursorRefused
-from db.tasks.tokens import Forged, the_seal
+from db.tasks.list_queries import ListQuery, Page
+from db.tasks.tokens import Forged, read_signer
 
-PURPOSE = "a page of tasks, by a moment and id"
-LAYOUT = struct.Struct(">?q16s")
+PURPOSE = "a page of tasks"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+PAGES = (Page.AFTER, Page.FROM, Page.BEFORE, Page.UNTIL)
+DIGEST_SIZE = 8
+# No text of a task has the NUL character.
+SEPARATOR, NULL, VALUE = b"\0", b"n", b"v"
 UNUSABLE = "This cursor is not one that the list has given. Begin with the first page."
 OF_ANOTHER_LIST = (
-    "This cursor was made for other filters. Keep those of its link, or begin with the first page."
+    "This cursor was made for other filters or another order. Keep those of its link, or begin "
+    "with the first page."
 )
 
-
-class Place(NamedTuple):
-    """A task's place among the user's tasks, whether it is still there or not."""
-
-    moment: int
-    id: int
-
-    @classmethod
-    def of(cls, task: dict[str, Any], sorted_by: str) -> "Place":
-        """Where this task stands."""
-        return cls(microseconds(task[sorted_by]), int(task["id"].replace("-", ""), 16))
-
-    def stepped(self, step: int) -> "Place":
-        """The next place, or the one before, whether a task could stand there or not."""
-        carried, id_ = divmod(self.id + step, 1 << 128)
-        return Place(self.moment + carried, id_)
-
-    def values(self) -> dict[str, Any]:
-        """It as the database compares it."""
-        moment = EPOCH + self.moment * MICROSECOND
-        return {"place_time": moment, "place_id": UUID(int=self.id)}
+Key = tuple[str | None, ...]
+"""The values, as text, of the fields that say where in the order of a list a task is."""
 
 
 class Cursor(NamedTuple):
-    """Where a page begins: behind a place, or before it."""
+    """Where a page begins: at a key, which is that of a task, whether it is still there or not."""
 
-    place: Place
-    backwards: bool
+    page: Page
+    key: Key
+
+    def values(self, query: ListQuery) -> dict[str, str | None]:
+        """The key as parameters of the list's statement."""
+        return {f"key_{name}": each for name, each in zip(query.order.key, self.key, strict=True)}
 
 
-def beside(
-    tasks: list[dict[str, Any]], came_by: Cursor | None, more: bool, sorted_by: str
+def key_of(task: dict[str, Any], query: ListQuery) -> Key:
+    """Where in the order of the list the task is."""
+    values = (task[name] for name in query.order.key)
+    return tuple(None if each is None else str(each) for each in values)
+
+
+class Extent(NamedTuple):
+    """What a page has read of a list, in the order of the list."""
+
+    first: Key | None
+    """The key of its first task; of a page without tasks there is none."""
+
+    last: Key | None
+    goes_on_at: Key | None
+    """The key behind which the page's reading goes on, if there may be more."""
+
+
+def neighbour_cursors(
+    extent: Extent, current: Cursor | None
 ) -> tuple[Cursor | None, Cursor | None]:
-    """From a page, the cursors of the one before and of the one behind it."""
-    if came_by is None:
-        return None, Cursor(Place.of(tasks[-1], sorted_by), backwards=False) if more else None
-    # A page that others have emptied since it was linked to lies around the place it began at.
-    start = Place.of(tasks[0], sorted_by) if tasks else came_by.place.stepped(-1)
-    end = Place.of(tasks[-1], sorted_by) if tasks else came_by.place.stepped(1)
-    before, behind = Cursor(start, backwards=True), Cursor(end, backwards=False)
-    if came_by.backwards:
-        return before if more else None, behind
-    return before, behind if more else None
+    """The cursors of the page before and of the page behind."""
+    backwards = current is not None and current.page.is_backwards
+    onwards = _at(Page.BEFORE if backwards else Page.AFTER, extent.goes_on_at)
+    if current is None:
+        return None, onwards
+    # A page without tasks still has a place, around the key at which it began.
+    around = Cursor(_opposite(current.page), current.key)
+    if backwards:
+        return onwards, _at(Page.AFTER, extent.last) or around
+    return _at(Page.BEFORE, extent.first) or around, onwards
 
 
-async def sealed(database: Session, cursor: Cursor, user_id: UUID, listing: str) -> str:
-    """The cursor as a client gets it, good for this list alone."""
-    place = cursor.place
-    content = LAYOUT.pack(cursor.backwards, place.moment, place.id.to_bytes(16))
-    return (await the_seal(database)).close(content + listing.encode(), PURPOSE, user_id)
+def _at(page: Page, key: Key | None) -> Cursor | None:
+    return None if key is None else Cursor(page, key)
 
 
-async def opened(database: Session, token: str, user_id: UUID, listing: str) -> Cursor:
-    """The cursor that a client brings back."""
+def _opposite(page: Page) -> Page:
+    """The other side of the key; the key itself is on one of the two."""
+    opposites = (Page.UNTIL, Page.BEFORE, Page.FROM, Page.AFTER)
+    return dict(zip(PAGES, opposites, strict=True))[page]
+
+
+async def signed(database: Session, cursor: Cursor, user_id: UUID, query: ListQuery) -> str:
+    """The cursor as a token, good for this list alone."""
+    key = [NULL if each is None else VALUE + each.encode() for each in cursor.key]
+    content = bytes([PAGES.index(cursor.page)]) + query.digest() + SEPARATOR.join(key)
+    return (await read_signer(database)).sign(content, PURPOSE, user_id)
+
+
+async def verified(database: Session, token: str, user_id: UUID, query: ListQuery) -> Cursor:
+    """The cursor of a token that a client sends."""
     try:
-        content = (await the_seal(database)).open(token, PURPOSE, user_id)
+        content = (await read_signer(database)).verify(token, PURPOSE, user_id)
     except Forged:
         raise CursorRefused(UNUSABLE) from None
-    if content[LAYOUT.size :] != listing.encode():
+    if content[1 : 1 + DIGEST_SIZE] != query.digest():
         raise CursorRefused(OF_ANOTHER_LIST)
-    backwards, moment, id_ = LAYOUT.unpack_from(content)
-    return Cursor(Place(moment, int.from_bytes(id_)), backwards)
+    key = content[1 + DIGEST_SIZE :].split(SEPARATOR)
+    values = (None if each == NULL else each.removeprefix(VALUE).decode() for each in key)
+    return Cursor(PAGES[content[0]], tuple(values))
 
 
 def microseconds(moment: str) -> int:

@@ -17,11 +17,11 @@ from uuid import UUID
 
 from db.database import Session
 from db.errors import ChangesForgotten, SinceRefused
-from db.schema.clauses import AT_LARGE
+from db.schema.clauses import ACTIVE_COLUMNS
 from db.tasks import statements
 from db.tasks.change_notifications import ChangeNotifications
 from db.tasks.cursors import microseconds
-from db.tasks.tokens import Forged, the_seal
+from db.tasks.tokens import Forged, read_signer
 
 # Of a page. In JSON a character has six bytes at the most.
 MOST_CHARACTERS = 256 * 1024
@@ -68,7 +68,7 @@ async def page(
     wait: float,
 ) -> Page:
     """The changes behind the token; if there are none, wait so many seconds for some."""
-    reader = Reader() if since is None else await _opened(database, since, user_id)
+    reader = Reader() if since is None else await _verified(database, since, user_id)
     if not wait:
         return (await _read(database, user_id, reader, limit))[0]
     deadline = asyncio.get_running_loop().time() + wait
@@ -92,13 +92,13 @@ async def _read(database: Session, user_id: UUID, reader: Reader, limit: int) ->
     if not rows:
         if reader != Reader():
             raise ChangesForgotten(FORGOTTEN)
-        return Page([], await _sealed(database, reader, user_id), more=False), 0
+        return Page([], await _signed(database, reader, user_id), more=False), 0
     revision: int = rows[0]["user_revision"]
     reader = _recognised(reader, rows[0])
     size = _page_size(rows, limit)
     more = len(rows) > size
     told = rows[size - 1]["revision"] if more else revision
-    token = await _sealed(database, reader._replace(told=told), user_id)
+    token = await _signed(database, reader._replace(told=told), user_id)
     changes = [_change(row) for row in rows[:size] if row["id"] is not None]
     return Page(changes, token, more), revision
 
@@ -132,16 +132,16 @@ def _change(row: dict[str, Any]) -> Change:
     """A row as a client gets it: a task, or the tombstone of one."""
     if row["deleted_at"] is not None:
         return {"kind": TASK_TOMBSTONE_KIND, **{name: row[name] for name in TOMBSTONE}}
-    return {"kind": TASK_KIND, "task": {name: row[name] for name in AT_LARGE}}
+    return {"kind": TASK_KIND, "task": {name: row[name] for name in ACTIVE_COLUMNS}}
 
 
-async def _sealed(database: Session, reader: Reader, user_id: UUID) -> str:
-    return (await the_seal(database)).close(LAYOUT.pack(*reader), PURPOSE, user_id)
+async def _signed(database: Session, reader: Reader, user_id: UUID) -> str:
+    return (await read_signer(database)).sign(LAYOUT.pack(*reader), PURPOSE, user_id)
 
 
-async def _opened(database: Session, token: str, user_id: UUID) -> Reader:
+async def _verified(database: Session, token: str, user_id: UUID) -> Reader:
     try:
-        content = (await the_seal(database)).open(token, PURPOSE, user_id)
+        content = (await read_signer(database)).verify(token, PURPOSE, user_id)
     except Forged:
         raise SinceRefused(UNUSABLE) from None
     return Reader(*LAYOUT.unpack(content))

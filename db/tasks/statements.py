@@ -12,7 +12,6 @@ from sqlalchemy import (
     Uuid,
     any_,
     bindparam,
-    case,
     column,
     func,
     literal_column,
@@ -23,19 +22,26 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
+from db.owner import OWNER
 from db.postgres.statement import Access, Statement
 from db.schema.clauses import (
-    AT_LARGE,
-    IN_TRASH,
+    LATER,
+    MOMENT,
+    NEXT,
     ONE,
+    ONE_TASK,
     RFC_3339,
+    STORED_COLUMNS,
     TASK,
+    TRASH_COLUMNS,
     UTC,
-    Listing,
+    WRITABLE_COLUMNS,
     as_written,
     changed,
     document,
+    merged,
     param,
+    revision_range,
     secrets,
     tasks,
     this_id,
@@ -48,16 +54,6 @@ from db.schema.clauses import (
 
 REVISION = Statement("revision", select(users.c.revision).where(this_owner), Access.READ)
 
-TASKS = Listing("list_tasks", AT_LARGE, tasks.c.deleted_at.is_(None), newest_by="created_at")
-LIST, LIST_BY_OFFSET = TASKS.first, TASKS.by_offset
-LIST_AFTER, LIST_BEFORE = TASKS.after, TASKS.before
-
-TRASH = Listing("list_trash", IN_TRASH, tasks.c.deleted_at.is_not(None), newest_by="deleted_at")
-LIST_TRASH, LIST_TRASH_BY_OFFSET = TRASH.first, TRASH.by_offset
-LIST_TRASH_AFTER, LIST_TRASH_BEFORE = TRASH.after, TRASH.before
-
-ONE_TASK = document(AT_LARGE)
-
 _same_id = this_user & (tasks.c.id == param("id", tasks.c.id))
 _next_revision = (
     insert(users)
@@ -67,18 +63,16 @@ _next_revision = (
             ~select(ONE).select_from(tasks).where(_same_id).exists()
         ),
     )
-    .on_conflict_do_update(index_elements=["id"], set_={"revision": users.c.revision + ONE})
-    .returning(users.c.revision)
+    .on_conflict_do_update(index_elements=["id"], set_=NEXT)
+    .returning(users.c.revision, users.c.changed_at)
     .cte("owner")
 )
-_brought = {
-    name: param(name, tasks.c[name])
-    for name in ("user_id", "id", "title", "description", "completed")
-}
+_new = {name: param(name, tasks.c[name]) for name in ("user_id", "id", *WRITABLE_COLUMNS)}
+_stamps = {"revision": _next_revision.c.revision, "created_at": MOMENT, "updated_at": MOMENT}
 CREATE = Statement(
     "create_task",
     insert(tasks)
-    .from_select([*_brought, "revision"], select(*_brought.values(), _next_revision.c.revision))
+    .from_select([*_new, *_stamps], select(*_new.values(), *_stamps.values()))
     # Two that bring the same id at once both have found it free.
     .on_conflict_do_nothing(index_elements=["user_id", "id"])
     .returning(ONE_TASK),
@@ -89,37 +83,18 @@ GET = Statement("get_task", select(ONE_TASK).where(this_task), Access.READ)
 
 UPDATE = Statement(
     "update_task",
-    changed(
-        title=func.coalesce(param("title", tasks.c.title), tasks.c.title),
-        # null is a description like any other, so that its absence needs a word of its own
-        description=case(
-            (
-                param("names_description", tasks.c.completed),
-                param("description", tasks.c.description),
-            ),
-            else_=tasks.c.description,
-        ),
-        completed=func.coalesce(param("completed", tasks.c.completed), tasks.c.completed),
-    ).returning(ONE_TASK),
+    changed(**{name: merged(tasks.c[name]) for name in WRITABLE_COLUMNS}),
     Access.WRITE,
 )
 
-DELETE = Statement(
-    "delete_task", changed(deleted_at=func.clock_timestamp()).returning(ONE_TASK), Access.WRITE
-)
+DELETE = Statement("delete_task", changed(deleted_at=MOMENT), Access.WRITE)
 
-TOGGLE = Statement(
-    "toggle_task", changed(completed=~tasks.c.completed).returning(ONE_TASK), Access.WRITE
-)
+TOGGLE = Statement("toggle_task", changed(completed=~tasks.c.completed), Access.WRITE)
 
-RESTORE = Statement(
-    "restore_task",
-    changed(this_tombstone, deleted_at=null()).returning(ONE_TASK),
-    Access.WRITE,
-)
+RESTORE = Statement("restore_task", changed(this_tombstone, deleted_at=null()), Access.WRITE)
 
 # A task, or the tombstone of one.
-LOOK = Statement("look_for_task", select(document(IN_TRASH)).where(this_id), Access.READ)
+LOOK = Statement("look_for_task", select(document(TRASH_COLUMNS)).where(this_id), Access.READ)
 
 # A batch begins with the lock that every write of the user's takes, so that what it reads after
 # that stays true until it writes. To read is a statement of its own, because a statement sees
@@ -142,9 +117,9 @@ LOCK_OR_MAKE_USER = Statement(
 LOOK_FOR_TASKS = Statement(
     "look_for_tasks",
     select(
-        func.to_char(func.timezone(UTC, func.clock_timestamp()), RFC_3339).label("moment"),
+        func.to_char(func.timezone(UTC, LATER), RFC_3339).label("moment"),
         users.c.revision.label("owner_revision"),
-        *(as_written(tasks.c[name]) for name in IN_TRASH),
+        *(as_written(tasks.c[name]) for name in TRASH_COLUMNS),
     )
     .select_from(
         users.outerjoin(
@@ -157,28 +132,29 @@ LOOK_FOR_TASKS = Statement(
     Access.READ,
 )
 
-_stored = [each.name for each in tasks.c if each.name != "user_id"]
 _batch = (
     func.json_to_recordset(bindparam("tasks", type_=JSON))
-    .table_valued(*(column(name, tasks.c[name].type) for name in _stored))
+    .table_valued(*(column(name, tasks.c[name].type) for name in STORED_COLUMNS))
     .render_derived("batch", with_types=True)
 )
 _counted = (
     update(users)
     .where(this_owner)
-    .values(revision=param("revision", users.c.revision))
+    .values(
+        revision=param("revision", users.c.revision), changed_at=param("moment", users.c.changed_at)
+    )
     .returning(users.c.id)
     .cte("owner")
 )
 _upserted = insert(tasks).from_select(
-    ["user_id", *_stored], select(_counted.c.id, *(_batch.c[name] for name in _stored))
+    [OWNER, *STORED_COLUMNS], select(_counted.c.id, *(_batch.c[name] for name in STORED_COLUMNS))
 )
 # Their revisions are beyond all that are there, so that no two tasks have one at any moment.
 WRITE_TASKS = Statement(
     "write_tasks",
     _upserted.on_conflict_do_update(
-        index_elements=["user_id", "id"],
-        set_={name: _upserted.excluded[name] for name in _stored if name != "id"},
+        index_elements=[OWNER, "id"],
+        set_={name: _upserted.excluded[name] for name in STORED_COLUMNS if name != "id"},
     ),
     Access.WRITE,
 )
@@ -193,16 +169,20 @@ PURGE = Statement(
     Access.WRITE,
 )
 
+# Within a range the tasks are few, and sorted by revision. Where nothing is new, none is read.
 # Tombstones from before a reader began are of tasks that the reader was never told of.
+_after = param("after", tasks.c.revision)
 _changed = (
     select(*TASK, as_written(tasks.c.deleted_at))
     .where(this_user)
-    .where(tasks.c.revision > param("after", tasks.c.revision))
+    .where(users.c.revision > _after)
+    .where(tasks.c.revision_range >= revision_range(_after))
+    .where(tasks.c.revision > _after)
     .where(
         tasks.c.deleted_at.is_(None)
         | (tasks.c.revision > func.coalesce(param("began", tasks.c.revision), users.c.revision))
     )
-    .order_by(tasks.c.revision)
+    .order_by(tasks.c.revision_range, tasks.c.revision)
     .limit(bindparam("limit", type_=Integer))
     .lateral("changed")
 )
@@ -220,14 +200,14 @@ CHANGES = Statement(
     Access.READ,
 )
 
-SEAL = Statement(
-    "get_seal",
+SIGNING_KEY = Statement(
+    "get_signing_key",
     select(secrets.c.value).where(secrets.c.purpose == literal_column("'seal'", String)),
     Access.READ,
 )
 
 CATALOGUE = (
-    *(REVISION, *TASKS.statements, *TRASH.statements, CREATE, GET, UPDATE, DELETE, TOGGLE, RESTORE),
-    *(LOOK, LOCK_USER, LOCK_OR_MAKE_USER, LOOK_FOR_TASKS, WRITE_TASKS, PURGE, CHANGES, SEAL),
+    *(REVISION, CREATE, GET, UPDATE, DELETE, TOGGLE, RESTORE, LOOK),
+    *(LOCK_USER, LOCK_OR_MAKE_USER, LOOK_FOR_TASKS, WRITE_TASKS, PURGE, CHANGES, SIGNING_KEY),
 )
 """The statements that a connection prepares."""

@@ -2,16 +2,17 @@
 
 import os
 import time
-from collections.abc import Coroutine
-from typing import Any, NamedTuple
+from collections.abc import Coroutine, Mapping
+from typing import Any
 from uuid import UUID
 
 from db.database import Session
-from db.errors import CursorRefused, IdTaken, TaskChanged, TaskExists, TaskNotFound
+from db.errors import IdTaken, TaskChanged, TaskExists, TaskNotFound
 from db.postgres.statement import Statement
-from db.tasks import cursors, statements
+from db.schema.fields import DEFAULTS
+from db.tasks import statements
 
-TaskFields = dict[str, Any]
+Task = dict[str, Any]
 """A task by the names of `TaskRead`, its values as JSON writes them."""
 
 Versions = list[int] | None
@@ -21,81 +22,6 @@ NO_REVISION = 0
 """The revision of a user of whom nothing is known."""
 
 
-class Page(NamedTuple):
-    """Some of a user's tasks, cursors of the pages beside it, and the user's revision."""
-
-    tasks: list[TaskFields]
-    previous: str | None
-    next: str | None
-    revision: int
-
-
-async def page(
-    database: Session,
-    user_id: UUID,
-    *,
-    offset: int,
-    limit: int,
-    completed: bool | None,
-    deleted: bool,
-    cursor: str | None = None,
-) -> Page:
-    """Tasks, or those in the trash, newest first: from the cursor on, or behind so many."""
-    if cursor is not None and offset:
-        raise CursorRefused("A cursor has its own place: leave out either it or `offset`.")
-    listing = statements.TRASH if deleted else statements.TASKS
-    filters = f"deleted={deleted} completed={completed}"
-    came_by = None if cursor is None else await cursors.opened(database, cursor, user_id, filters)
-    wanted = {"user_id": user_id, "completed": completed, "limit": limit + 1}
-    place: dict[str, Any] = {}
-    if came_by is not None:
-        statement = listing.before if came_by.backwards else listing.after
-        place = came_by.place.values()
-    elif offset:
-        statement, place = listing.by_offset, {"offset": offset}
-    else:
-        statement = listing.first
-    owner_revision, *columns = await database.fetch_document(statement, **wanted, **place)
-    deletions = columns.pop() if deleted else None
-    found = _from_columns(str(user_id), columns, deletions)
-    tasks = found[:limit]
-    if came_by is not None and came_by.backwards:
-        tasks.reverse()
-    beside = cursors.beside(tasks, came_by, len(found) > limit, listing.newest_by)
-    previous, next_ = [
-        each and await cursors.sealed(database, each, user_id, filters) for each in beside
-    ]
-    return Page(tasks, previous, next_, owner_revision or NO_REVISION)
-
-
-def _from_columns(owner: str, columns: list[Any], deletions: list[str] | None) -> list[TaskFields]:
-    """The tasks of a page, from columns in the order of `TaskRead`.
-
-    They are written out, as names that are looked up take twice as long.
-    """
-    if columns[0] is None:
-        return []
-    found = [
-        {
-            "id": id_,
-            "user_id": owner,
-            "title": title,
-            "description": description,
-            "completed": completed,
-            "created_at": created_at,
-            "updated_at": updated_at,
-            "revision": revision,
-        }
-        for id_, title, description, completed, created_at, updated_at, revision in zip(
-            *columns, strict=True
-        )
-    ]
-    if deletions is not None:
-        for task, deleted_at in zip(found, deletions, strict=True):
-            task["deleted_at"] = deleted_at
-    return found
-
-
 async def revision(database: Session, user_id: UUID) -> int:
     """How often the user's tasks have changed."""
     rows = await database.fetch(statements.REVISION, user_id=user_id)
@@ -103,34 +29,21 @@ async def revision(database: Session, user_id: UUID) -> int:
 
 
 async def create(
-    database: Session,
-    user_id: UUID,
-    *,
-    title: str,
-    description: str | None = None,
-    completed: bool = False,
-    id: UUID | None = None,  # noqa: A002
-    must_be_new: bool = False,
-) -> TaskFields:
+    database: Session, user_id: UUID, fields: Mapping[str, Any], *, must_be_new: bool = False
+) -> Task:
     """Store a new task; the first one makes its owner known."""
-    task_id = id or uuid7()
-    created: TaskFields | None = await database.fetch_document(
-        statements.CREATE,
-        user_id=user_id,
-        id=task_id,
-        title=title,
-        description=description,
-        completed=completed,
+    values = {"id": uuid7(), **DEFAULTS, **fields}
+    created: Task | None = await database.fetch_document(
+        statements.CREATE, user_id=user_id, **values
     )
     if created is None:
         kind = TaskExists if must_be_new else IdTaken
-        raise kind(
-            f"This user has used the id {task_id}.", await _fetch_any(database, user_id, task_id)
-        )
+        current = await _fetch_any(database, user_id, values["id"])
+        raise kind(id_taken(values["id"]), current)
     return created
 
 
-async def get(database: Session, user_id: UUID, task_id: UUID) -> TaskFields:
+async def get(database: Session, user_id: UUID, task_id: UUID) -> Task:
     """One task of the user's."""
     task = await _fetch_active(database, user_id, task_id)
     if task is None:
@@ -142,24 +55,14 @@ async def update(
     database: Session,
     user_id: UUID,
     task_id: UUID,
-    changes: TaskFields,
+    changes: Mapping[str, Any],
     *,
     expected: Versions = None,
-) -> TaskFields:
-    """Change the fields that are named, and no other; where none is, the task is but looked at."""
+) -> Task:
+    """Change the fields that are named, and no other; if none is, only read the task."""
     if not changes:
         return as_expected(await get(database, user_id, task_id), expected)
-    return await _changed(
-        database,
-        statements.UPDATE,
-        user_id,
-        task_id,
-        expected,
-        title=changes.get("title"),
-        names_description="description" in changes,
-        description=changes.get("description"),
-        completed=changes.get("completed"),
-    )
+    return await _changed(database, statements.UPDATE, user_id, task_id, expected, changes=changes)
 
 
 async def delete(
@@ -171,16 +74,16 @@ async def delete(
 
 async def toggle(
     database: Session, user_id: UUID, task_id: UUID, *, expected: Versions = None
-) -> TaskFields:
+) -> Task:
     """Complete the task, or open it again."""
     return await _changed(database, statements.TOGGLE, user_id, task_id, expected)
 
 
 async def restore(
     database: Session, user_id: UUID, task_id: UUID, *, expected: Versions = None
-) -> TaskFields:
+) -> Task:
     """Bring a task back from the trash; one that is not in it is left as it is."""
-    restored: TaskFields | None = await database.fetch_document(
+    restored: Task | None = await database.fetch_document(
         statements.RESTORE, user_id=user_id, task_id=task_id, expected=expected
     )
     if restored is not None:
@@ -210,9 +113,9 @@ async def _changed(
     task_id: UUID,
     expected: Versions,
     **values: Any,
-) -> TaskFields:
+) -> Task:
     """Change the task at once, if it is as expected; look only afterwards why it was not."""
-    task: TaskFields | None = await database.fetch_document(
+    task: Task | None = await database.fetch_document(
         statement, user_id=user_id, task_id=task_id, expected=expected, **values
     )
     if task is not None:
@@ -223,29 +126,34 @@ async def _changed(
     raise _changed_meanwhile(current)
 
 
-def as_expected(task: TaskFields, expected: Versions) -> TaskFields:
+def as_expected(task: Task, expected: Versions) -> Task:
     """The task, if it is of an expected revision."""
     if expected is not None and task["revision"] not in expected:
         raise _changed_meanwhile(task)
     return task
 
 
-async def _fetch_any(database: Session, user_id: UUID, task_id: UUID) -> TaskFields | None:
+async def _fetch_any(database: Session, user_id: UUID, task_id: UUID) -> Task | None:
     """The task, be it in the trash or not."""
     task = await database.fetch_document(statements.LOOK, user_id=user_id, task_id=task_id)
-    return None if task is None else shown(task)
+    return None if task is None else as_read(task)
 
 
 def _fetch_active(
     database: Session, user_id: UUID, task_id: UUID
-) -> Coroutine[Any, Any, TaskFields | None]:
+) -> Coroutine[Any, Any, Task | None]:
     """The task, unless it is in the trash."""
     return database.fetch_document(statements.GET, user_id=user_id, task_id=task_id)
 
 
-def shown(task: TaskFields) -> TaskFields:
-    """The task as clients know it: only in the trash it has a time of its deletion."""
+def as_read(task: Task) -> Task:
+    """The task as clients read it: only in the trash it has a `deleted_at`."""
     return {name: value for name, value in task.items() if (name, value) != ("deleted_at", None)}
+
+
+def id_taken(task_id: UUID | str) -> str:
+    """Why no new task can have the id."""
+    return f"This user has used the id {task_id}."
 
 
 def unknown(task_id: UUID) -> TaskNotFound:
@@ -253,6 +161,6 @@ def unknown(task_id: UUID) -> TaskNotFound:
     return TaskNotFound(f"This user has no task {task_id}.")
 
 
-def _changed_meanwhile(current: TaskFields) -> TaskChanged:
+def _changed_meanwhile(current: Task) -> TaskChanged:
     detail = f"The task is at revision {current['revision']}; `current` shows it."
     return TaskChanged(detail, current)

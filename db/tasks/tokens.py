@@ -1,4 +1,4 @@
-"""What a client is given to bring back: unreadable, and refused if anything about it is changed."""
+"""Opaque tokens: signed by the server, given to a client, and verified when they come back."""
 
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -11,23 +11,23 @@ MAC_LENGTH = 16
 
 
 class Forged(ValueError):
-    """It was not sealed by this key, for this purpose and user."""
+    """The token was not signed with this key, for this purpose and user."""
 
 
-class Seal:
-    """Puts a key on what is given away, and knows it again."""
+class Signer:
+    """Signs tokens, and verifies them."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    def close(self, content: bytes, purpose: str, user_id: UUID) -> str:
-        """The content as a token: URL-safe text."""
+    def sign(self, content: bytes, purpose: str, user_id: UUID) -> str:
+        """A token of the content: URL-safe text."""
         return _text(content + self._mac(content, purpose, user_id))
 
-    def open(self, token: str, purpose: str, user_id: UUID) -> bytes:
-        """The content of a token, or `Forged`."""
-        sealed = _bytes(token)
-        content, mac = sealed[:-MAC_LENGTH], sealed[-MAC_LENGTH:]
+    def verify(self, token: str, purpose: str, user_id: UUID) -> bytes:
+        """The content of the token; raises `Forged`."""
+        signed = _bytes(token)
+        content, mac = signed[:-MAC_LENGTH], signed[-MAC_LENGTH:]
         if not hmac.compare_digest(mac, self._mac(content, purpose, user_id)):
             raise Forged
         return content
@@ -38,22 +38,22 @@ class Seal:
         return hmac.digest(self._key, message, "sha256")[:MAC_LENGTH]
 
 
-async def the_seal(database: Session) -> Seal:
-    """The seal that all servers of this database share."""
-    [(key,)] = await database.fetch_constant(statements.SEAL)
-    return Seal(bytes(key))
+async def read_signer(database: Session) -> Signer:
+    """The signer with the key that all servers of this database share."""
+    [(key,)] = await database.fetch_constant(statements.SIGNING_KEY)
+    return Signer(bytes(key))
 
 
-def _text(sealed: bytes) -> str:
-    return urlsafe_b64encode(sealed).rstrip(b"=").decode()
+def _text(signed: bytes) -> str:
+    return urlsafe_b64encode(signed).rstrip(b"=").decode()
 
 
 def _bytes(token: str) -> bytes:
     try:
-        sealed = urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        signed = urlsafe_b64decode(token + "=" * (-len(token) % 4))
     except ValueError:
         raise Forged from None
-    # Base64 is read leniently, and has bits that mean nothing: there is but one right spelling.
-    if _text(sealed) != token:
+    # Base64 is decoded leniently, and has bits without meaning: only one spelling is right.
+    if _text(signed) != token:
         raise Forged
-    return sealed
+    return signed

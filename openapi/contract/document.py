@@ -14,11 +14,21 @@ from openapi.settings import Settings
 
 # The ones written in C are ten times as fast, which a start notices.
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+PlainDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 CONTRACT = Path(__file__).parents[1] / "openapi.yaml"
 
+MERGE = "<<"
+
 Where = tuple[str, ...]
+
+
+class Dumper(PlainDumper):  # type: ignore[misc]
+    """Writes everything out where it belongs: not every tool follows YAML's aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Whether what the document has in several places is repeated in each."""
+        return True
 
 
 class UnusableContract(Exception):
@@ -35,7 +45,7 @@ class Unsupported(Exception):
 
 @dataclass(frozen=True)
 class Contract:
-    """The document as it was written, and as Connexion reads what is enforced of it."""
+    """The document as it is served, and as Connexion reads it: what of the file is enforced."""
 
     path: Path
     written: bytes
@@ -44,14 +54,13 @@ class Contract:
     @classmethod
     def load(cls, path: Path = CONTRACT, settings: Settings | None = None) -> "Contract":
         """Read it, follow its references, and check it against OpenAPI's own schema."""
-        written = path.read_bytes()
         try:
-            document = yaml.load(written, Loader=Loader)  # noqa: S506
+            document = yaml.load(path.read_bytes(), Loader=Loader)  # noqa: S506
             if not isinstance(document, dict):
                 raise UnusableContract(f"{path}: this is not an OpenAPI document")
-            if settings is not None and (enforced := as_enforced(document, settings)) != document:
-                document = enforced
-                written = yaml.dump(document, Dumper=Dumper, sort_keys=False).encode()
+            if settings is not None:
+                document = as_enforced(document, settings)
+            written = yaml.dump(document, Dumper=Dumper, sort_keys=False).encode()
             return cls(path, written, Specification.from_dict(document))
         except (InvalidSpecification, yaml.YAMLError) as error:
             raise UnusableContract(f"{path}: {error}") from error
@@ -84,8 +93,23 @@ def _descend(root: yaml.Node, node: yaml.Node, where: Sequence[str]) -> yaml.Nod
 
 def _child(node: yaml.Node, key: str) -> yaml.Node | None:
     if isinstance(node, yaml.MappingNode):
-        return next((value for name, value in node.value if name.value == key), None)
+        return _value(node, key)
     if isinstance(node, yaml.SequenceNode) and key.isdigit() and int(key) < len(node.value):
         child: yaml.Node = node.value[int(key)]
         return child
+    return None
+
+
+def _value(node: yaml.MappingNode, key: str) -> yaml.Node | None:
+    """The value of a key: the mapping's own, or one that is merged into it."""
+    children: list[tuple[yaml.Node, yaml.Node]] = node.value
+    for name, value in children:
+        if name.value == key:
+            return value
+    for name, value in children:
+        if name.value == MERGE:
+            merged = value.value if isinstance(value, yaml.SequenceNode) else [value]
+            found = (_child(each, key) for each in merged)
+            if child := next((each for each in found if each is not None), None):
+                return child
     return None

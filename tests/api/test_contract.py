@@ -26,7 +26,7 @@ class WithoutRepeats(yaml.SafeLoader):
     """YAML whose mappings name each key once."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        keys = [key.value for key, _ in node.value]
         repeated = {key for key in keys if keys.count(key) > 1}
         assert not repeated, f"{repeated} in line {node.start_mark.line + 1}"
         return super().construct_mapping(node, deep)
@@ -259,6 +259,8 @@ KINDS = {
 PRIVATE = {
     # null where the contract leaves it out
     "deleted_at": Column("timestamp with time zone", None, nullable=True),
+    # made of the revision, for an index
+    "revision_range": Column("bigint", None, nullable=True),
 }
 
 
@@ -298,9 +300,10 @@ def columns_of_table(table: Table) -> dict[str, Column]:
     columns = {}
     for column in table.columns:
         kind, _, longest = column.type.compile(POSTGRESQL).lower().partition("(")
+        longest = longest.partition(")")[0]
         columns[column.name] = Column(
             kind.replace("varchar", "character varying"),
-            int(longest.removesuffix(")")) if longest else None,
+            int(longest) if longest else None,
             bool(column.nullable),
         )
     return columns

@@ -258,7 +258,7 @@ async def by_a_batch(database: Database, user_id: UUID, task_id: UUID) -> None:
 
 
 WRITES: dict[str, Write] = {
-    "create": lambda database, user_id, _: tasks.create(database, user_id, title="x"),
+    "create": lambda database, user_id, _: tasks.create(database, user_id, {"title": "x"}),
     "update": lambda database, user_id, task_id: tasks.update(
         database, user_id, task_id, {"title": "x"}
     ),
@@ -279,7 +279,7 @@ def test_a_write_of_the_same_process_wakes_its_waiters_at_once(
     async def scene() -> None:
         user_id = uuid4()
         async with open_database(database_url) as (database, notifications):
-            task = await tasks.create(database, user_id, title="x")
+            task = await tasks.create(database, user_id, {"title": "x"})
             first = await page_of(database, notifications, user_id)
             since = first.next
             polling = asyncio.create_task(
@@ -303,7 +303,7 @@ def test_an_erasure_of_the_same_process_wakes_its_waiters_at_once(
     async def scene() -> None:
         user_id = uuid4()
         async with open_database(database_url) as (database, notifications):
-            await tasks.create(database, user_id, title="x")
+            await tasks.create(database, user_id, {"title": "x"})
             since = (await page_of(database, notifications, user_id)).next
             polling = asyncio.create_task(
                 feed.page(database, notifications, user_id, since=since, limit=1, wait=30)
@@ -331,7 +331,7 @@ def test_a_long_poll_that_is_cancelled_leaves_nothing_behind(database_url: str) 
                 each.cancel()
             await asyncio.sleep(0.01)
             assert len(notifications._waiters[user_id]) == 1
-            await tasks.create(database, user_id, title="x")
+            await tasks.create(database, user_id, {"title": "x"})
             assert (await polling[4]).changes
             assert user_id not in notifications._waiters
             async with asyncio.timeout(30):
@@ -354,7 +354,7 @@ def test_a_write_between_a_read_and_the_wait_wakes_the_waiter(
             async def read_then_write(*arguments: Any) -> Any:
                 found = await read(*arguments)
                 if not found[0].changes:
-                    await tasks.create(database, user_id, title="x")
+                    await tasks.create(database, user_id, {"title": "x"})
                 return found
 
             monkeypatch.setattr(feed, "_read", read_then_write)

@@ -18,7 +18,8 @@ from uuid import UUID, uuid4
 import psycopg2
 import pytest
 from psycopg2 import errors
-from psycopg2.extensions import make_dsn
+from psycopg2.extensions import make_dsn, register_adapter
+from psycopg2.extras import Json
 
 from db.catalogue import CATALOGUE
 from db.errors import DatabaseAway, UnfitRole
@@ -29,10 +30,14 @@ from db.postgres.group_commit import Groups
 from db.postgres.pool import Pool
 from db.postgres.roles import APPLICATION
 from db.postgres.statement import Access, Statement
+from db.schema.fields import DEFAULTS
 from db.schema.models import OWNED_TABLES
 from db.tasks import statements
+from db.tasks.list_queries import ListQuery, Page, Shape
+from db.tasks.list_statements import statement_of
 from openapi.settings import load_settings
 from tests.support.databases import administration, as_owner
+from tests.support.fields import FILTERS, choices_of
 from tests.support.servers import Serve, errand
 from tests.support.users import User
 
@@ -46,31 +51,56 @@ BOBS_REVISION = 7_770_001
 VALUES = {
     "id": UUID(int=0x2E3),
     "limit": 100,
-    "place_time": datetime(2000, 1, 1, tzinfo=UTC),
-    "place_id": UUID(int=0),
+    "moment": datetime(2000, 1, 1, tzinfo=UTC),
+    "changes": {"title": "x"},
     "new_key": "new",
     "tasks": json.dumps(
         [
             {
                 "id": str(UUID(int=0x2E3)),
+                **DEFAULTS,
                 "title": "x",
-                "completed": False,
                 "revision": 9,
                 **dict.fromkeys(("created_at", "updated_at"), "2000-01-01T00:00:00Z"),
             }
         ]
     ),
 }
-FUTURE = {"place_time": datetime(9999, 1, 1, tzinfo=UTC)}
 VALUES_OF: dict[str, dict[str, Any]] = {
-    "list_tasks_after": FUTURE,
-    "list_trash_after": FUTURE,
-    "create_task": {"id": BOBS_TOMBSTONE},
-    **{
-        name: {"task_id": BOBS_TOMBSTONE}
-        for name in ("restore_task", "list_trash", "list_trash_before")
-    },
+    "create_task": {**DEFAULTS, "id": BOBS_TOMBSTONE},
+    "restore_task": {"task_id": BOBS_TOMBSTONE},
 }
+FUTURE = datetime(9999, 1, 1, tzinfo=UTC)
+# A key that all of Bob's tasks are behind, in the order of the list, as it is read.
+KEYS = {
+    "created_at": (datetime(2000, 1, 1, tzinfo=UTC), FUTURE),
+    "deleted_at": (datetime(2000, 1, 1, tzinfo=UTC), FUTURE),
+    "updated_at": (0, 2**53),
+    "title": ("", "zzz"),
+}
+
+
+def key_of(shape: Shape) -> dict[str, Any]:
+    if shape.page in (Page.FIRST, Page.OFFSET):
+        return {}
+    least, greatest = KEYS[shape.order.field]
+    descending = shape.order.descending is not shape.page.is_backwards
+    key = (greatest if descending else least, UUID(int=2**128 - 1 if descending else 0))
+    return {f"key_{name}": each for name, each in zip(shape.order.key, key, strict=False)}
+
+
+LISTS = {
+    statement_of(shape): key_of(shape)
+    for sort in (None, "-updated_at")
+    for deleted in (False, True)
+    for filters in ({}, {name: choices_of(name)[-1] for name in FILTERS})
+    for page in (Page.FIRST, Page.AFTER)
+    for shape in [ListQuery.of(filters, sort, deleted=deleted).shape(page)]
+}
+"""Some of the lists, of each kind of plan."""
+
+KEYS_OF = {statement.name: key for statement, key in LISTS.items()}
+
 TYPICAL = {
     "UUID": BOBS_TASK,
     "BOOLEAN": False,
@@ -83,7 +113,10 @@ TYPICAL = {
     "INTERVAL": timedelta(days=1),
 }
 
-OF_ONE_USER = [each for each in CATALOGUE if each.has_owner]
+OF_ONE_USER = [each for each in dict.fromkeys([*CATALOGUE, *LISTS]) if each.has_owner]
+
+# As a connection of the server does.
+register_adapter(dict, Json)
 
 in_both_modes = pytest.mark.parametrize("prepare", [True, False], ids=["prepared", "plain"])
 
@@ -167,7 +200,13 @@ def value_of(name: str, kind: str, user: UUID) -> Any:
 
 def values_for(statement: Statement, user: UUID) -> dict[str, Any]:
     values = {name: value_of(name, kind, user) for name, kind in statement._parameters}
-    return {**values, **VALUES_OF.get(statement.name, {})}
+    chosen = {name: choices_of(name)[-1] for name in FILTERS if name in values}
+    return {
+        **values,
+        **chosen,
+        **KEYS_OF.get(statement.name, {}),
+        **VALUES_OF.get(statement.name, {}),
+    }
 
 
 @asynccontextmanager

@@ -75,8 +75,8 @@ REFUSED = {
         "the schema keyword 'xml' is not supported",
     ),
     "nullable beside allOf": (
-        "          type: boolean\n          description: Whether it is done. If",
-        "          allOf: [{type: boolean}]\n          nullable: true\n          description: If",
+        "      type: boolean\n      example: false\n    Timestamp",
+        "      allOf: [{type: boolean}]\n      nullable: true\n    Timestamp",
         "nullable needs a type beside it",
     ),
     "an unknown format": (TITLE, TITLE + "      format: colour\n", "colour"),
@@ -117,7 +117,12 @@ REFUSED = {
     "a parameter that the handler does not take": (
         "        - name: offset\n",
         "        - name: skip\n",
-        "list_tasks takes (user_id, offset, limit, deleted, completed, cursor, if_none_match)",
+        "list_tasks takes (user_id, offset, limit, deleted, sort, cursor, if_none_match, ",
+    ),
+    "a filter by what no task has": (
+        "        - name: completed\n",
+        "        - name: colour\n",
+        "but the contract gives (colour, cursor,",
     ),
     "a parameter in the path that the path does not name": (
         "  /api/{user_id}/tasks/{task_id}/complete:\n",
@@ -137,7 +142,7 @@ REFUSED = {
     "a value that may be missing where the handler needs it": (
         LIMIT,
         "",
-        "list_tasks takes (user_id, offset, limit, deleted, completed, cursor, if_none_match)",
+        "list_tasks takes (user_id, offset, limit, deleted, sort, cursor, if_none_match, ",
     ),
     "a recursive schema": (
         "    Title:\n",
@@ -176,6 +181,18 @@ def test_contract_is_refused_that_has(case: str, contract_with: Callable[[str, s
 def test_refusal_names_the_line(contract_with: Callable[[str, str], Path]) -> None:
     path = contract_with(TITLE, TITLE + "      xml: {name: title}\n")
     line = 1 + path.read_text().splitlines().index("      xml: {name: title}")
+
+    assert f"openapi.yaml:{line}: " in complaint_about(path)
+
+
+def test_refusal_names_the_line_of_what_is_merged(
+    contract_with: Callable[[str, str], Path],
+) -> None:
+    field = "          completed:\n            $ref: '#/components/schemas/Completed'\n"
+    path = contract_with(field, "          completed: {type: boolean, xml: {name: a}}\n")
+    line = 1 + path.read_text().splitlines().index(
+        "          completed: {type: boolean, xml: {name: a}}"
+    )
 
     assert f"openapi.yaml:{line}: " in complaint_about(path)
 

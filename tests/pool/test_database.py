@@ -10,7 +10,8 @@ from db.catalogue import CATALOGUE
 from db.database import Database, Session
 from db.errors import TaskNotFound
 from db.postgres.connection import Connection
-from db.tasks import statements, tasks
+from db.tasks import lists, statements, tasks
+from db.tasks.list_queries import ListQuery
 from openapi.settings import load_settings
 from tests.pool.scenes import on_both_loops
 
@@ -29,7 +30,8 @@ def url(new_database: Callable[[], str]) -> str:
 
 
 async def titles(database: Session, user_id: UUID) -> set[str]:
-    page = await tasks.page(database, user_id, offset=0, limit=100, completed=None, deleted=False)
+    query = ListQuery.of({}, None, deleted=False)
+    page = await lists.page(database, user_id, query, limit=100)
     return {task["title"] for task in page.tasks}
 
 
@@ -38,7 +40,7 @@ async def test_a_transaction_takes_effect_as_a_whole_and_is_no_concern_of_others
     user_id = uuid4()
     async with open_database(url) as database:
         async with database.transaction() as transaction:
-            await tasks.create(transaction, user_id, title="x")
+            await tasks.create(transaction, user_id, {"title": "x"})
             assert await titles(transaction, user_id) == {"x"}
             assert await titles(database, user_id) == set()
 
@@ -49,13 +51,13 @@ async def test_a_transaction_takes_effect_as_a_whole_and_is_no_concern_of_others
 async def test_a_transaction_within_a_transaction_is_a_savepoint(url: str) -> None:
     user_id = uuid4()
     async with open_database(url) as database, database.transaction() as transaction:
-        await tasks.create(transaction, user_id, title="before")
+        await tasks.create(transaction, user_id, {"title": "before"})
         with pytest.raises(TaskNotFound):
             async with transaction.transaction() as part:
-                await tasks.create(part, user_id, title="undone")
+                await tasks.create(part, user_id, {"title": "undone"})
                 await tasks.get(part, user_id, uuid4())
         async with transaction.transaction() as part:
-            await tasks.create(part, user_id, title="after")
+            await tasks.create(part, user_id, {"title": "after"})
 
         assert await titles(transaction, user_id) == {"before", "after"}
 
@@ -66,7 +68,7 @@ async def test_observers_are_called_after_each_write(url: str) -> None:
     async with open_database(url) as database:
         database.observe_writes(written.append)
 
-        task = await tasks.create(database, user_id, title="x")
+        task = await tasks.create(database, user_id, {"title": "x"})
         await tasks.toggle(database, user_id, UUID(task["id"]))
         await tasks.get(database, user_id, UUID(task["id"]))
 
@@ -79,14 +81,14 @@ async def test_observers_are_called_after_the_commit_of_a_transaction(url: str) 
     async with open_database(url) as database:
         database.observe_writes(written.append)
         async with database.transaction() as transaction:
-            await tasks.create(transaction, user_id, title="x")
-            await tasks.create(transaction, user_id, title="y")
+            await tasks.create(transaction, user_id, {"title": "x"})
+            await tasks.create(transaction, user_id, {"title": "y"})
             assert written == []
 
         assert written == [user_id]
         with pytest.raises(ZeroDivisionError):
             async with database.transaction() as transaction:
-                await tasks.create(transaction, user_id, title="z")
+                await tasks.create(transaction, user_id, {"title": "z"})
                 raise ZeroDivisionError
         assert written == [user_id]
 
@@ -102,8 +104,8 @@ async def test_a_constant_is_read_once(url: str) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         async with open_database(url) as database:
-            first = await database.fetch_constant(statements.SEAL)
+            first = await database.fetch_constant(statements.SIGNING_KEY)
             patch.setattr(Connection, "fetch", recorded)
 
-            assert await database.fetch_constant(statements.SEAL) == first
+            assert await database.fetch_constant(statements.SIGNING_KEY) == first
             assert sent == []

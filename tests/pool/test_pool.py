@@ -14,6 +14,7 @@ from sqlalchemy import (
 
 from db.errors import DatabaseAway
 from db.postgres.statement import Access, Statement
+from db.schema.fields import DEFAULTS
 from db.tasks import statements
 from tests.pool.scenes import (
     ECHO,
@@ -90,10 +91,10 @@ async def test_two_changes_at_the_same_microsecond_differ_in_their_time(
     url: str, server: Observer
 ) -> None:
     user, task = uuid4(), uuid4()
-    fields = {"title": "Buy milk", "description": None, "completed": False}
+    fields = {**DEFAULTS, "title": "Buy milk"}
     async with pool_of(1, url) as pool:
         await pool.fetch(statements.CREATE, user_id=user, id=task, **fields)
-        server.ask("UPDATE tasks SET updated_at = '2999-01-01' WHERE id = %s", str(task))
+        server.ask("UPDATE users SET changed_at = '2999-01-01' WHERE id = %s", str(user))
 
         first = await pool.fetch(statements.TOGGLE, user_id=user, task_id=task, expected=None)
         second = await pool.fetch(statements.TOGGLE, user_id=user, task_id=task, expected=None)

@@ -1,0 +1,61 @@
+"""The fields of a task that clients write: each is declared here, and nowhere else in Python."""
+
+from enum import Enum, auto
+from typing import Any, NamedTuple
+
+from sqlalchemy import String, text
+from sqlmodel import Field, SQLModel
+
+TITLE_LENGTH = 255
+DESCRIPTION_LENGTH = 2000
+
+
+class Filter(Enum):
+    """How the tasks of a list can be chosen by a field."""
+
+    EQUAL = auto()
+    ANY_OF = auto()
+
+
+class Serves(NamedTuple):
+    """Which list an index gives in order, without a look at other tasks."""
+
+    order: str
+    deleted: bool
+    filter: str | None = None
+
+
+def traits(*, default: str | None = None, **info: Any) -> dict[str, Any]:
+    """A field's default in the database, and how lists may use it: `filter`, `sort`."""
+    return {"info": info, "server_default": None if default is None else text(default)}
+
+
+def text_of(length: int) -> Any:
+    """Text that is sorted by its code points, whatever the database's locale is."""
+    return String(length, collation="C")
+
+
+class TaskFields(SQLModel):
+    """What clients write of a task.
+
+    The table, the models, the statements, batches, the feed and lists follow from it by name.
+    """
+
+    title: str = Field(
+        min_length=1,
+        max_length=TITLE_LENGTH,
+        sa_type=text_of(TITLE_LENGTH),
+        sa_column_kwargs=traits(sort=True),
+    )
+    description: str | None = Field(default=None, max_length=DESCRIPTION_LENGTH)
+    completed: bool = Field(
+        default=False, sa_column_kwargs=traits(default="false", filter=Filter.EQUAL)
+    )
+
+
+DEFAULTS = {
+    name: field.default
+    for name, field in TaskFields.model_fields.items()
+    if not field.is_required()
+}
+"""What a new task has in the fields that its client leaves out."""

@@ -1,0 +1,99 @@
+"""Pages of a user's tasks."""
+
+from itertools import repeat
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from db.database import Session
+from db.errors import CursorRefused
+from db.owner import OWNER
+from db.tasks import cursors
+from db.tasks.cursors import Extent, key_of
+from db.tasks.list_queries import ListQuery, Page, Shape
+from db.tasks.list_statements import statement_of
+from db.tasks.tasks import NO_REVISION, Task
+
+BOTH = "A cursor says itself where the page begins: leave out either it or `offset`."
+
+
+class TaskPage(NamedTuple):
+    """Some of a user's tasks, tokens of the pages beside it, and the user's revision."""
+
+    tasks: list[Task]
+    previous: str | None
+    next: str | None
+    revision: int
+
+
+async def page(
+    database: Session,
+    user_id: UUID,
+    query: ListQuery,
+    *,
+    limit: int,
+    offset: int = 0,
+    cursor: str | None = None,
+) -> TaskPage:
+    """The first page of the list, the one behind so many tasks, or the one at the cursor."""
+    if cursor is not None and offset:
+        raise CursorRefused(BOTH)
+    current = None
+    values: dict[str, Any] = {"limit": limit + 1}
+    if cursor is not None:
+        current = await cursors.verified(database, cursor, user_id, query)
+        shape = query.shape(current.page, key_is_null=current.key[0] is None)
+        values.update(current.values(query))
+    elif offset:
+        shape = query.shape(Page.OFFSET)
+        values["offset"] = offset
+    else:
+        shape = query.shape(Page.FIRST)
+    revision, *columns = await database.fetch_document(
+        statement_of(shape), user_id=user_id, **query.filters, **values
+    )
+    tasks, extent = _read(str(user_id), columns, limit, shape, query)
+    previous, following = [
+        each and await cursors.signed(database, each, user_id, query)
+        for each in cursors.neighbour_cursors(extent, current)
+    ]
+    return TaskPage(tasks, previous, following, revision or NO_REVISION)
+
+
+def _read(
+    owner: str, columns: list[Any], limit: int, shape: Shape, query: ListQuery
+) -> tuple[list[Task], Extent]:
+    """The tasks, from one column for each field, and what they are of the list."""
+    edges = columns.pop() if shape.looks_through else None
+    tasks = _from_columns(owner, columns, shape)
+    goes_on_at = None
+    if edges is not None and tasks:
+        tasks, goes_on_at = _until_edge(tasks, edges, query)
+    if len(tasks) > limit:
+        tasks = tasks[:limit]
+        goes_on_at = key_of(tasks[-1], query)
+    if shape.page.is_backwards:
+        tasks.reverse()
+    if not tasks:
+        return tasks, Extent(None, None, goes_on_at)
+    return tasks, Extent(key_of(tasks[0], query), key_of(tasks[-1], query), goes_on_at)
+
+
+def _from_columns(owner: str, columns: list[Any], shape: Shape) -> list[Task]:
+    if columns[0] is None:
+        return []
+    names = shape.names
+    columns.insert(names.index(OWNER), repeat(owner, len(columns[0])))
+    return list(map(dict, map(zip, repeat(names), zip(*columns, strict=True))))
+
+
+def _until_edge(
+    tasks: list[Task], edges: list[bool | None], query: ListQuery
+) -> tuple[list[Task], cursors.Key | None]:
+    """The tasks up to the last row that was looked at, and its key; it may match or not.
+
+    Where several ranges were read, one may end sooner: behind its end there may be more of it.
+    """
+    for index, matches in enumerate(edges):
+        if matches is not None:
+            return tasks[: index + matches], key_of(tasks[index], query)
+    return tasks, None

@@ -1,0 +1,140 @@
+"""What a write means: pure functions over a draft of a user's tasks, each written once.
+
+A rule raises why it refuses, returns an event if it changes a task, and None if it changes nothing.
+It changes the draft in no way: `Draft.apply` does, with the event. A batch runs the rules; the
+statements of single writes do the same in SQL, as the test of their equivalence shows.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from db.errors import IdTaken
+from db.schema.fields import DEFAULTS
+from db.tasks.tasks import NO_REVISION, Task, Versions, as_expected, id_taken, unknown, uuid7
+
+MICROSECOND = timedelta(microseconds=1)
+
+
+class Event(NamedTuple):
+    """A change of a task: what the feed, and whatever else follows changes, needs to know."""
+
+    kind: str
+    """The operation: create, update, toggle, delete, restore."""
+
+    before: Task | None
+    """The task before the change, with `deleted_at` if it was in the trash."""
+
+    after: Task
+    """The task after it, with `deleted_at` if it is in the trash now."""
+
+    @property
+    def revision(self) -> int:
+        """The owner's revision that the change has taken."""
+        revision: int = self.after["revision"]
+        return revision
+
+    @property
+    def moment(self) -> str:
+        """When it happened: later than every change of the owner's data before it."""
+        moment: str = self.after["updated_at"]
+        return moment
+
+
+class Draft:
+    """A user's tasks as the events so far leave them, those in the trash among them."""
+
+    def __init__(
+        self,
+        user_id: UUID,
+        tasks: Iterable[Task] = (),
+        revision: int = NO_REVISION,
+        moment: str | None = None,
+    ) -> None:
+        """`revision` is the owner's latest; `moment` is one that is later than every change."""
+        self.user_id = str(user_id)
+        self.before: dict[str, Task] = {task["id"]: task for task in tasks}
+        self.tasks = dict(self.before)
+        self.events: list[Event] = []
+        self._revision = revision
+        self._moment = datetime.fromisoformat(moment) if moment else datetime.min
+
+    @property
+    def written(self) -> dict[str, Task]:
+        """The tasks that the events have changed, as they are now."""
+        return {event.after["id"]: event.after for event in self.events}
+
+    def active(self, task_id: str) -> Task:
+        """The task, if it exists and is not in the trash."""
+        task = self.tasks.get(task_id)
+        if task is None or "deleted_at" in task:
+            raise unknown(UUID(task_id))
+        return task
+
+    def apply(self, event: Event) -> None:
+        """Let the task be as the event leaves it."""
+        self.tasks[event.after["id"]] = event.after
+        self.events.append(event)
+
+    def stamps(self) -> dict[str, Any]:
+        """The revision and the time of the next event."""
+        moment = self._moment + len(self.events) * MICROSECOND
+        written = moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        return {"updated_at": written, "revision": self._revision + len(self.events) + 1}
+
+
+def create(draft: Draft, _: Versions, fields: Mapping[str, Any]) -> Event:
+    """A new task, under an id that the user has never used."""
+    task_id = fields.get("id") or str(uuid7())
+    if task_id in draft.tasks:
+        raise IdTaken(id_taken(task_id), draft.tasks[task_id])
+    stamps = draft.stamps()
+    key = {"id": task_id, "user_id": draft.user_id}
+    times = {"created_at": stamps["updated_at"], **stamps}
+    return Event("create", None, {**DEFAULTS, **fields, **key, **times})
+
+
+def update(draft: Draft, expected: Versions, fields: Mapping[str, Any]) -> Event | None:
+    """The task with the fields that are named; if none is, nothing changes."""
+    task = as_expected(draft.active(fields["id"]), expected)
+    if fields.keys() == {"id"}:
+        return None
+    return Event("update", task, {**task, **fields, **draft.stamps()})
+
+
+def toggle(draft: Draft, expected: Versions, fields: Mapping[str, Any]) -> Event:
+    """The task completed, or open again."""
+    task = as_expected(draft.active(fields["id"]), expected)
+    toggled = {"completed": not task["completed"]}
+    return Event("toggle", task, {**task, **toggled, **draft.stamps()})
+
+
+def delete(draft: Draft, expected: Versions, fields: Mapping[str, Any]) -> Event:
+    """The task's tombstone, which is in the trash."""
+    task = as_expected(draft.active(fields["id"]), expected)
+    stamps = draft.stamps()
+    return Event("delete", task, {**task, **stamps, "deleted_at": stamps["updated_at"]})
+
+
+def restore(draft: Draft, expected: Versions, fields: Mapping[str, Any]) -> Event | None:
+    """The task out of the trash; one that is not in it stays as it is."""
+    if fields["id"] not in draft.tasks:
+        raise unknown(UUID(fields["id"]))
+    task = as_expected(draft.tasks[fields["id"]], expected)
+    if "deleted_at" not in task:
+        return None
+    restored = {name: value for name, value in task.items() if name != "deleted_at"}
+    return Event("restore", task, {**restored, **draft.stamps()})
+
+
+Rule = Callable[[Draft, Versions, Mapping[str, Any]], Event | None]
+
+RULES: dict[str, Rule] = {
+    "create": create,
+    "update": update,
+    "toggle": toggle,
+    "delete": delete,
+    "restore": restore,
+}
+"""The rule of each operation."""

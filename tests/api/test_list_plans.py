@@ -1,0 +1,154 @@
+"""How PostgreSQL reads lists: no first page, and no page at a cursor, reads or sorts all tasks."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+from uuid import UUID
+
+import psycopg2
+import pytest
+from psycopg2.extensions import connection
+
+from db.schema.models import REVISION_RANGE_BITS
+from db.tasks.list_queries import ListQuery, Page, Shape
+from db.tasks.list_statements import MOST_LOOKED_AT, statement_of
+from tests.support.databases import administration
+from tests.support.fields import SORTS, WRITABLE, all_filters
+
+MANY = 100_000
+OWNER = UUID("0190a1b2-0000-7000-8000-00000000a11c")
+LIMIT = 51
+# A page begins in the middle of a range, and within a range rows are sorted by revision.
+A_RANGE = 2**REVISION_RANGE_BITS
+
+QUERIES = [
+    ListQuery.of(filters, sort, deleted=deleted)
+    for sort in (None, *SORTS)
+    for deleted in (False, True)
+    for filters in all_filters()
+]
+SHAPES: dict[Shape, ListQuery] = {
+    query.shape(page): query
+    for query in QUERIES
+    for page in (Page.FIRST, Page.AFTER, Page.BEFORE, Page.FROM, Page.UNTIL)
+}
+
+
+@pytest.fixture(scope="module")
+def crowded(new_database: Callable[[], str]) -> Iterator[connection]:
+    """A connection to a database in which one user has very many tasks, each sixth in the trash.
+
+    Of each enumeration, most tasks have the first value, and the others one in a thousand.
+    """
+    url = new_database()
+    rare = {name: schema["enum"] for name, schema in WRITABLE.items() if "enum" in schema}
+    columns = "".join(f", {name}" for name in rare)
+    values = "".join(
+        f", (ARRAY{enum}::{name}[])"
+        f"[CASE WHEN n % 200 = 0 THEN n / 200 % {len(enum)} ELSE 0 END + 1]"
+        for name, enum in rare.items()
+    )
+    with administration(url) as execute:
+        execute(f"INSERT INTO users (id) VALUES ('{OWNER}')")
+        execute(
+            "INSERT INTO tasks (user_id, id, title, revision, created_at, deleted_at, completed"
+            f"{columns})"
+            f" SELECT '{OWNER}', gen_random_uuid(), 'x' || n * 7919 % 1000, n,"
+            " now() - n * interval '1 second',"
+            " CASE WHEN n % 6 = 0 THEN now() - n * interval '1 second' END, n % 3 > 0"
+            f"{values} FROM generate_series(1, {MANY}) n"
+        )
+        execute("VACUUM ANALYZE tasks")
+    with closing(psycopg2.connect(url)) as opened:
+        opened.autocommit = True
+        with opened.cursor() as cursor:
+            cursor.execute(f"SET errand.user_id = '{OWNER}'")
+            cursor.execute("SET plan_cache_mode = force_generic_plan")
+        yield opened
+
+
+def key_in_the_middle(crowded: connection, shape: Shape) -> dict[str, Any]:
+    if shape.page is Page.FIRST:
+        return {}
+    names = ", ".join(shape.order.key)
+    condition = "deleted_at IS NOT NULL" if shape.deleted else "deleted_at IS NULL"
+    with crowded.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {names} FROM tasks WHERE {condition}"
+            f" ORDER BY {shape.order.field} OFFSET 10000 LIMIT 1"
+        )
+        [key] = cursor.fetchall()
+    return {f"key_{name}": value for name, value in zip(shape.order.key, key, strict=True)}
+
+
+def plan_of(crowded: connection, shape: Shape, values: dict[str, Any]) -> dict[str, Any]:
+    """How PostgreSQL runs the statement, once for all values, and what it has read."""
+    statement = statement_of(shape)
+    naming_the_owner, running = statement.sql({"user_id": OWNER}, prepared=True).split("; ")
+    explain = f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {running}"
+    with crowded.cursor() as cursor:
+        cursor.execute(statement.preparation)
+        cursor.execute(
+            f"{naming_the_owner}; {explain}", {"user_id": OWNER, "limit": LIMIT, **values}
+        )
+        [[[explained]]] = cursor.fetchall()
+        cursor.execute(statement.deallocation)
+    plan: dict[str, Any] = explained["Plan"]
+    return plan
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for below in plan.get("Plans", []):
+        yield from nodes(below)
+
+
+def rows_of(node: dict[str, Any]) -> float:
+    removed = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
+    rows: float = (node["Actual Rows"] + removed) * node["Actual Loops"]
+    return rows
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.statement_name)
+def test_no_page_reads_or_sorts_more_than_a_bound(crowded: connection, shape: Shape) -> None:
+    query = SHAPES[shape]
+    values = {**query.filters, **key_in_the_middle(crowded, shape)}
+    ranges = len(query.filters[shape.ranged]) if shape.ranged else 1
+    most = ranges * (MOST_LOOKED_AT if shape.looks_through else LIMIT) + A_RANGE
+
+    plan = plan_of(crowded, shape, values)
+
+    scans = [node for node in nodes(plan) if node.get("Relation Name") == "tasks"]
+    assert {node["Node Type"] for node in scans} == {"Index Scan"}, json.dumps(plan, indent=1)
+    assert sum(map(rows_of, scans)) <= most, json.dumps(plan, indent=1)
+    for sort in (node for node in nodes(plan) if node["Node Type"] == "Sort"):
+        assert sum(map(rows_of, sort["Plans"])) <= ranges * LIMIT, json.dumps(plan, indent=1)
+
+
+def test_what_is_listed_most_is_one_range_of_an_index(crowded: connection) -> None:
+    query = ListQuery.of({}, None, deleted=False)
+    plan = plan_of(crowded, query.shape(Page.FIRST), {})
+
+    [scan] = [node for node in nodes(plan) if node.get("Relation Name") == "tasks"]
+    assert scan["Index Name"] == "tasks_newest_first"
+    assert rows_of(scan) == LIMIT
+    assert not query.shape(Page.FIRST).looks_through
+
+
+def test_an_offset_costs_more_the_deeper_it_is(crowded: connection) -> None:
+    shape = ListQuery.of({}, None, deleted=False).shape(Page.OFFSET)
+
+    plan = plan_of(crowded, shape, {"offset": MANY // 2})
+
+    assert [rows_of(node) for node in nodes(plan) if node.get("Relation Name") == "tasks"] == [
+        MANY // 2 + LIMIT
+    ]
+
+
+def test_no_statement_is_named_as_another() -> None:
+    shapes = [query.shape(page) for query in QUERIES for page in Page]
+    names = {shape.statement_name: shape for shape in shapes}
+
+    assert len(names) == len(set(shapes))
+    assert all(len(f"{name}_for_each") < 64 for name in names)
