@@ -1,6 +1,6 @@
 """The statements that connections prepare at once; those of other lists, on demand."""
 
-from db import health, replays, users
+from db import replays, users
 from db.tasks import list_statements as lists
 from db.tasks import statements as tasks
 
@@ -9,5 +9,4 @@ CATALOGUE = (
     *lists.CATALOGUE,
     *users.CATALOGUE,
     *replays.CATALOGUE,
-    *health.CATALOGUE,
 )

@@ -7,7 +7,9 @@ from uuid import UUID
 
 from db.owner import OWNER
 from db.postgres.connection import Row
-from db.postgres.group_commit import Document, Groups
+from db.postgres.group import Document
+from db.postgres.group_commit import Groups
+from db.postgres.ping import Ping
 from db.postgres.pool import Pool, PoolOptions
 from db.postgres.statement import Access, Statement
 from db.postgres.transaction import Transaction
@@ -35,8 +37,11 @@ class Session(Protocol):
     def fetch_constant(self, statement: Statement, /) -> Coroutine[Any, Any, list[Row]]:
         """Run a statement whose rows never change; the database caches them."""
 
-    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        """Statements that take effect together, or not at all.
+    async def ping(self) -> None:
+        """Return if the database responds."""
+
+    def transaction(self, owner: UUID, /) -> AbstractAsyncContextManager[Transaction]:
+        """Statements that write the owner's data, and take effect together or not at all.
 
         Within a transaction it is a savepoint: undone alone if it fails, committed with the rest.
         """
@@ -52,6 +57,7 @@ class Database:
         """The statements of the catalogue are prepared on every connection."""
         self._pool = Pool(options, catalogue, OWNED_TABLES)
         self._groups = Groups(self._pool)
+        self._ping = Ping(self._pool, options.size + 1)
         self._constants: dict[str, list[Row]] = {}
         self._observers: list[Callable[[UUID], None]] = []
 
@@ -61,6 +67,10 @@ class Database:
 
     async def __aexit__(self, *_: object) -> None:
         await self._pool.close()
+
+    async def ping(self) -> None:
+        """Return if the database responds, ahead of all that waits for it."""
+        await self._ping.ping()
 
     def observe_writes(self, observer: Callable[[UUID], None]) -> None:
         """Call the observer with the owner's id after each write of a user's data."""
@@ -95,9 +105,12 @@ class Database:
         return rows
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
-        """Statements on one connection that take effect together, or not at all."""
-        async with self._pool.transaction() as transaction:
+    async def transaction(self, owner: UUID, /) -> AsyncIterator[Transaction]:
+        """Statements on one connection that take effect together, or not at all.
+
+        Before it takes the connection it waits until no other write of the owner's is under way.
+        """
+        async with self._pool.transaction(owner) as transaction:
             yield transaction
         for user_id in transaction.changed_users:
             self._notify(user_id)

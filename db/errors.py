@@ -104,7 +104,11 @@ class Unavailable(DomainError):
 
 
 class DatabaseAway(Unavailable):
-    """No connection became free in time, because the database is away or too busy."""
+    """There is no connection to the database, or it takes no changes."""
+
+
+class Overloaded(Unavailable):
+    """The request would have had to wait too long: for a connection, or for another change."""
 
 
 class DatabaseFailing(Unavailable):

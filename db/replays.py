@@ -151,7 +151,7 @@ async def claim(
 
     Raises `KeyInUse` while another request holds the key, `KeyReused` if it was another request's.
     """
-    async with database.transaction() as transaction:
+    async with database.transaction(user_id) as transaction:
         rows = await transaction.fetch(
             CLAIM, FIND, lock=lock_of(user_id, key), user_id=user_id, key=key
         )

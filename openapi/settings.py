@@ -142,7 +142,10 @@ class Settings(BaseSettings):
         10, gt=0, le=120, description="Seconds that connecting to one database host may take."
     )
     wait_timeout: float = Field(
-        5, gt=0, le=60, description="Seconds that a request waits for a free connection."
+        1, gt=0, le=60, description="Seconds that a request waits for the database to be free."
+    )
+    overload_timeout: float = Field(
+        0.25, gt=0, le=60, description="The same, once requests have waited that long for a while."
     )
     statement_timeout: float = Field(
         10, gt=0, le=600, description="Seconds that a statement may take."
@@ -192,6 +195,7 @@ class Settings(BaseSettings):
             size=self.pool_size,
             connect_timeout=self.connect_timeout,
             wait_timeout=self.wait_timeout,
+            overload_timeout=self.overload_timeout,
             statement_timeout=self.statement_timeout,
             prepare=self.prepare,
         )

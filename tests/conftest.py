@@ -13,6 +13,7 @@ from db.postgres.embedded import running_postgres
 from db.postgres.roles import as_application
 from tests.support.databases import administration, database_named
 from tests.support.issuer import Issuer, running_issuer
+from tests.support.races import Servers
 from tests.support.servers import Serve, serving, trusting
 from tests.support.users import Task, User
 from tests.support.wire import Wire, wire_to
@@ -61,6 +62,13 @@ def server(database_url: str) -> Iterator[str]:
     """The URL of a server that runs as `errand serve` does."""
     with serving(DATABASE_URL=database_url) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def servers(server: str, database_url: str) -> Iterator[Servers]:
+    """The same server, and others on its database."""
+    with serving(DATABASE_URL=database_url) as second, serving(DATABASE_URL=database_url) as third:
+        yield Servers([server, second, third], database_url)
 
 
 @pytest.fixture(scope="session")

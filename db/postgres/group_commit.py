@@ -1,26 +1,26 @@
-"""Requests that come at the same time share a trip to the database, and a commit.
+"""Group commit: calls that come at the same time share a round trip to the database, and a commit.
 
-Whatever comes with the same statement while the database is busy with it is done together next:
-the busier the database, the more of it. Each call still names its own owner to the policies. A
-group that cannot be done as a whole has no effect, and each of its calls is then made alone; so are
-those for which it has no time.
+Calls of a statement that come while the database is busy with it go together next: the busier the
+database, the larger the groups. Each call still names its own owner to the policies. A group that
+cannot be done as a whole has no effect, and each of its calls is then made alone.
 """
 
 import asyncio
-from collections import deque
-from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
-from uuid import UUID
 
 import orjson
 import psycopg2
 
-from db.errors import ConnectionLost, DatabaseAway, StatementTimedOut, Unavailable
+from db.errors import ConnectionLost, StatementTimedOut, Unavailable
 from db.owner import OWNER
+from db.postgres.calls import ReadCalls, WriteCalls
 from db.postgres.connection import Connection, Row
-from db.postgres.failures import UNCERTAIN, had_no_effect
+from db.postgres.failures import UNCERTAIN, had_no_effect, is_failing
+from db.postgres.group import Call, Document, Group
 from db.postgres.pool import Pool
 from db.postgres.statement import Access, Statement
+from db.postgres.turns import Refusal
 
 
 class Bounds(NamedTuple):
@@ -36,175 +36,142 @@ WRITES = Bounds(most=64, awaited=1)
 READS = Bounds(most=16, awaited=2)
 PAGES = Bounds(most=16, awaited=1)
 
-# It takes more than most groups do; one that takes longer waits for a lock, or a disk far away, or
-# looks through many tasks, and to wait for that would gain nobody anything.
+# Most groups take less. One that takes longer waits for another server's lock or for a slow disk,
+# or reads many rows; to wait for it would gain nothing.
 LONGEST_AWAITED = 0.003
 
-MOST_GATHERINGS = 128
-
-Document = Any
-"""What a statement returns, as JSON."""
+MOST_QUEUES = 128
 
 
-def document_in(rows: list[Row]) -> Document:
-    """The one that a statement has returned, or None."""
-    return rows[0][0] if rows else None
-
-
-class Undone(Exception):
+class NotExecuted(Exception):
     """A call had no effect: another of its group failed, or there was no time for it left."""
 
 
-@dataclass(slots=True, eq=False)
-class Job:
-    """A call of a statement that somebody waits for."""
-
-    call: bytes
-    owner: UUID
-    deadline: float
-    answer: "asyncio.Future[Document]"
-    group: "Group | None" = None
-
-    def fail(self, error: BaseException) -> None:
-        """It was not done, or nobody knows whether it was."""
-        if not self.answer.done():
-            self.answer.set_exception(error)
-
-
-class Group:
-    """Jobs that take effect together, or not at all."""
-
-    def __init__(
-        self,
-        jobs: list[Job],
-        answers: "asyncio.Future[list[Row]]",
-        pool: Pool,
-        connection: Connection,
-    ) -> None:
-        """Whatever comes of them, the connection is released."""
-        self.has_company = len(jobs) > 1
-        self._jobs = jobs
-        self._answers = answers
-        self._pool = pool
-        self._connection = connection
-        for job in jobs:
-            job.group = self
-        answers.add_done_callback(self._hand_out)
-
-    def leave(self) -> None:
-        """Somebody has gone; once all have, it is cancelled."""
-        if all(job.answer.done() for job in self._jobs):
-            self._answers.cancel()
-
-    def _hand_out(self, answers: "asyncio.Future[list[Row]]") -> None:
-        self._pool.release(self._connection)
-        # Else they stay, with their answers, until Python looks for cycles.
-        jobs, self._jobs = self._jobs, []
-        if answers.cancelled():
-            return
-        if error := answers.exception():
-            if had_no_effect(error, lost=self._connection.lost):
-                error = Undone()
-            for job in jobs:
-                job.fail(error)
-            return
-        done = answers.result()
-        for job, (document,) in zip(jobs, done, strict=False):
-            if not job.answer.done():
-                job.answer.set_result(document)
-        for job in jobs[len(done) :]:
-            job.fail(Undone())
-
-
-class Gathering:
-    """Jobs that wait for company and a connection; one task gets it for all that have come."""
+class CallQueue:
+    """Calls of one statement; sends them in groups, as connections become free."""
 
     def __init__(self, pool: Pool, statement: Statement) -> None:
         assert statement.returns_document, statement.name
+        self._loop = asyncio.get_running_loop()
         self._pool = pool
         self._statement = statement
         self._bounds = _bounds(statement)
-        self._jobs: deque[Job] = deque()
-        self._awaited: dict[asyncio.Future[list[Row]], asyncio.TimerHandle] = {}
-        self._sending: asyncio.Task[None] | None = None
+        is_read = statement.access is Access.READ
+        self._calls = ReadCalls() if is_read else WriteCalls(pool.turns, self._go_on)
+        self._awaited = 0
+        self._is_scheduled = False
 
     @property
-    def is_busy(self) -> bool:
-        """Whether calls wait to be sent, or for their results."""
-        return bool(self._jobs or self._awaited or self._sending)
+    def deadline(self) -> float:
+        """Until when its first call may wait for a connection."""
+        return self._calls.deadline
 
-    def add(self, values: dict[str, Any]) -> Job:
-        """Somebody wants it done."""
-        loop = asyncio.get_running_loop()
-        call = orjson.dumps(values)
-        job = Job(call, values[OWNER], self._pool.deadline(), loop.create_future())
-        self._jobs.append(job)
+    def add(self, arguments: bytes, owner: int) -> Call:
+        """Queue one call."""
+        call = Call(arguments, owner, self._pool.deadline(), self._loop.create_future())
+        self._calls.add(call)
         self._go_on()
-        return job
+        return call
+
+    def expire(self, cutoff: float, refusal: Refusal) -> bool:
+        """Refuse calls that were to be sent before; false if none is left."""
+        self._calls.expire_ready(cutoff, refusal)
+        self._is_scheduled = self._calls.ready > 0
+        return self._is_scheduled
+
+    def take(self, connection: Connection) -> bool:
+        """Send a group on the connection, or have no use for it."""
+        is_usable = connection.has_functions and not connection.lost
+        if is_usable and connection.lacks(self._statement):
+            self._pool.in_background(self._prepare(connection))
+            return True
+        self._is_scheduled = False
+        calls = self._calls.take(self._bounds.most)
+        if calls and is_usable:
+            self._begin(calls, connection)
+        else:
+            self._calls.end(calls)
+            _fail(calls, NotExecuted())
+        self._go_on()
+        return bool(calls) and is_usable
+
+    async def _prepare(self, connection: Connection) -> None:
+        """Make the statement known to the connection, which is to run it for the first time."""
+        try:
+            await connection.prepare(self._statement)
+        except (psycopg2.Error, Unavailable):
+            pass  # the connection is closed; each call is made alone, and fails by itself
+        finally:
+            if not self.take(connection):
+                self._pool.release(connection)
 
     def _go_on(self) -> None:
-        if self._sending is None and self._is_time():
-            self._sending = asyncio.get_running_loop().create_task(self._send())
+        """Send a group soon, if it is time; until then others may come that go with it."""
+        if not self._is_scheduled and self._is_time():
+            self._is_scheduled = True
+            self._loop.call_soon(self._send)
 
     def _is_time(self) -> bool:
-        """Whether those who wait would wait for nothing."""
+        """Whether to wait longer would gain nothing."""
         most, awaited = self._bounds
-        return len(self._jobs) >= (most if len(self._awaited) >= awaited else 1)
+        return self._calls.ready >= (most if self._awaited >= awaited else 1)
 
-    async def _send(self) -> None:
-        try:
-            while self._is_time():
-                try:
-                    connection = await self._pool.acquire(self._jobs[0].deadline)
-                except DatabaseAway as refusal:
-                    self._refuse(refusal)
-                    continue
-                jobs = self._taken()
-                if jobs and await self._can_run_on(connection):
-                    self._begin(jobs, connection)
-                else:
-                    self._pool.release(connection)
-                    for job in jobs:
-                        job.fail(Undone())
-        finally:
-            self._sending = None
+    def _send(self) -> None:
+        connection = self._pool.acquire_free()
+        if connection is None:
+            self._pool.line_up(self)
+        elif not self.take(connection):
+            self._pool.release(connection)
 
-    async def _can_run_on(self, connection: Connection) -> bool:
-        """Whether the connection has the statement's function; the first time, it is made."""
-        if connection.has_functions and connection.lacks(self._statement):
-            try:
-                await connection.prepare(self._statement)
-            except (psycopg2.Error, Unavailable):
-                return False
-        return connection.has_functions
+    def _begin(self, calls: list[Call], connection: Connection) -> None:
+        arguments = b",".join([call.arguments for call in calls]).decode()
+        rows = connection.fetch(self._statement.prepared_for_each, {"calls": f"[{arguments}]"})
+        group = Group(calls, rows, connection)
+        group.awaited = self._loop.call_later(LONGEST_AWAITED, self._await_no_more, group)
+        self._awaited += 1
+        rows.add_done_callback(partial(self._end, group))
 
-    def _begin(self, jobs: list[Job], connection: Connection) -> None:
-        calls = b",".join(job.call for job in jobs).decode()
-        answers = connection.fetch(self._statement.prepared_for_each, {"calls": f"[{calls}]"})
-        loop = asyncio.get_running_loop()
-        self._awaited[answers] = loop.call_later(LONGEST_AWAITED, self._await_no_more, answers)
-        # Ahead of those who hand out the answers, so that the database need not wait for that.
-        answers.add_done_callback(self._await_no_more)
-        Group(jobs, answers, self._pool, connection)
-
-    def _await_no_more(self, answers: "asyncio.Future[list[Row]]") -> None:
-        """They have come, or are long in coming."""
-        if timer := self._awaited.pop(answers, None):
-            timer.cancel()
+    def _await_no_more(self, group: Group) -> None:
+        """The group has ended, or takes long."""
+        if group.awaited is not None:
+            group.awaited.cancel()
+            group.awaited = None
+            self._awaited -= 1
             self._go_on()
 
-    def _refuse(self, refusal: DatabaseAway) -> None:
-        """Whoever has waited the longest gets no connection, nor does who has waited too long."""
-        now = asyncio.get_running_loop().time()
-        self._jobs.popleft().fail(refusal)
-        while self._jobs and self._jobs[0].deadline < now:
-            self._jobs.popleft().fail(refusal)
+    def _end(self, group: Group, rows: "asyncio.Future[list[Row]]") -> None:
+        # The next group goes first, so that the database need not wait until results are read.
+        self._calls.end(group.calls)
+        self._await_no_more(group)
+        self._pool.release(group.connection)
+        if not rows.cancelled():
+            if error := rows.exception():
+                self._fail(group, error)
+            else:
+                self._put_back(group.hand_out())
+        group.calls = []  # else they stay, with their results, until Python looks for cycles
 
-    def _taken(self) -> list[Job]:
-        """As many as make a group, less those who have gone; in the order of their locks."""
-        waiting = [job for job in self._jobs if not job.answer.done()]
-        self._jobs = deque(waiting[self._bounds.most :])
-        return sorted(waiting[: self._bounds.most], key=lambda job: job.owner.int)
+    def _fail(self, group: Group, error: BaseException) -> None:
+        if isinstance(error, psycopg2.Error) and is_failing(error):
+            error = self._pool.explained(error, group.connection)
+        elif had_no_effect(error, lost=group.connection.lost):
+            error = NotExecuted()
+        _fail(group.calls, error)
+
+    def _put_back(self, calls: list[Call]) -> None:
+        """Calls for which a group had no time go with the next, but once: then they go alone."""
+        for call in calls:
+            if call.was_put_back:
+                call.fail(NotExecuted())
+            elif not call.result.done():
+                call.was_put_back = True
+                self._calls.add(call)
+        self._go_on()
+
+
+def _fail(calls: list[Call], error: BaseException) -> None:
+    for call in calls:
+        call.fail(error)
 
 
 def _bounds(statement: Statement) -> Bounds:
@@ -214,46 +181,43 @@ def _bounds(statement: Statement) -> Bounds:
 
 
 class Groups:
-    """Runs statements of a user's that return a JSON document each."""
+    """Runs statements about one user that return a JSON document each."""
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
-        self._gatherings: dict[str, Gathering] = {}
+        self._queues: dict[str, CallQueue] = {}
 
     async def fetch(self, statement: Statement, values: dict[str, Any]) -> Document:
         """What one statement returns, which takes effect with others or alone."""
         if not self.pool.runs_groups:
-            return await self._alone(statement, values)
-        job = self._gathering(statement).add(values)
+            return await self._fetch_alone(statement, values)
+        queue = self._queues.get(statement.name) or self._new_queue(statement)
+        call = queue.add(orjson.dumps(values), values[OWNER].int)
         try:
-            return await job.answer
+            return await call.result
         except asyncio.CancelledError:
-            if job.group is not None:
-                job.group.leave()
+            if call.group is not None:
+                call.group.leave()
             raise
-        except Undone:
-            return await self._alone(statement, values)
+        except NotExecuted:
+            return await self._fetch_alone(statement, values)
         except StatementTimedOut:
             # It may have been another of the group that took the time.
-            if statement.access is Access.READ and job.group is not None and job.group.has_company:
-                return await self._alone(statement, values)
-            raise
+            if statement.access is not Access.READ or not call.had_company:
+                raise
+            return await self._fetch_alone(statement, values)
         except psycopg2.Error as error:
             if statement.access is Access.READ:
-                return await self._alone(statement, values)
+                return await self._fetch_alone(statement, values)
             raise ConnectionLost(f"The connection to the database broke. {UNCERTAIN}") from error
 
-    def _gathering(self, statement: Statement) -> Gathering:
-        gathering = self._gatherings.get(statement.name)
-        if gathering is None:
-            if len(self._gatherings) >= MOST_GATHERINGS:
-                self._drop_idle()
-            gathering = self._gatherings[statement.name] = Gathering(self.pool, statement)
-        return gathering
+    def _new_queue(self, statement: Statement) -> CallQueue:
+        # There are as many statements as lists have shapes. A queue in use goes on by itself.
+        if len(self._queues) == MOST_QUEUES:
+            self._queues.clear()
+        queue = self._queues[statement.name] = CallQueue(self.pool, statement)
+        return queue
 
-    def _drop_idle(self) -> None:
-        """Forget those that run nothing: there are as many statements as lists have shapes."""
-        self._gatherings = {name: each for name, each in self._gatherings.items() if each.is_busy}
-
-    async def _alone(self, statement: Statement, values: dict[str, Any]) -> Document:
-        return document_in(await self.pool.fetch(statement, **values))
+    async def _fetch_alone(self, statement: Statement, values: dict[str, Any]) -> Document:
+        rows = await self.pool.fetch(statement, **values)
+        return rows[0][0] if rows else None

@@ -1,23 +1,27 @@
 """A fixed number of asynchronous connections, shared by all requests of one process."""
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any
+from uuid import UUID
 
 import psycopg2
 
-from db.errors import ConnectionLost, DatabaseAway, StatementTimedOut
+from db.errors import ConnectionLost, DatabaseAway, Overloaded, StatementTimedOut
+from db.owner import OWNER
 from db.postgres.connection import Connection, Row
 from db.postgres.connector import Connector
 from db.postgres.failures import UNCERTAIN, domain_error, is_failing, is_worth_a_retry
+from db.postgres.overload import Overload
 from db.postgres.roles import powers_query
 from db.postgres.statement import Access, Statement
 from db.postgres.throttled_log import ThrottledLog
 from db.postgres.transaction import Transaction
+from db.postgres.turns import Turns
+from db.postgres.waiting_line import ConnectionRequest, Waiter, WaitingLine
 
 TRIES = 3
 
@@ -25,30 +29,25 @@ SWEEP_INTERVAL = 0.1
 CANCEL_TIMEOUT = 3.0
 
 CLOSING = "The server is stopping."
+FOREVER = float("inf")
 
 
 @dataclass(frozen=True)
 class PoolOptions:
-    """What a pool wants to know."""
+    """Where the database is, how many connections there are, and how long anything may take."""
 
     url: str
     size: int
     connect_timeout: float
     wait_timeout: float
+    overload_timeout: float
     statement_timeout: float
     prepare: bool
 
-
-class Waiter(NamedTuple):
-    """A request that waits for a connection, and until when."""
-
-    connection: "asyncio.Future[Connection]"
-    deadline: float
-
-    def refuse(self, reason: str) -> None:
-        """There is none for it."""
-        if not self.connection.done():
-            self.connection.set_exception(DatabaseAway(reason))
+    def for_a_command(self) -> "PoolOptions":
+        """One connection, for which there is as much time as it takes to connect."""
+        patience = self.connect_timeout
+        return replace(self, size=1, wait_timeout=patience, overload_timeout=patience)
 
 
 class Pool:
@@ -72,24 +71,26 @@ class Pool:
         self._log = ThrottledLog()
         self._connections: set[Connection] = set()
         self._free: list[Connection] = []
-        self._waiting: deque[Waiter] = deque()
+        self._line = WaitingLine()
+        self._overload = Overload(options.wait_timeout, options.overload_timeout)
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
+        self.turns = Turns()
         self.runs_groups = options.prepare
         """Whether its connections know the functions that run groups of calls."""
 
     def open(self) -> None:
         """Begin to connect; requests may come at once, and wait."""
         for _ in range(self._options.size):
-            self._in_background(self._connect())
-        self._in_background(self._sweep())
+            self.in_background(self._connect())
+        self.in_background(self._sweep())
 
     async def close(self) -> None:
         """Stop, cancel what is under way, and close every connection."""
         self._closed = True
         self._free.clear()
-        for waiter in self._waiting:
-            waiter.refuse(CLOSING)
+        self._line.expire(FOREVER, _closing)
+        self.turns.expire(FOREVER, _closing)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -97,6 +98,12 @@ class Pool:
 
     async def fetch(self, statement: Statement, **values: Any) -> list[Row]:
         """Run one statement as a transaction of its own; once more where that is safe."""
+        if not statement.changes_user_data:
+            return await self._fetch(statement, values)
+        async with self.turns.hold(values[OWNER].int, self.deadline()):
+            return await self._fetch(statement, values)
+
+    async def _fetch(self, statement: Statement, values: dict[str, Any]) -> list[Row]:
         for tried in count(1):
             connection = await self.acquire(self.deadline())
             try:
@@ -105,14 +112,29 @@ class Pool:
                 return await connection.fetch(connection.sql(statement, values), values)
             except psycopg2.Error as error:
                 if not self._worth_another(error, connection, statement, tried):
-                    raise self._explained(error, connection) from error
+                    raise self.explained(error, connection) from error
             finally:
                 self.release(connection)
         raise AssertionError("a try returns, raises, or is followed by another")
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
-        """Statements that take effect together, or not at all."""
+    async def transaction(self, owner: UUID | None = None) -> AsyncIterator[Transaction]:
+        """Statements that take effect together, or not at all; the owner is whose data they write.
+
+        One that writes an owner's data waits for its turn before it takes a connection.
+        """
+        if owner is None:
+            async with self._transaction() as transaction:
+                yield transaction
+        else:
+            async with (
+                self.turns.hold(owner.int, self.deadline()),
+                self._transaction() as transaction,
+            ):
+                yield transaction
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Transaction]:
         connection = await self.acquire(self.deadline())
         transaction = Transaction(connection, connection.sql)
         try:
@@ -125,7 +147,7 @@ class Pool:
                     await connection.fetch("ROLLBACK")
                 raise
         except psycopg2.Error as error:
-            raise self._explained(error, connection) from error
+            raise self.explained(error, connection) from error
         finally:
             transaction.over = True
             self.release(connection)
@@ -136,75 +158,68 @@ class Pool:
         if is_worth_a_retry(error):
             return tried < TRIES
         # Where the server has restarted, every connection may prove to be lost.
-        return (
-            connection.lost
-            and statement.access is Access.READ
-            and tried < TRIES + self._options.size
-        )
+        is_read = statement.access is Access.READ
+        return connection.lost and is_read and tried < TRIES + self._options.size
 
-    def _explained(self, error: psycopg2.Error, connection: Connection) -> Exception:
+    def explained(self, error: psycopg2.Error, connection: Connection) -> Exception:
         """What callers are to know of an error."""
         if is_failing(error):
-            self._log.warn(str(error.pgcode), f"the database is failing: {str(error).strip()}")
+            cause = f"{error.diag.message_primary} ({error.pgcode})"
+            self._log.warn(str(error.pgcode), f"the database is failing: {cause}")
         return domain_error(error, lost=connection.lost)
 
     def deadline(self) -> float:
         """Until when a request that comes now may wait for a connection."""
         return asyncio.get_running_loop().time() + self._options.wait_timeout
 
-    async def acquire(self, deadline: float) -> Connection:
+    async def acquire(self, deadline: float, *, ahead: bool = False) -> Connection:
         """A connection that has nothing to do; it must be released."""
-        while True:
-            connection = self._free.pop() if self._free else await self._wait_for_one(deadline)
+        while (connection := self.acquire_free()) is None:
+            connection = await self._requested(deadline, ahead)
+            if not connection.lost:
+                break
+            self._replace(connection)
+        return connection
+
+    def acquire_free(self) -> Connection | None:
+        """A connection that has nothing to do, if there is one now; it must be released."""
+        while self._free:
+            connection = self._free.pop()
             if not connection.lost:
                 return connection
             self._replace(connection)
+        return None
 
-    async def _wait_for_one(self, deadline: float) -> Connection:
+    def line_up(self, waiter: Waiter, *, ahead: bool = False) -> None:
+        """Have the waiter take a connection that becomes free, or refuse it in time."""
+        if ahead:
+            self._line.add_ahead(waiter)
+        else:
+            self._line.add(waiter)
         if self._closed:
-            raise DatabaseAway(CLOSING)
-        waiter = Waiter(asyncio.get_running_loop().create_future(), deadline)
-        self._line_up(waiter)
+            self._line.expire(FOREVER, _closing)
+
+    async def _requested(self, deadline: float, ahead: bool) -> Connection:
+        request = ConnectionRequest(deadline)
+        self.line_up(request, ahead=ahead)
         try:
-            return await waiter.connection
+            return await request.connection
         except asyncio.CancelledError:
-            # Critical section: a connection may have been handed over, and nobody is left to use it
-            connection = waiter.connection
+            # Critical section: a connection may have been handed over, and would never be released.
+            connection = request.connection
             if connection.done() and not connection.cancelled() and not connection.exception():
                 self.release(connection.result())
             raise
 
-    def _line_up(self, waiter: Waiter) -> None:
-        """Whose request came first stands first, even where another had to be served before it."""
-        place = len(self._waiting)
-        while place and self._waiting[place - 1].deadline > waiter.deadline:
-            place -= 1
-        self._waiting.insert(place, waiter)
-
-    def _give_up_waiting(self) -> None:
-        """Refuse those who have waited too long; the longest wait stands first."""
-        now = asyncio.get_running_loop().time()
-        while self._waiting and (
-            self._waiting[0].deadline < now or self._waiting[0].connection.done()
-        ):
-            waiter = self._waiting.popleft()
-            limit = self._options.wait_timeout
-            waiter.refuse(f"No database connection became free within {limit:g} s.")
-
     def release(self, connection: Connection) -> None:
-        """Hand the connection to whoever waits the longest, once it has nothing left to do."""
+        """Give the connection to what waits the longest, once it has nothing left to do."""
         if connection.lost:
             self._replace(connection)
         elif self._closed:
             pass  # close() sees to it
         elif connection.busy:
-            self._in_background(self._settle(connection))
-        else:
-            while self._waiting:
-                waiter = self._waiting.popleft().connection
-                if not waiter.done():
-                    waiter.set_result(connection)
-                    return
+            self.in_background(self._settle(connection))
+        elif not self._line.take(connection):
             self._free.append(connection)
 
     async def _settle(self, connection: Connection) -> None:
@@ -228,7 +243,7 @@ class Pool:
             self._free.remove(connection)
         if connection.refused_to_write:
             self._connector.avoid(connection.url)
-        self._in_background(self._connect())
+        self.in_background(self._connect())
 
     async def _connect(self) -> None:
         connection = await self._connector.connect()
@@ -237,13 +252,13 @@ class Pool:
         self.release(connection)
 
     async def _sweep(self) -> None:
-        """Let nobody wait longer than they may, and no lost connection go unnoticed.
+        """Bound how long requests wait and statements run, and notice connections that are lost.
 
         One look at everything ten times a second costs a request nothing, unlike a timer each.
         """
         while True:
             await asyncio.sleep(SWEEP_INTERVAL)
-            self._give_up_waiting()
+            self._refuse_overdue()
             for connection in list(self._connections):
                 connection.advance()
                 if connection.lost:
@@ -254,7 +269,32 @@ class Pool:
                         StatementTimedOut(f"The database took longer than {limit:g} s.")
                     )
 
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+    def _refuse_overdue(self) -> None:
+        """Refuse what would have waited too long when the next look is due."""
+        now = asyncio.get_running_loop().time()
+        longest = self._options.wait_timeout
+        bound = self._overload.bound(now + longest - self._line.oldest_deadline, now)
+        # So that nothing waits for longer than the bound until the next look.
+        early = min(SWEEP_INTERVAL, bound / 2)
+        away = not self._connections
+
+        def unserved() -> Exception:
+            if away:
+                return DatabaseAway(f"There was no connection to the database for {bound:g} s.")
+            return Overloaded(f"No database connection became free within {bound:g} s.")
+
+        def out_of_turn() -> Exception:
+            return Overloaded(f"Another change for this user did not end within {longest:g} s.")
+
+        self._line.expire(now + longest - bound + early, unserved)
+        self.turns.expire(now + min(SWEEP_INTERVAL, longest / 2), out_of_turn)
+
+    def in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have work done that ends with the pool, at the latest."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _closing() -> Exception:
+    return DatabaseAway(CLOSING)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Self
 from uuid import UUID
 
@@ -50,6 +50,10 @@ class Transaction:
         """Run a statement whose rows never change."""
         return await self.fetch(statement)
 
+    async def ping(self) -> None:
+        """Return if the database responds."""
+        await self._send(["SELECT 1"], {})
+
     async def finish(self, *statements: Statement, **values: Any) -> None:
         """Run the last statements, and commit."""
         await self._send([*self._texts(statements, values), "COMMIT"], values)
@@ -71,7 +75,9 @@ class Transaction:
             raise
         self._end_savepoint(RELEASE)
 
-    transaction = savepoint
+    def transaction(self, _: UUID, /) -> AbstractAsyncContextManager[Self]:
+        """A savepoint: within a transaction that is what another one is."""
+        return self.savepoint()
 
     def _end_savepoint(self, sql: str) -> None:
         if self._ahead.endswith(SAVEPOINT):  # nothing has been sent since

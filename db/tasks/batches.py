@@ -45,7 +45,7 @@ async def run(
 ) -> list[Outcome]:
     """Do one after the other; if it is atomic, all of them, or none and raise `BatchRefused`."""
     outcomes: list[Outcome] = []
-    async with database.transaction() as transaction:
+    async with database.transaction(user_id) as transaction:
         draft = await _begin(transaction, user_id, operations)
         for index, operation in enumerate(operations):
             outcome = _attempt(draft, index, operation, requires_if_match)

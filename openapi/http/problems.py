@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from random import randint
 from typing import Any, NamedTuple
 
 import orjson
@@ -15,6 +16,7 @@ log = logging.getLogger("errand")
 
 PROBLEM_JSON = b"application/problem+json"
 RETRY_AFTER = (b"retry-after", b"1")
+LATEST_RETRY = 5
 MOST_FAULTS = 100
 UNEXPECTED = "An unexpected error occurred. The server has logged it."
 
@@ -56,6 +58,7 @@ DATABASE_FAILING = Kind(503, "database-failing",       "The database cannot do i
 TOO_SLOW         = Kind(503, "database-too-slow",      "The database took too long",                "Wait for the seconds in `Retry-After`. If the request was a write, check whether it was done before you send it again.")
 OUTCOME_UNSURE   = Kind(503, "outcome-unknown",        "It is unknown whether the change was made", "Send the request again with the same `Idempotency-Key`. If it had no key, check first whether the change was made.")
 KEYS_AWAY        = Kind(503, "keys-away",              "Tokens cannot be checked now",              "The keys of the issuer are not available. Send the request again after the seconds in `Retry-After`.")
+OVERLOADED       = Kind(503, "overloaded",             "The server has too much to do",             "Nothing was changed. Send the request again after the seconds in `Retry-After`.")
 TOO_LATE         = Kind(503, "answer-too-late",        "The response took too long",                "Wait for the seconds in `Retry-After`. If the request was a write, check whether it was done before you send it again.")
 CROWDED          = Kind(503, "too-many-connections",   "The server has too many connections",       "Nothing was done. Send the request again after the seconds in `Retry-After`, over fewer connections.")
 # fmt: on
@@ -75,14 +78,13 @@ OF_DOMAIN_ERRORS: dict[type[errors.DomainError], Kind] = {
     errors.TaskExists: TASK_EXISTS,
     errors.DatabaseAway: DATABASE_AWAY,
     errors.DatabaseFailing: DATABASE_FAILING,
+    errors.Overloaded: OVERLOADED,
     errors.ConnectionLost: OUTCOME_UNSURE,
     errors.StatementTimedOut: TOO_SLOW,
 }
 
 NAMING_A_TASK = (ID_TAKEN, TASK_EXISTS)
 """The kinds that say in Location which task has the id."""
-
-WORTH_ANOTHER_TRY = (errors.Unavailable, errors.KeyInUse)
 
 
 class Fault(NamedTuple):
@@ -164,8 +166,14 @@ def _of_domain_error(error: errors.DomainError) -> Problem:
     kind = OF_DOMAIN_ERRORS[type(error)]
     if isinstance(error, errors.Contradiction):
         return _contradiction(kind, str(error), error.current)
-    headers = [RETRY_AFTER] if isinstance(error, WORTH_ANOTHER_TRY) else []
-    return Problem(kind, str(error), headers=headers)
+    return Problem(kind, str(error), headers=_retry_after(error))
+
+
+def _retry_after(error: errors.DomainError) -> list[Header]:
+    """When to try again; clients that were refused together do not all return together."""
+    if isinstance(error, errors.Unavailable):
+        return [(b"retry-after", b"%d" % randint(1, LATEST_RETRY))]  # noqa: S311
+    return [RETRY_AFTER] if isinstance(error, errors.KeyInUse) else []
 
 
 def _of_refused(refused: errors.Refused) -> Problem:

@@ -9,11 +9,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any
+from uuid import UUID
 
 import orjson
 
 from db import replays
-from db.errors import DomainError
+from db.errors import DomainError, KeyInUse
 from db.owner import OWNER
 from db.postgres.transaction import Transaction
 from db.replays import StoredResponse
@@ -39,13 +40,26 @@ class Idempotency:
     def __init__(self, operation_id: str, hours: int) -> None:
         self._operation_id = operation_id
         self._lifetime = timedelta(hours=hours)
+        self._in_flight: set[tuple[UUID, str]] = set()
 
     async def respond(self, context: Context, arguments: Arguments, handle: Handle) -> Response:
         """The response of the first request with the key, or of this one if it is the first."""
-        key = arguments.pop(ARGUMENT).strip('"')
+        claim = arguments[OWNER], arguments.pop(ARGUMENT).strip('"')
+        # A second request with the key would wait for the turn of the first: see `Turns`.
+        if claim in self._in_flight:
+            raise KeyInUse(replays.IN_USE)
+        self._in_flight.add(claim)
+        try:
+            return await self._claimed(context, arguments, handle, *claim)
+        finally:
+            self._in_flight.remove(claim)
+
+    async def _claimed(
+        self, context: Context, arguments: Arguments, handle: Handle, owner: UUID, key: str
+    ) -> Response:
         fingerprint = _fingerprint(self._operation_id, arguments)
         async with replays.claim(
-            context.database, arguments[OWNER], key, fingerprint, self._lifetime
+            context.database, owner, key, fingerprint, self._lifetime
         ) as claim:
             if claim.stored is not None:
                 return _replayed(claim.stored)

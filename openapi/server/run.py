@@ -8,7 +8,6 @@ import resource
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
 
@@ -103,7 +102,7 @@ def purge(settings: Settings) -> int:
     """Purge the trash, and return how many tasks were purged."""
 
     async def purge_once(options: PoolOptions) -> int:
-        async with Database(replace(options, size=1), purging.CATALOGUE) as database:
+        async with Database(options.for_a_command(), purging.CATALOGUE) as database:
             return await purging.purge(database, settings.trash_days)
 
     with database_at(settings) as given:

@@ -18,10 +18,10 @@ from db.postgres.connection import Connection
 from db.tasks import batches
 from openapi.settings import load_settings
 from tests.support.feed import Copy, tasks_of
-from tests.support.races import RACERS, race
+from tests.support.races import RACERS, Servers, race
 from tests.support.references import property_settings
 from tests.support.responses import assert_faults, assert_problem
-from tests.support.servers import Serve
+from tests.support.servers import PATIENT, Serve
 from tests.support.users import Task, User
 
 Operation = dict[str, Any]
@@ -294,7 +294,7 @@ def test_failed_batch_with_an_idempotency_key_is_replayed(alice: User, task: Tas
 # At the same time
 
 
-def test_racing_batches_and_single_writes_all_count(alice: User, database_url: str) -> None:
+def test_racing_batches_and_single_writes_all_count(alice: User, servers: Servers) -> None:
     for _ in range(3):
         tasks = [alice.creates(), alice.creates()]
         both = [does("toggle", each) for each in tasks]
@@ -304,7 +304,7 @@ def test_racing_batches_and_single_writes_all_count(alice: User, database_url: s
             lambda task=tasks[0]: alice.patch(f"{task.url}/complete"),
         ]
 
-        answers = race(alice, database_url, (requests * RACERS)[:RACERS])
+        answers = race(alice, servers, (requests * RACERS)[:RACERS])
 
         assert {each.status_code for each in answers} == {200}
         toggles = [3 + 3 + 2, 3 + 3]
@@ -315,21 +315,21 @@ def test_racing_batches_and_single_writes_all_count(alice: User, database_url: s
         )
 
 
-def test_one_of_racing_batches_with_one_etag_succeeds(alice: User, database_url: str) -> None:
+def test_one_of_racing_batches_with_one_etag_succeeds(alice: User, servers: Servers) -> None:
     task = alice.creates()
     wanted = [creates(), does("toggle", task, if_match=task.document["revision"])]
 
-    answers = race(alice, database_url, [lambda: batch(alice, *wanted)] * RACERS)
+    answers = race(alice, servers, [lambda: batch(alice, *wanted)] * RACERS)
 
     assert sorted(each.status_code for each in answers) == [200] + [412] * (RACERS - 1)
     assert len(alice.get(alice.tasks).json()) == 2
 
 
-def test_one_of_racing_batches_with_one_new_id_succeeds(alice: User, database_url: str) -> None:
+def test_one_of_racing_batches_with_one_new_id_succeeds(alice: User, servers: Servers) -> None:
     alice.creates()
     wanted = creates(id=str(uuid4()))
 
-    answers = race(alice, database_url, [lambda: batch(alice, wanted)] * RACERS)
+    answers = race(alice, servers, [lambda: batch(alice, wanted)] * RACERS)
 
     assert sorted(each.status_code for each in answers) == [200] + [409] * (RACERS - 1)
 
@@ -388,7 +388,7 @@ def test_hundred_creations_take_as_many_round_trips_as_one(
         return fetch(self, sql, values)
 
     async def trips(count: int) -> int:
-        settings = load_settings(database_url=database_url, pool_size=1)
+        settings = load_settings(database_url=database_url, pool_size=1, **PATIENT)
         async with Database(settings.pool_options(), CATALOGUE) as database:
             for operations in ([creates()], [creates()] * count):
                 sent.clear()

@@ -27,7 +27,7 @@ from tests.support.databases import administration, away
 from tests.support.feed import changed
 from tests.support.issuer import Issuer
 from tests.support.polling import eventually
-from tests.support.servers import Serve, started, url_of
+from tests.support.servers import PATIENT, Serve, started, url_of
 from tests.support.users import Task, User
 from tests.support.wire import request, wire_to
 
@@ -233,7 +233,7 @@ def test_a_server_that_stops_responds_to_long_polls(
 @asynccontextmanager
 async def open_database(url: str) -> AsyncIterator[tuple[Database, ChangeNotifications]]:
     """A database as a server has it."""
-    options = load_settings(database_url=url, pool_size=2).pool_options()
+    options = load_settings(database_url=url, pool_size=2, **PATIENT).pool_options()
     async with Database(options, CATALOGUE) as database:
         yield database, ChangeNotifications.of(database)
 
@@ -248,7 +248,7 @@ Write = Callable[[Database, UUID, UUID], Awaitable[Any]]
 
 
 async def in_a_transaction(database: Database, user_id: UUID, task_id: UUID) -> None:
-    async with database.transaction() as transaction:
+    async with database.transaction(user_id) as transaction:
         await tasks.toggle(transaction, user_id, task_id)
 
 

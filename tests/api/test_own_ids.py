@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.support.races import RACERS, race
+from tests.support.races import RACERS, Servers, race
 from tests.support.responses import assert_problem
 from tests.support.users import Task, User
 
@@ -49,11 +49,11 @@ def test_if_none_match_star_creates_a_new_task(alice: User, body: dict[str, str]
 
 
 def test_racing_creations_with_one_id_create_one_task(
-    alice: User, task: Task, database_url: str
+    alice: User, task: Task, servers: Servers
 ) -> None:
     body = {"title": "x", "id": str(uuid4())}
 
-    answers = race(alice, database_url, [lambda: alice.post(alice.tasks, json=body)] * RACERS)
+    answers = race(alice, servers, [lambda: alice.post(alice.tasks, json=body)] * RACERS)
 
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * (RACERS - 1)
     assert len(alice.get(alice.tasks).json()) == 2

@@ -18,7 +18,7 @@ from db.postgres.roles import as_application
 from openapi.settings import load_settings
 from tests.support.databases import administration, as_owner, empty_database
 from tests.support.responses import assert_problem
-from tests.support.servers import Serve, errand
+from tests.support.servers import PATIENT, Serve, errand
 from tests.support.users import Task, User, in_trash, restored
 
 
@@ -150,7 +150,7 @@ def test_server_purges_in_the_background(
     task = carol.creates()
 
     async def serve_for_a_while() -> None:
-        options = load_settings(database_url=own_database).pool_options()
+        options = load_settings(database_url=own_database, **PATIENT).pool_options()
         async with Database(options, CATALOGUE) as database:
             daily = asyncio.create_task(purging.purge_daily(database, 30))
             await asyncio.sleep(0.3)

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from tests.support.operations import OPERATIONS, ask
-from tests.support.races import RACERS, race
+from tests.support.races import RACERS, Servers, race
 from tests.support.responses import assert_problem
 from tests.support.users import Task, User, in_trash, restored
 
@@ -120,23 +120,23 @@ def test_restore_obeys_if_match(alice: User, task: Task) -> None:
 
 
 def test_one_of_racing_restores_with_one_etag_succeeds(
-    alice: User, task: Task, database_url: str
+    alice: User, task: Task, servers: Servers
 ) -> None:
     alice.delete(task.url)
     [entry] = in_trash(alice)
 
-    answers = race(alice, database_url, [lambda: restored(alice, task, **of_trash(entry))] * RACERS)
+    answers = race(alice, servers, [lambda: restored(alice, task, **of_trash(entry))] * RACERS)
 
     statuses = sorted(answer.status_code for answer in answers)
     assert statuses == [200] + [412] * (RACERS - 1)
 
 
 def test_racing_restores_all_succeed_and_count_once(
-    alice: User, task: Task, database_url: str
+    alice: User, task: Task, servers: Servers
 ) -> None:
     alice.delete(task.url)
 
-    answers = race(alice, database_url, [lambda: restored(alice, task)] * RACERS)
+    answers = race(alice, servers, [lambda: restored(alice, task)] * RACERS)
 
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.json()["revision"] for answer in answers}) == 1

@@ -9,7 +9,7 @@ import psycopg2
 import pytest
 
 from tests.support.operations import OPERATIONS, Operation, ask
-from tests.support.races import RACERS, race
+from tests.support.races import RACERS, Servers, race
 from tests.support.responses import assert_faults, assert_problem
 from tests.support.servers import Serve
 from tests.support.users import Task, User
@@ -270,11 +270,9 @@ def test_conditions_on_dates_and_ranges_are_ignored(
 
 @every_change
 def test_one_of_racing_writes_with_one_etag_succeeds(
-    alice: User, task: Task, change: Operation, database_url: str
+    alice: User, task: Task, change: Operation, servers: Servers
 ) -> None:
-    answers = race(
-        alice, database_url, [lambda: change_if(task.etag, change, alice, task)] * RACERS
-    )
+    answers = race(alice, servers, [lambda: change_if(task.etag, change, alice, task)] * RACERS)
 
     statuses = [answer.status_code for answer in answers]
     lost = 404 if change.id == "delete_task" else 412
@@ -298,13 +296,13 @@ def test_racing_writes_that_retry_all_count(alice: User, task: Task) -> None:
     assert sorted(title) == list("abcdefghijklmnop")
 
 
-def test_delete_and_toggle_with_one_etag_never_both_succeed(alice: User, database_url: str) -> None:
+def test_delete_and_toggle_with_one_etag_never_both_succeed(alice: User, servers: Servers) -> None:
     delete, toggle = OPERATIONS["delete_task"], OPERATIONS["toggle_task"]
     for _ in range(5):
         task = alice.creates()
         one_each = [partial(change_if, task.etag, each, alice, task) for each in (delete, toggle)]
 
-        answers = race(alice, database_url, one_each * (RACERS // 2))
+        answers = race(alice, servers, one_each * (RACERS // 2))
 
         [won] = [answer for answer in answers if answer.is_success]
         assert alice.get(task.url).status_code == (404 if won.status_code == 204 else 200)

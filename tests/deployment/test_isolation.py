@@ -38,7 +38,7 @@ from db.tasks.list_statements import statement_of
 from openapi.settings import load_settings
 from tests.support.databases import administration, as_owner
 from tests.support.fields import FILTERS, choices_of
-from tests.support.servers import Serve, errand
+from tests.support.servers import PATIENT, Serve, errand
 from tests.support.users import User
 
 ALICE, BOB = UUID(int=0xA11CE), UUID(int=0xB0B)
@@ -211,7 +211,7 @@ def values_for(statement: Statement, user: UUID) -> dict[str, Any]:
 
 @asynccontextmanager
 async def pool_of_one(url: str, catalogue: list[Statement], prepare: bool) -> AsyncIterator[Pool]:
-    settings = load_settings(database_url=url, pool_size=1, prepare=prepare)
+    settings = load_settings(database_url=url, pool_size=1, prepare=prepare, **PATIENT)
     pool = Pool(settings.pool_options(), catalogue, OWNED_TABLES)
     pool.open()
     try:

@@ -181,6 +181,7 @@ async def connecting_pool(
     *,
     connect: float = 1,
     wait: float = 10,
+    overload: float = 10,
     timeout: float = 10,
     prepare: bool = True,
 ) -> AsyncIterator[Pool]:
@@ -190,6 +191,7 @@ async def connecting_pool(
         size=size,
         connect_timeout=connect,
         wait_timeout=wait,
+        overload_timeout=overload,
         statement_timeout=timeout,
         prepare=prepare,
     )

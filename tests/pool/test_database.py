@@ -14,12 +14,13 @@ from db.tasks import lists, statements, tasks
 from db.tasks.list_queries import ListQuery
 from openapi.settings import load_settings
 from tests.pool.scenes import on_both_loops
+from tests.support.servers import PATIENT
 
 
 @asynccontextmanager
 async def open_database(url: str) -> AsyncIterator[Database]:
     async with Database(
-        load_settings(database_url=url, pool_size=2).pool_options(), CATALOGUE
+        load_settings(database_url=url, pool_size=2, **PATIENT).pool_options(), CATALOGUE
     ) as it:
         yield it
 
@@ -39,7 +40,7 @@ async def titles(database: Session, user_id: UUID) -> set[str]:
 async def test_a_transaction_takes_effect_as_a_whole_and_is_no_concern_of_others(url: str) -> None:
     user_id = uuid4()
     async with open_database(url) as database:
-        async with database.transaction() as transaction:
+        async with database.transaction(user_id) as transaction:
             await tasks.create(transaction, user_id, {"title": "x"})
             assert await titles(transaction, user_id) == {"x"}
             assert await titles(database, user_id) == set()
@@ -50,13 +51,13 @@ async def test_a_transaction_takes_effect_as_a_whole_and_is_no_concern_of_others
 @on_both_loops
 async def test_a_transaction_within_a_transaction_is_a_savepoint(url: str) -> None:
     user_id = uuid4()
-    async with open_database(url) as database, database.transaction() as transaction:
+    async with open_database(url) as database, database.transaction(user_id) as transaction:
         await tasks.create(transaction, user_id, {"title": "before"})
         with pytest.raises(TaskNotFound):
-            async with transaction.transaction() as part:
+            async with transaction.transaction(user_id) as part:
                 await tasks.create(part, user_id, {"title": "undone"})
                 await tasks.get(part, user_id, uuid4())
-        async with transaction.transaction() as part:
+        async with transaction.transaction(user_id) as part:
             await tasks.create(part, user_id, {"title": "after"})
 
         assert await titles(transaction, user_id) == {"before", "after"}
@@ -80,14 +81,14 @@ async def test_observers_are_called_after_the_commit_of_a_transaction(url: str) 
     user_id, written = uuid4(), list[UUID]()
     async with open_database(url) as database:
         database.observe_writes(written.append)
-        async with database.transaction() as transaction:
+        async with database.transaction(user_id) as transaction:
             await tasks.create(transaction, user_id, {"title": "x"})
             await tasks.create(transaction, user_id, {"title": "y"})
             assert written == []
 
         assert written == [user_id]
         with pytest.raises(ZeroDivisionError):
-            async with database.transaction() as transaction:
+            async with database.transaction(user_id) as transaction:
                 await tasks.create(transaction, user_id, {"title": "z"})
                 raise ZeroDivisionError
         assert written == [user_id]

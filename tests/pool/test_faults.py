@@ -77,6 +77,7 @@ async def test_no_read_fails_while_every_connection_breaks(url: str, server: Obs
         readers = asyncio.gather(*(read_on() for _ in range(6)))
         for _ in range(3):
             await asyncio.sleep(0.1)
+            await eventually(lambda: bool(server.pids()))
             await asyncio.to_thread(server.kill)
 
         await readers
@@ -160,8 +161,7 @@ async def test_a_database_that_fails_is_logged_once_and_not_for_each_statement(
         assert await pool.fetch(STUMBLE, code=code, times=5)
 
     assert [each for each in caplog.messages if "failing" in each] == [
-        "the database is failing: stumbled\nCONTEXT:  PL/pgSQL function"
-        " stumble(text,integer) line 4 at RAISE"
+        f"the database is failing: stumbled ({code})"
     ]
 
 
@@ -186,7 +186,7 @@ async def test_a_database_that_is_away_is_found_again(network: Network) -> None:
         start = time.monotonic()
         with pytest.raises(DatabaseAway):
             await pool.fetch(WHO)
-        assert 0.3 <= time.monotonic() - start < 0.6
+        assert time.monotonic() - start < 0.4
 
         network.come_back()
 

@@ -12,7 +12,7 @@ from sqlalchemy import (
     select,
 )
 
-from db.errors import DatabaseAway
+from db.errors import DatabaseAway, Overloaded
 from db.postgres.statement import Access, Statement
 from db.schema.fields import DEFAULTS
 from db.tasks import statements
@@ -121,7 +121,7 @@ async def test_a_wait_ends_with_its_seconds_in_the_message(url: str) -> None:
         nap = asyncio.ensure_future(pool.fetch(NAP, seconds=0.5))
         await asyncio.sleep(0)
 
-        with pytest.raises(DatabaseAway, match=r"within 0\.2 s"):
+        with pytest.raises(Overloaded, match=r"within 0\.2 s"):
             await pool.fetch(WHO)
 
         assert await nap
@@ -133,7 +133,7 @@ async def test_no_connection_is_lost_to_waits_that_end_as_it_comes(url: str) -> 
         for _ in range(60):
             naps = (pool.fetch(NAP, seconds=random.uniform(0.002, 0.006)) for _ in range(6))
             results = await asyncio.gather(*naps, return_exceptions=True)
-            assert all(isinstance(each, list | DatabaseAway) for each in results)
+            assert all(isinstance(each, list | Overloaded) for each in results)
 
         pids = await asyncio.gather(*(pool.fetch(NAP, seconds=MOMENT) for _ in range(2)))
         assert len({pid for [(pid, _)] in pids}) == 2
@@ -163,4 +163,4 @@ async def test_an_outage_leaves_no_waiters_behind(network: Network) -> None:
         results = await asyncio.gather(*waits, return_exceptions=True)
 
         assert all(isinstance(each, DatabaseAway) for each in results)
-        assert not pool._waiting
+        assert not pool._line._waiters

@@ -1,8 +1,10 @@
-"""Requests that race for certain: all have begun before the first can go on."""
+"""Requests that race for certain: several servers have begun one before the first can go on."""
 
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import cycle, repeat
 
 import httpx
 import psycopg2
@@ -10,7 +12,6 @@ import psycopg2
 from tests.support.databases import as_owner
 from tests.support.users import User
 
-# As many as a server has connections, by default: the rest could only begin later.
 RACERS = 8
 WAITING = (
     "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
@@ -18,18 +19,31 @@ WAITING = (
 )
 
 
+@dataclass
+class Servers:
+    """Several servers on one database."""
+
+    urls: list[str]
+    database_url: str
+
+
 def race(
-    user: User, database_url: str, requests: Sequence[Callable[[], httpx.Response]]
+    user: User, servers: Servers, requests: Sequence[Callable[[], httpx.Response]]
 ) -> list[httpx.Response]:
-    """Hold the row that every write of this user needs until all of them wait for it."""
+    """Hold the row that every write of this user needs until each server waits for it.
+
+    Within one server the user's writes take turns: the others race as soon as one is done.
+    """
     assert len(requests) <= RACERS
-    holder = psycopg2.connect(as_owner(database_url))
+    holder = psycopg2.connect(as_owner(servers.database_url))
     with ThreadPoolExecutor(len(requests)) as pool, holder.cursor() as cursor:
         cursor.execute("SELECT FROM users WHERE id = %s FOR UPDATE", [user.id])
+        user.next_server = cycle(servers.urls)
         racing = [pool.submit(request) for request in requests]
-        wait_for(database_url, len(requests))
+        wait_for(servers.database_url, len(servers.urls))
         holder.commit()
         answers = [each.result() for each in racing]
+    user.next_server = repeat(servers.urls[0])
     holder.close()
     return answers
 

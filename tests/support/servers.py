@@ -13,11 +13,16 @@ from pathlib import Path
 from typing import Protocol
 
 from openapi.command_line import main
+from openapi.settings import variable
 from tests.support.issuer import Issuer
 
 LISTENING = "Errand listens on "
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["openapi.server.run", __name__])
+
+# A machine that is busy with tests is slow, and no test is to fail for that.
+PATIENT = {"wait_timeout": "20", "overload_timeout": "20"}
+PATIENT_SERVER = {variable(name): value for name, value in PATIENT.items()}
 
 Server = subprocess.Popen[str]
 
@@ -32,7 +37,7 @@ class Serve(Protocol):
 def serving(**settings: str) -> Iterator[str]:
     """Run `errand serve` on any free port, with these settings in its environment."""
     run = _commanded if "ERRAND_WORKERS" in settings else _forked
-    with run(settings) as url:
+    with run({**PATIENT_SERVER, **settings}) as url:
         yield url
 
 
@@ -109,7 +114,7 @@ def started(*flags: str, log: Path | None = None, **settings: str) -> Server:
     with (log or Path(os.devnull)).open("w") as stderr:
         return subprocess.Popen(
             [sys.executable, "-m", "openapi", "serve", "--port", "0", *flags],
-            env={**os.environ, **settings},
+            env={**os.environ, **PATIENT_SERVER, **settings},
             stdout=subprocess.PIPE,
             stderr=stderr if log else None,
             text=True,

@@ -1,6 +1,8 @@
 """Users of a server, and their tasks."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 from uuid import uuid4
 
@@ -31,6 +33,13 @@ class User(httpx.Client):
         token = {"Authorization": f"Bearer {issuer.token(self.id)}"} if issuer else {}
         # Without TLS: to load the authorities takes longer than most tests.
         super().__init__(base_url=server, timeout=30, headers=token, verify=False)
+        self.next_server: Iterator[str] = repeat(server)
+
+    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        """Send it to the server whose turn it is."""
+        server = httpx.URL(next(self.next_server))
+        request.url = request.url.copy_with(host=server.host, port=server.port)
+        return super().send(request, **options)
 
     def creates(self, title: str = "Buy milk", **fields: Any) -> Task:
         """Create a task."""
