@@ -13,7 +13,7 @@ from openapi.contract.enforced import as_enforced
 from openapi.settings import Settings
 
 # The ones written in C are ten times as fast, which a start notices.
-Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+PlainLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 PlainDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 CONTRACT = Path(__file__).parents[1] / "openapi.yaml"
@@ -21,6 +21,22 @@ CONTRACT = Path(__file__).parents[1] / "openapi.yaml"
 MERGE = "<<"
 
 Where = tuple[str, ...]
+
+
+class Loader(PlainLoader):  # type: ignore[misc]
+    """Keeps merged fields where they are merged: generators make arguments of the order."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Merge what `<<` names; PyYAML alone puts it first."""
+        names = [key.value for key, _ in node.value]
+        super().flatten_mapping(node)
+        if MERGE not in names:
+            return
+        place, own_size = names.index(MERGE), len(names) - 1
+        merged, own = node.value[: -own_size or None], node.value[len(node.value) - own_size :]
+        known = {key.value for key, _ in own}
+        merged = [pair for pair in merged if pair[0].value not in known]
+        node.value = [*own[:place], *merged, *own[place:]]
 
 
 class Dumper(PlainDumper):  # type: ignore[misc]

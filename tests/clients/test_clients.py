@@ -18,6 +18,8 @@ MODELS = {
 SCALARS = {
     "BatchOperation",
     "Change",
+    "Completed",
+    "Cursor",
     "Description",
     "EntityTags",
     "Id",
@@ -27,7 +29,8 @@ SCALARS = {
     "Token",
 }
 ENUMS = {
-    *("CreateTaskIfNoneMatch", "HealthStatus", "TaskChangeKind", "TaskTombstoneKind"),
+    *("CreateTaskIfNoneMatch", "HealthStatus", "ListTasksSort"),
+    *("TaskChangeKind", "TaskTombstoneKind"),
     *("BatchCreateOp", "BatchDeleteOp", "BatchRestoreOp", "BatchToggleOp", "BatchUpdateOp"),
 }
 OPERATIONS = {
