@@ -10,12 +10,12 @@ from uuid import UUID
 
 import psycopg2
 
-from db.errors import ConnectionLost, DatabaseAway, Overloaded, StatementTimedOut
+from db.errors import ConnectionLost, StatementTimedOut
 from db.owner import OWNER
 from db.postgres.connection import Connection, Row
 from db.postgres.connector import Connector
 from db.postgres.failures import UNCERTAIN, domain_error, is_failing, is_worth_a_retry
-from db.postgres.overload import Overload
+from db.postgres.overload import CLOSING, Overload, refuse_all
 from db.postgres.roles import powers_query
 from db.postgres.statement import Access, Statement
 from db.postgres.throttled_log import ThrottledLog
@@ -27,9 +27,6 @@ TRIES = 3
 
 SWEEP_INTERVAL = 0.1
 CANCEL_TIMEOUT = 3.0
-
-CLOSING = "The server is stopping."
-FOREVER = float("inf")
 
 
 @dataclass(frozen=True)
@@ -89,8 +86,7 @@ class Pool:
         """Stop, cancel what is under way, and close every connection."""
         self._closed = True
         self._free.clear()
-        self._line.expire(FOREVER, _closing)
-        self.turns.expire(FOREVER, _closing)
+        refuse_all(self._line, self.turns)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -197,7 +193,7 @@ class Pool:
         else:
             self._line.add(waiter)
         if self._closed:
-            self._line.expire(FOREVER, _closing)
+            refuse_all(self._line, self.turns)
 
     async def _requested(self, deadline: float, ahead: bool) -> Connection:
         request = ConnectionRequest(deadline)
@@ -258,7 +254,13 @@ class Pool:
         """
         while True:
             await asyncio.sleep(SWEEP_INTERVAL)
-            self._refuse_overdue()
+            self._overload.refuse_overdue(
+                self._line,
+                self.turns,
+                asyncio.get_running_loop().time(),
+                early=SWEEP_INTERVAL,
+                is_connected=bool(self._connections),
+            )
             for connection in list(self._connections):
                 connection.advance()
                 if connection.lost:
@@ -269,32 +271,8 @@ class Pool:
                         StatementTimedOut(f"The database took longer than {limit:g} s.")
                     )
 
-    def _refuse_overdue(self) -> None:
-        """Refuse what would have waited too long when the next look is due."""
-        now = asyncio.get_running_loop().time()
-        longest = self._options.wait_timeout
-        bound = self._overload.bound(now + longest - self._line.oldest_deadline, now)
-        # So that nothing waits for longer than the bound until the next look.
-        early = min(SWEEP_INTERVAL, bound / 2)
-        away = not self._connections
-
-        def unserved() -> Exception:
-            if away:
-                return DatabaseAway(f"There was no connection to the database for {bound:g} s.")
-            return Overloaded(f"No database connection became free within {bound:g} s.")
-
-        def out_of_turn() -> Exception:
-            return Overloaded(f"Another change for this user did not end within {longest:g} s.")
-
-        self._line.expire(now + longest - bound + early, unserved)
-        self.turns.expire(now + min(SWEEP_INTERVAL, longest / 2), out_of_turn)
-
     def in_background(self, work: Coroutine[Any, Any, None]) -> None:
         """Have work done that ends with the pool, at the latest."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _closing() -> Exception:
-    return DatabaseAway(CLOSING)
