@@ -339,6 +339,8 @@ def test_an_item_is_sent_as_soon_as_it_is_there(server: StreamServer) -> None:
 
 
 def test_other_requests_are_served_beside_a_stream_that_never_waits(server: StreamServer) -> None:
+    assert eventually(server.has_closed_every_producer), "those of the tests before"
+
     with httpx.stream("GET", f"{server.url}/lines?count={ENDLESS}") as response:
         chunks = response.iter_raw()
         for _ in range(20):

@@ -36,11 +36,15 @@ def start(new_database: Callable[[], str]) -> Iterator[Start]:
 
 def workers_of(parent: Server) -> list[psutil.Process]:
     """The processes that serve."""
-    return [
-        child
-        for child in psutil.Process(parent.pid).children()
-        if "spawn_main" in " ".join(child.cmdline())
-    ]
+    return [child for child in psutil.Process(parent.pid).children() if is_worker(child)]
+
+
+def is_worker(process: psutil.Process) -> bool:
+    """Whether it runs as a worker; one that has just ended does not."""
+    try:
+        return "spawn_main" in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:  # a zombie is one of them
+        return False
 
 
 def clients_of(worker: psutil.Process, port: int | None) -> int:
