@@ -88,23 +88,33 @@ class Connection:
 
     def sql(self, statement: Statement, values: dict[str, Any]) -> str:
         """What runs a statement on this connection."""
-        return statement.sql(
-            values, prepared=self.prepared is not None and self.prepared.has(statement)
-        )
+        return statement.sql(values, prepared=self.has(statement))
+
+    def has(self, statement: Statement) -> bool:
+        """Whether its session has prepared the statement."""
+        return self.prepared is not None and self.prepared.has(statement)
 
     def lacks(self, statement: Statement) -> bool:
         """Whether its session could prepare the statement, and has not done so."""
-        return self.prepared is not None and not self.prepared.has(statement)
+        return self.prepared is not None and self.prepared.lacks(statement)
 
     async def prepare(self, statement: Statement) -> None:
-        """Prepare a statement on demand: a round trip that later calls of it are spared."""
+        """Prepare a statement on demand: a round trip that later calls of it are spared.
+
+        If the database refuses, the statement runs on this connection without being prepared.
+        """
         assert self.prepared is not None
         try:
             await self.fetch(self.prepared.preparation(statement, functions=self.has_functions))
+        except psycopg2.Error:
+            if self.lost:
+                raise
+            self.prepared.refuse(statement)
         except BaseException:
-            self.close()  # what its session knows is now uncertain
+            self.close()  # what its session knows is uncertain
             raise
-        self.prepared.add(statement)
+        else:
+            self.prepared.add(statement)
 
     def fetch(self, sql: str, values: dict[str, Any] | None = None) -> "asyncio.Future[list[Row]]":
         """Send a statement; the future brings its rows."""

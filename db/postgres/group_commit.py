@@ -86,6 +86,7 @@ class CallQueue:
             self._pool.in_background(self._prepare(connection))
             return True
         self._is_scheduled = False
+        is_usable = is_usable and connection.has(self._statement)
         calls = self._calls.take(self._bounds.most)
         if calls and is_usable:
             self._begin(calls, connection)

@@ -17,6 +17,7 @@ class PreparedStatements:
     def __init__(self) -> None:
         self._permanent: set[str] = set()
         self._on_demand: OrderedDict[str, Statement] = OrderedDict()
+        self._refused: set[str] = set()
 
     def add_permanent(self, statements: Iterable[Statement]) -> None:
         """They have been prepared, and stay so."""
@@ -30,6 +31,14 @@ class PreparedStatements:
             return False
         self._on_demand.move_to_end(statement.name)
         return True
+
+    def lacks(self, statement: Statement) -> bool:
+        """Whether the session could prepare the statement, and has not done so."""
+        return not self.has(statement) and statement.name not in self._refused
+
+    def refuse(self, statement: Statement) -> None:
+        """The session cannot prepare the statement."""
+        self._refused.add(statement.name)
 
     def preparation(self, statement: Statement, *, functions: bool) -> str:
         """The SQL that prepares a statement on demand, and forgets another if there are many."""

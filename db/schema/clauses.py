@@ -12,7 +12,6 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     DateTime,
-    Enum,
     Integer,
     Interval,
     String,
@@ -29,10 +28,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy.types import TypeEngine
 from sqlmodel import AutoString
 
 from db.owner import OWNER
-from db.schema.fields import TaskFields
+from db.schema.fields import Ranked, TaskFields
 from db.schema.models import REVISION_RANGE_BITS, Replay, Secret, Task, TaskRead, User
 
 ONE = literal_column("1", Integer)
@@ -49,23 +49,49 @@ secrets: Table = Secret.metadata.tables["secrets"]
 
 
 def param(name: str, column: ColumnElement[Any] | Any) -> ColumnElement[Any]:
-    """A value that comes with the request, of the type of that column."""
+    """A value that comes with the request, as the column stores it."""
     kind = column.type
+    if isinstance(kind, Ranked):
+        return as_stored(bindparam(name, type_=Text()), column)
     if isinstance(kind, String) and kind.collation:
         kind = String(kind.length)  # a parameter has no collation
     return bindparam(name, type_=kind)
 
 
 def as_written(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The column as clients read it: moments as RFC 3339 text in UTC, the rest as it is."""
+    """The column as clients read it: moments as RFC 3339 text in UTC, ranks as what they mean."""
     if isinstance(column.type, DateTime):
         return func.to_char(func.timezone(UTC, column), RFC_3339).label(column.key)
+    if isinstance(column.type, Ranked):
+        return _values(column.type)[column + ONE].label(column.key)
     return column
 
 
+def as_stored(value: ColumnElement[Any], column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """A text of JSON as the column stores it."""
+    if isinstance(column.type, Ranked):
+        return func.array_position(_values(column.type), value, type_=Integer()) - ONE
+    return value if is_text(column) else cast(value, column.type)
+
+
+def type_in_json(column: ColumnElement[Any]) -> TypeEngine[Any]:
+    """The type of the column's values in a set of rows that is read from JSON."""
+    return Text() if isinstance(column.type, Ranked) else column.type
+
+
+def from_json(value: ColumnElement[Any], column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Such a value, as the column stores it."""
+    return as_stored(value, column) if isinstance(column.type, Ranked) else value
+
+
+def _values(kind: Ranked) -> ColumnElement[Any]:
+    values = ", ".join(f"'{each}'" for each in kind.values)
+    return literal_column(f"(ARRAY[{values}])", ARRAY(Text))
+
+
 def is_text(column: ColumnElement[Any]) -> bool:
-    """Whether the column holds any text; an enumeration does not."""
-    return isinstance(column.type, String | AutoString) and not isinstance(column.type, Enum)
+    """Whether the column holds any text."""
+    return isinstance(column.type, String | AutoString)
 
 
 TRASH_COLUMNS = [*TaskRead.model_fields]
@@ -136,5 +162,5 @@ def merged(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """The column as `changes` has it, null included; as it is where `changes` do not name it."""
     key = literal_column(f"'{column.key}'", String)
     text = _changes.op("->>", return_type=Text())(key)
-    value = text if is_text(column) else cast(text, column.type)
-    return case((_changes.op("?", return_type=Boolean())(key), value), else_=column)
+    is_named = _changes.op("?", return_type=Boolean())(key)
+    return case((is_named, as_stored(text, column)), else_=column)

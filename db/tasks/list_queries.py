@@ -6,7 +6,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from db.schema.clauses import ACTIVE_COLUMNS, TRASH_COLUMNS, tasks
-from db.schema.fields import Filter, Serves
+from db.schema.fields import DEFAULTS, Filter, Ranked, Serves
 
 LONGEST_NAME = 40
 
@@ -114,6 +114,11 @@ class ListQuery(NamedTuple):
         """The list that the parameters name; those that are None filter nothing."""
         return cls(deleted, _without_none(filters), Order.of(sort, deleted=deleted))
 
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The values of its filters, as the columns store them."""
+        return {name: _stored(name, value) for name, value in self.filters.items()}
+
     def digest(self) -> bytes:
         """It tells the list from others, be they written as they may."""
         filters = [
@@ -130,11 +135,10 @@ class ListQuery(NamedTuple):
 
     def _has_ranges(self, name: str, page: Page) -> bool:
         """Whether an index has a range for each of the filter's values, in the list's order."""
-        column = tasks.c[name]
         return (
             page is not Page.OFFSET
             and Serves(self.order.field, self.deleted, name) in INDEXES
-            and default_of(column) not in self.filters[name]
+            and DEFAULTS[name] not in self.filters[name]
         )
 
 
@@ -142,6 +146,8 @@ def _without_none(filters: Values) -> Values:
     return {name: value for name, value in filters.items() if value is not None}
 
 
-def default_of(column: Any) -> str:
-    """The value of most rows, which a filter's index leaves out."""
-    return str(column.server_default.arg).strip("'")
+def _stored(name: str, value: Any) -> Any:
+    kind = tasks.c[name].type
+    if FILTERS[name] is Filter.ANY_OF:
+        value = list(dict.fromkeys(value))  # a repeated value has no second range
+    return kind.ranks(value) if isinstance(kind, Ranked) else value

@@ -49,7 +49,7 @@ async def page(
     else:
         shape = query.shape(Page.FIRST)
     revision, *columns = await database.fetch_document(
-        statement_of(shape), user_id=user_id, **query.filters, **values
+        statement_of(shape), user_id=user_id, **query.parameters, **values
     )
     tasks, extent = _read(str(user_id), columns, limit, shape, query)
     previous, following = [

@@ -39,6 +39,7 @@ from db.schema.clauses import (
     as_written,
     changed,
     document,
+    from_json,
     merged,
     param,
     revision_range,
@@ -49,6 +50,7 @@ from db.schema.clauses import (
     this_task,
     this_tombstone,
     this_user,
+    type_in_json,
     users,
 )
 
@@ -134,9 +136,10 @@ LOOK_FOR_TASKS = Statement(
 
 _batch = (
     func.json_to_recordset(bindparam("tasks", type_=JSON))
-    .table_valued(*(column(name, tasks.c[name].type) for name in STORED_COLUMNS))
+    .table_valued(*(column(name, type_in_json(tasks.c[name])) for name in STORED_COLUMNS))
     .render_derived("batch", with_types=True)
 )
+_rows = [from_json(_batch.c[name], tasks.c[name]) for name in STORED_COLUMNS]
 _counted = (
     update(users)
     .where(this_owner)
@@ -146,9 +149,7 @@ _counted = (
     .returning(users.c.id)
     .cte("owner")
 )
-_upserted = insert(tasks).from_select(
-    [OWNER, *STORED_COLUMNS], select(_counted.c.id, *(_batch.c[name] for name in STORED_COLUMNS))
-)
+_upserted = insert(tasks).from_select([OWNER, *STORED_COLUMNS], select(_counted.c.id, *_rows))
 # Their revisions are beyond all that are there, so that no two tasks have one at any moment.
 WRITE_TASKS = Statement(
     "write_tasks",

@@ -18,6 +18,7 @@ from db.postgres.connection import Connection
 from db.tasks import batches
 from openapi.settings import load_settings
 from tests.support.feed import Copy, tasks_of
+from tests.support.fields import REQUIRED, WRITABLE, values_of
 from tests.support.races import RACERS, Servers, race
 from tests.support.references import property_settings
 from tests.support.responses import assert_faults, assert_problem
@@ -405,15 +406,14 @@ def test_hundred_creations_take_as_many_round_trips_as_one(
 # As one by one
 
 IDS = [str(UUID(int=number)) for number in range(1, 4)]
-TITLES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=5)
-FIELDS = {
-    "title": TITLES.filter(bool),
-    "description": st.none() | TITLES,
-    "completed": st.booleans(),
-}
+FIELDS = {name: st.sampled_from(values_of(schema)) for name, schema in WRITABLE.items()}
 NEW = st.fixed_dictionaries(
-    {"op": st.just("create"), "id": st.sampled_from(IDS), "title": FIELDS["title"]},
-    optional={name: FIELDS[name] for name in ("description", "completed")},
+    {
+        "op": st.just("create"),
+        "id": st.sampled_from(IDS),
+        **{name: FIELDS[name] for name in REQUIRED},
+    },
+    optional={name: each for name, each in FIELDS.items() if name not in REQUIRED},
 )
 ABOUT = {"id": st.sampled_from(IDS)}
 CHANGES = st.fixed_dictionaries(
@@ -446,7 +446,7 @@ def alone(user: User, operation: Operation) -> httpx.Response:
 
 def essence(task: dict[str, Any] | None) -> Any:
     """A task without ids, times and revisions."""
-    kept = ("id", "title", "description", "completed")
+    kept = ("id", *WRITABLE)
     return task and [*(task[name] for name in kept), "deleted_at" in task]
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import orjson
 import psycopg2
 import pytest
 import yaml
@@ -16,6 +17,7 @@ from sqlmodel import SQLModel
 from db.schema import models
 from openapi.contract.document import CONTRACT
 from tests.support.databases import as_owner
+from tests.support.fields import DEFAULTS, WRITABLE
 from tests.support.users import Task, User
 
 POSTGRESQL = postgresql.dialect()  # type: ignore[no-untyped-call]
@@ -264,11 +266,16 @@ PRIVATE = {
 }
 
 
+def kind_of(schema: dict[str, Any]) -> str:
+    """The type of the column; of an enumeration the ranks of its values are stored."""
+    return "smallint" if "enum" in schema else KINDS[schema["type"], schema.get("format")]
+
+
 def columns_of_contract(name: str) -> dict[str, Column]:
     """The properties of a schema."""
     return {
         name: Column(
-            KINDS[schema["type"], schema.get("format")],
+            kind_of(schema),
             None if "format" in schema else schema.get("maxLength"),
             schema.get("nullable", False),
         )
@@ -280,18 +287,20 @@ def columns_of_contract(name: str) -> dict[str, Column]:
 def columns_of_model(model: type[SQLModel]) -> dict[str, Column]:
     """The fields of a model."""
     return {
-        name: Column(KINDS[schema["type"], schema.get("format")], schema.get("maxLength"), nullable)
+        name: Column(kind_of(schema), schema.get("maxLength"), nullable)
         for name, (schema, nullable) in fields_of(model).items()
     }
 
 
 def fields_of(model: type[SQLModel]) -> dict[str, tuple[dict[str, Any], bool]]:
     """The schema of each field as Pydantic has it, and whether null is among its values."""
+    described = model.model_json_schema()
     fields = {}
-    for name, schema in model.model_json_schema()["properties"].items():
-        choices = [each for each in schema.get("anyOf", [schema]) if each["type"] != "null"]
+    for name, schema in described["properties"].items():
+        choices = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
         assert len(choices) == 1
-        fields[name] = ({**schema, **choices[0]}, "anyOf" in schema)
+        referred = described.get("$defs", {}).get(choices[0].get("$ref", "").rpartition("/")[2], {})
+        fields[name] = ({**schema, **choices[0], **referred}, "anyOf" in schema)
     return fields
 
 
@@ -354,7 +363,12 @@ def test_contract_and_database_agree(database_url: str) -> None:
         **PRIVATE,
     }
     assert {name: default for name, (_, default) in found.items() if default} == {
-        "completed": "false",
+        **{
+            # of an enumeration, the rank of its first value
+            name: "0" if "enum" in WRITABLE[name] else orjson.dumps(value).decode()
+            for name, value in DEFAULTS.items()
+            if value is not None
+        },
         "created_at": "now()",
         "updated_at": "now()",
     }

@@ -8,6 +8,7 @@ import psycopg2
 import pytest
 
 from tests.support.databases import as_owner
+from tests.support.fields import DEFAULTS
 from tests.support.responses import assert_faults, assert_problem
 from tests.support.users import Task, User
 
@@ -45,9 +46,8 @@ def test_task_needs_only_a_title(alice: User) -> None:
     assert task == {
         "id": task["id"],
         "user_id": alice.id,
+        **DEFAULTS,
         "title": "Buy milk",
-        "description": None,
-        "completed": False,
         "created_at": task["created_at"],
         "updated_at": task["created_at"],
         "revision": task["revision"],

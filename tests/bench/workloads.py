@@ -8,6 +8,7 @@ from random import Random
 from typing import NamedTuple
 
 from db.postgres.statement import Statement
+from db.schema.fields import DEFAULTS
 from db.tasks import statements
 from db.tasks.list_statements import LIST
 from tests.bench.data import (
@@ -33,12 +34,12 @@ ANY_OF_WRITERS = (
     f"\\set user {FIRST} + 1 + (:task - {FIRST + READERS_TASKS}) / {TASKS_A_WRITER}\n"
 )
 VALUES = {
+    **{name: f"'{value}'" for name, value in DEFAULTS.items()},
     "user_id": "(:user_prefix::text || :user)",
     "task_id": "(:task_prefix::text || :task)",
     "id": "(:task_prefix::text || :new)",
     "title": f"'{TITLE}'",
     "description": f"'{DESCRIPTION}'",
-    "completed": "false",
     "limit": "51",
     "expected": "NULL",
 }

@@ -75,8 +75,8 @@ REFUSED = {
         "the schema keyword 'xml' is not supported",
     ),
     "nullable beside allOf": (
-        "      type: boolean\n      example: false\n    Timestamp",
-        "      allOf: [{type: boolean}]\n      nullable: true\n    Timestamp",
+        "    Completed:\n      type: boolean\n",
+        "    Completed:\n      allOf: [{type: boolean}]\n      nullable: true\n",
         "nullable needs a type beside it",
     ),
     "an unknown format": (TITLE, TITLE + "      format: colour\n", "colour"),

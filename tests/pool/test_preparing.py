@@ -46,7 +46,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return texts
 
 
-def test_a_list_is_prepared_at_its_first_call_and_not_again(
+def test_list_is_prepared_at_its_first_call_and_not_again(
     new_database: Callable[[], str], sent: list[str]
 ) -> None:
     async def three_pages() -> None:
@@ -62,7 +62,7 @@ def test_a_list_is_prepared_at_its_first_call_and_not_again(
     ] * 3
 
 
-def test_the_least_recently_used_statement_is_forgotten(
+def test_least_recently_used_statement_is_forgotten(
     new_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prepared, "MOST_ON_DEMAND", 3)
@@ -86,18 +86,14 @@ def test_the_least_recently_used_statement_is_forgotten(
     assert asyncio.run(known()) == [2]
 
 
-def test_a_preparation_that_fails_costs_the_connection_and_no_more(
+def test_statement_that_cannot_be_prepared_runs_unprepared(
     new_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    preparation = prepared.PreparedStatements.preparation
-    failures = ["SELECT 1 / 0"]
 
-    def failing_once(
-        self: prepared.PreparedStatements, statement: Statement, *, functions: bool
-    ) -> str:
-        return failures.pop() if failures else preparation(self, statement, functions=functions)
+    def refused(self: prepared.PreparedStatements, statement: Statement, *, functions: bool) -> str:
+        return "SELECT 1 / 0"
 
-    monkeypatch.setattr(prepared.PreparedStatements, "preparation", failing_once)
+    monkeypatch.setattr(prepared.PreparedStatements, "preparation", refused)
 
     async def page() -> lists.TaskPage:
         async with database_of(new_database()) as database:

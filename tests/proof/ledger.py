@@ -5,10 +5,10 @@ from typing import Any
 import httpx
 
 from tests.proof.clients import Kind, Write
+from tests.support.fields import DEFAULTS, WRITABLE
 
 Fields = dict[str, Any]
 
-WRITTEN = ("title", "description", "completed")
 REFUSED = {404, 409, 412}
 
 
@@ -31,7 +31,7 @@ class Ledger:
         self._require(write not in self.done, f"{write} was done again: {change}")
         self._require(write not in self.refused, f"{write} was refused, and done: {change}")
         before = self._before(write, change["id"])
-        after = None if "deleted_at" in change else {name: change[name] for name in WRITTEN}
+        after = None if "deleted_at" in change else {name: change[name] for name in WRITABLE}
         wanted = _applied(write, before)
         self._require(after == wanted, f"{write} has made {after}, and not {wanted}")
         self._book(write, change, before)
@@ -134,10 +134,10 @@ class Ledger:
 
 def _applied(write: Write, before: Fields | None) -> Fields | None:
     """The fields of the task after the write."""
-    was = {name: before[name] for name in WRITTEN} if before else {}
+    was = {name: before[name] for name in WRITABLE} if before else {}
     match write.kind:
         case Kind.CREATE:
-            return {"completed": False, **write.fields}
+            return {**DEFAULTS, **write.fields}
         case Kind.UPDATE:
             return {**was, **write.fields}
         case Kind.TOGGLE:
