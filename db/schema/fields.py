@@ -59,6 +59,16 @@ def ranked(values: type[StrEnum]) -> Any:
     return Ranked(*values)
 
 
+class Priority(StrEnum):
+    """How important a task is, in ascending order."""
+
+    NONE = "none"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    URGENT = "urgent"
+
+
 class TaskFields(SQLModel):
     """What clients write of a task.
 
@@ -74,6 +84,11 @@ class TaskFields(SQLModel):
     description: str | None = Field(default=None, max_length=DESCRIPTION_LENGTH)
     completed: bool = Field(
         default=False, sa_column_kwargs=traits(default="false", filter=Filter.EQUAL)
+    )
+    priority: Priority = Field(
+        default=Priority.NONE,
+        sa_type=ranked(Priority),
+        sa_column_kwargs=traits(default="0", filter=Filter.ANY_OF, sort=True),
     )
 
 

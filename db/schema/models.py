@@ -125,6 +125,16 @@ class Task(TaskFields, table=True):
             info={"serves": Serves("created_at", deleted=False)},
         ),
         Index("tasks_by_title", "user_id", "title", "id"),
+        Index("tasks_by_priority", "user_id", "priority", "id"),
+        Index(
+            "tasks_by_priority_newest_first",
+            "user_id",
+            "priority",
+            text("created_at DESC"),
+            text("id DESC"),
+            postgresql_where=text("deleted_at IS NULL AND priority <> 0"),
+            info={"serves": Serves("created_at", deleted=False, filter="priority")},
+        ),
         Index(
             "tasks_in_trash_newest_first",
             "user_id",
