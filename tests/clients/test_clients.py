@@ -23,13 +23,14 @@ SCALARS = {
     "Description",
     "EntityTags",
     "Id",
+    "Priority",
     "Revision",
     "Timestamp",
     "Title",
     "Token",
 }
 ENUMS = {
-    *("CreateTaskIfNoneMatch", "HealthStatus", "ListTasksSort"),
+    *("CreateTaskIfNoneMatch", "HealthStatus", "ListTasksSort", "Priority"),
     *("TaskChangeKind", "TaskTombstoneKind"),
     *("BatchCreateOp", "BatchDeleteOp", "BatchRestoreOp", "BatchToggleOp", "BatchUpdateOp"),
 }
