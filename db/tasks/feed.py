@@ -1,13 +1,13 @@
 """A user's changes in the order of their commits, each task once, as it is now.
 
-A token says how far its reader has come: `told`, the revision up to which everything was told;
-`began`, the user's revision when the reader began with nothing; and `known_since`, which tells
-one life of a user from the next, should they be erased and come back.
+A token says how far its reader has come: `read_up_to`, the revision up to which the reader has
+every change; `began`, the user's revision when the reader began with nothing; and `known_since`,
+which tells a user who was erased and created again from the one before.
 
-What the reader holds of a task that has been deleted was told after it began, so that the
-tombstone's revision is greater than `began`; and if it is not greater than `told`, it was told.
-Hence purged tombstones are of no concern up to the greater of the two, and an older token is
-refused. A reader that was told nothing yet may begin whenever it likes.
+A reader got every task that it holds after it began, so that the tombstone of such a task has a
+greater revision than `began`. If that is not greater than `read_up_to`, the reader has it. Hence
+purged tombstones do not matter up to the greater of the two, and an older token is refused. A
+reader that has nothing yet may begin at any time.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ class Reader(NamedTuple):
     """How far a reader has come."""
 
     known_since: int = 0
-    told: int = 0
+    read_up_to: int = 0
     began: int = 0
 
 
@@ -85,7 +85,7 @@ async def _read(database: Session, user_id: UUID, reader: Reader, limit: int) ->
     rows = await database.fetch_dicts(
         statements.CHANGES,
         user_id=user_id,
-        after=reader.told,
+        after=reader.read_up_to,
         began=reader.began or None,
         limit=limit + 1,
     )
@@ -97,22 +97,22 @@ async def _read(database: Session, user_id: UUID, reader: Reader, limit: int) ->
     reader = _recognised(reader, rows[0])
     size = _page_size(rows, limit)
     more = len(rows) > size
-    told = rows[size - 1]["revision"] if more else revision
-    token = await _signed(database, reader._replace(told=told), user_id)
+    read_up_to = rows[size - 1]["revision"] if more else revision
+    token = await _signed(database, reader._replace(read_up_to=read_up_to), user_id)
     changes = [_change(row) for row in rows[:size] if row["id"] is not None]
     return Page(changes, token, more), revision
 
 
 def _recognised(reader: Reader, user: dict[str, Any]) -> Reader:
-    """The reader, if the user's data still has all that it needs to be told."""
+    """The reader, if the database still has all that the reader lacks."""
     known_since, revision = microseconds(user["user_created_at"]), user["user_revision"]
     if reader == Reader():
-        return Reader(known_since, told=0, began=revision)
+        return Reader(known_since, read_up_to=0, began=revision)
     if (
         reader.known_since != known_since
-        or user["purged_revision"] > max(reader.told, reader.began)
+        or user["purged_revision"] > max(reader.read_up_to, reader.began)
         # An older copy of the database was put in its place.
-        or revision < max(reader.told, reader.began)
+        or revision < max(reader.read_up_to, reader.began)
     ):
         raise ChangesForgotten(FORGOTTEN)
     return reader

@@ -88,7 +88,7 @@ def _range(shape: Shape, also: ColumnElement[bool] = true()) -> Select[Any]:  # 
     numbered = select(*looked_at.c, position.label("position")).subquery("numbered")
     is_last = numbered.c.position == literal_column(str(MOST_LOOKED_AT), Integer)
     matches = and_(*(each.is_(True) for each in _unserved(shape, numbered)))
-    # They keep their order. Said again, it would be sorted again, and all rows read for that.
+    # The rows keep their order. ORDER BY here would sort them again, and read all rows for it.
     return select(*numbered.c, case((is_last, matches)).label("edge")).where(matches | is_last)
 
 
@@ -97,7 +97,7 @@ def _ranges(shape: Shape, column: Any) -> Select[Any]:
     values = func.unnest(bindparam(shape.ranged, type_=ARRAY(column.type)))
     wanted = values.table_valued("value").render_derived(name="wanted")
     value = literal_column("wanted.value", column.type)
-    # Its index leaves out the value of most rows; said in the index's words.
+    # Its index leaves out the value of most rows; this repeats the condition of the index.
     rare = column != literal_column(str(column.server_default.arg), column.type)
     rows = _range(shape, (column == value) & rare).limit(bindparam("limit", type_=Integer))
     found = rows.lateral("found")

@@ -171,7 +171,7 @@ PURGE = Statement(
 )
 
 # Within a range the tasks are few, and sorted by revision. Where nothing is new, none is read.
-# Tombstones from before a reader began are of tasks that the reader was never told of.
+# A tombstone from before a reader began is of a task that the reader has never got.
 _after = param("after", tasks.c.revision)
 _changed = (
     select(*TASK, as_written(tasks.c.deleted_at))

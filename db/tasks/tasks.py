@@ -19,7 +19,7 @@ Versions = list[int] | None
 """The revisions of which a task must have one to be changed; None takes any."""
 
 NO_REVISION = 0
-"""The revision of a user of whom nothing is known."""
+"""The revision of a user who has no row."""
 
 
 async def revision(database: Session, user_id: UUID) -> int:

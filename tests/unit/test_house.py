@@ -23,12 +23,6 @@ MODULES = sorted(
 VAGUE = re.compile(
     r"(?<![`\"])\b(somebody|nobody|whoever|whom|told|said|come by|at large|at sea)\b", re.IGNORECASE
 )
-STILL_VAGUE = {
-    *("db/postgres/group_commit.py", "db/postgres/pool.py", "db/schema/models.py"),
-    *("db/tasks/batches.py", "db/tasks/cursors.py", "db/tasks/feed.py"),
-    "db/tasks/list_statements.py",
-    *("db/tasks/statements.py", "db/tasks/tasks.py"),
-}
 TEST_MODULES = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").rglob("test_*.py"))
 
 
@@ -49,8 +43,7 @@ def test_module_has_fewer_than_300_lines(module: Path) -> None:
 
 @pytest.mark.parametrize("module", MODULES, ids=str)
 def test_module_names_clients_callers_and_servers_as_such(module: Path) -> None:
-    if str(module) not in STILL_VAGUE:
-        assert not VAGUE.findall((ROOT / module).read_text())
+    assert not VAGUE.findall((ROOT / module).read_text())
 
 
 @pytest.mark.parametrize("module", TEST_MODULES, ids=str)
