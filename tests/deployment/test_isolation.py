@@ -37,7 +37,7 @@ from db.tasks.list_queries import ListQuery, Page, Shape
 from db.tasks.list_statements import statement_of
 from openapi.settings import load_settings
 from tests.support.databases import administration, as_owner
-from tests.support.fields import FILTERS, choices_of
+from tests.support.fields import FILTERS, WRITABLE, choices_of
 from tests.support.servers import PATIENT, Serve, errand
 from tests.support.users import User
 
@@ -89,17 +89,23 @@ def key_of(shape: Shape) -> dict[str, Any]:
     return {f"key_{name}": each for name, each in zip(shape.order.key, key, strict=False)}
 
 
+FILTERED = [
+    {},
+    {name: choices_of(name)[-1] for name in FILTERS},
+    # without the default, so that an index has a range for each value
+    {name: choices_of(name)[-2] for name in FILTERS if FILTERS[name]["type"] == "array"},
+]
 LISTS = {
-    statement_of(shape): key_of(shape)
+    statement_of(shape): {**query.parameters, **key_of(shape)}
     for sort in (None, "-updated_at")
     for deleted in (False, True)
-    for filters in ({}, {name: choices_of(name)[-1] for name in FILTERS})
+    for query in [ListQuery.of(each, sort, deleted=deleted) for each in FILTERED]
     for page in (Page.FIRST, Page.AFTER)
-    for shape in [ListQuery.of(filters, sort, deleted=deleted).shape(page)]
+    for shape in [query.shape(page)]
 }
-"""Some of the lists, of each kind of plan."""
+"""Some of the lists, of each kind of plan, and values by which they would find Bob's tasks."""
 
-KEYS_OF = {statement.name: key for statement, key in LISTS.items()}
+VALUES_OF_LISTS = {statement.name: values for statement, values in LISTS.items()}
 
 TYPICAL = {
     "UUID": BOBS_TASK,
@@ -156,7 +162,10 @@ def name_of(statement: Statement) -> str:
 def database(new_database: Callable[[], str]) -> str:
     """One where Alice has a task, and Bob has one."""
     url = new_database()
+    ranks = {name: len(each["enum"]) - 1 for name, each in WRITABLE.items() if "enum" in each}
     with administration(url) as execute:
+        for name, rank in ranks.items():  # the last value is one that lists have a range of
+            execute(f"ALTER TABLE tasks ALTER {name} SET DEFAULT {rank}")
         for user, revision, task, title in (
             (ALICE, 1, UUID(int=1), "Buy milk"),
             (BOB, BOBS_REVISION, BOBS_TASK, BOBS_TITLE),
@@ -200,11 +209,9 @@ def value_of(name: str, kind: str, user: UUID) -> Any:
 
 def values_for(statement: Statement, user: UUID) -> dict[str, Any]:
     values = {name: value_of(name, kind, user) for name, kind in statement._parameters}
-    chosen = {name: choices_of(name)[-1] for name in FILTERS if name in values}
     return {
         **values,
-        **chosen,
-        **KEYS_OF.get(statement.name, {}),
+        **VALUES_OF_LISTS.get(statement.name, {}),
         **VALUES_OF.get(statement.name, {}),
     }
 
