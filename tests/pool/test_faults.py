@@ -170,6 +170,7 @@ async def test_a_statement_that_the_session_does_not_know_is_run_in_another_sess
     url: str, server: Observer
 ) -> None:
     async with pool_of(2, url) as pool:
+        await eventually(lambda: len(server.pids()) == 2)
         pids = server.pids()
 
         [(pid,)] = await pool.fetch(STUMBLE, code="26000", times=1)
