@@ -121,11 +121,7 @@ class Statement:
     @cached_property
     def prepared(self) -> str:
         """The SQL that runs it on a connection that has prepared it."""
-        # An array of texts is not taken for one of an enumeration; nothing else needs its type.
-        values = ", ".join(
-            f"%({name})s::{kind}" if kind.endswith("[]") else f"%({name})s"
-            for name, kind in self._parameters
-        )
+        values = ", ".join(f"%({name})s" for name, _ in self._parameters)
         return f"EXECUTE {self.name} ({values})".replace(" ()", "")
 
     @cached_property

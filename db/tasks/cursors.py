@@ -1,6 +1,5 @@
 """Keyset cursors: where in a list a page begins, and the signed token that a client gets."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -10,8 +9,6 @@ from db.tasks.list_queries import ListQuery, Page
 from db.tasks.tokens import Forged, read_signer
 
 PURPOSE = "a page of tasks"
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 PAGES = (Page.AFTER, Page.FROM, Page.BEFORE, Page.UNTIL)
 DIGEST_SIZE = 8
 # No text of a task has the NUL character.
@@ -97,8 +94,3 @@ async def verified(database: Session, token: str, user_id: UUID, query: ListQuer
     key = content[1 + DIGEST_SIZE :].split(SEPARATOR)
     values = (None if each == NULL else each.removeprefix(VALUE).decode() for each in key)
     return Cursor(PAGES[content[0]], tuple(values))
-
-
-def microseconds(moment: str) -> int:
-    """A moment as the database writes it, to the last digit."""
-    return (datetime.fromisoformat(moment) - EPOCH) // MICROSECOND

@@ -12,6 +12,7 @@ reader that has nothing yet may begin at any time.
 
 import asyncio
 import struct
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -20,13 +21,13 @@ from db.errors import ChangesForgotten, SinceRefused
 from db.schema.clauses import ACTIVE_COLUMNS
 from db.tasks import statements
 from db.tasks.change_notifications import ChangeNotifications
-from db.tasks.cursors import microseconds
 from db.tasks.tokens import Forged, read_signer
 
 # Of a page. In JSON a character has six bytes at the most.
 MOST_CHARACTERS = 256 * 1024
 PURPOSE = "changes since"
 LAYOUT = struct.Struct(">3q")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TOMBSTONE = ("id", "deleted_at", "revision")
 TASK_KIND = "task"
 TASK_TOMBSTONE_KIND = "task_tombstone"
@@ -105,7 +106,7 @@ async def _read(database: Session, user_id: UUID, reader: Reader, limit: int) ->
 
 def _recognised(reader: Reader, user: dict[str, Any]) -> Reader:
     """The reader, if the database still has all that the reader lacks."""
-    known_since, revision = microseconds(user["user_created_at"]), user["user_revision"]
+    known_since, revision = _microseconds(user["user_created_at"]), user["user_revision"]
     if reader == Reader():
         return Reader(known_since, read_up_to=0, began=revision)
     if (
@@ -145,3 +146,8 @@ async def _verified(database: Session, token: str, user_id: UUID) -> Reader:
     except Forged:
         raise SinceRefused(UNUSABLE) from None
     return Reader(*LAYOUT.unpack(content))
+
+
+def _microseconds(moment: str) -> int:
+    """A moment as the database writes it, to the last digit."""
+    return (datetime.fromisoformat(moment) - EPOCH) // timedelta(microseconds=1)

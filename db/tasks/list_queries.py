@@ -13,7 +13,6 @@ LONGEST_NAME = 40
 FILTERS: dict[str, Filter] = {
     each.name: each.info["filter"] for each in tasks.c if "filter" in each.info
 }
-SORTS = {each.name for each in tasks.c if each.info.get("sort")}
 INDEXES: set[Serves] = {each.info["serves"] for each in tasks.indexes if "serves" in each.info}
 
 Values = Mapping[str, Any]

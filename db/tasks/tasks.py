@@ -16,14 +16,14 @@ Task = dict[str, Any]
 """A task by the names of `TaskRead`, its values as JSON writes them."""
 
 Versions = list[int] | None
-"""The revisions of which a task must have one to be changed; None takes any."""
+"""A task is changed only if its revision is one of these; None accepts any."""
 
 NO_REVISION = 0
 """The revision of a user who has no row."""
 
 
 async def revision(database: Session, user_id: UUID) -> int:
-    """How often the user's tasks have changed."""
+    """The user's current revision."""
     rows = await database.fetch(statements.REVISION, user_id=user_id)
     return rows[0][0] if rows else NO_REVISION
 
@@ -31,7 +31,7 @@ async def revision(database: Session, user_id: UUID) -> int:
 async def create(
     database: Session, user_id: UUID, fields: Mapping[str, Any], *, must_be_new: bool = False
 ) -> Task:
-    """Store a new task; the first one makes its owner known."""
+    """Store a new task; the first one also creates the user's row."""
     values = {"id": uuid7(), **DEFAULTS, **fields}
     created: Task | None = await database.fetch_document(
         statements.CREATE, user_id=user_id, **values
@@ -114,7 +114,7 @@ async def _changed(
     expected: Versions,
     **values: Any,
 ) -> Task:
-    """Change the task at once, if it is as expected; look only afterwards why it was not."""
+    """Change the task, if it is as expected; if no row changed, read it to find the reason."""
     task: Task | None = await database.fetch_document(
         statement, user_id=user_id, task_id=task_id, expected=expected, **values
     )

@@ -1,8 +1,11 @@
 """A database with some notes, and networks that can break."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
+import psycopg2
 import pytest
+from psycopg2.extensions import connection
 
 from tests.pool.scenes import SCHEMA, Observer
 from tests.support.databases import as_owner
@@ -31,6 +34,16 @@ def server(url: str) -> Iterator[Observer]:
     observer.ask("TRUNCATE notes")
     yield observer
     observer.connection.close()
+
+
+@pytest.fixture
+def lock(url: str, server: Observer) -> Iterator[connection]:
+    """Another server's lock on one of two notes, until it is rolled back."""
+    server.note("locked")
+    server.note("free")
+    with closing(psycopg2.connect(as_owner(url))) as holder:
+        holder.cursor().execute("SELECT FROM notes WHERE text = 'locked' FOR UPDATE")
+        yield holder
 
 
 @pytest.fixture

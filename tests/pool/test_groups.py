@@ -3,8 +3,8 @@
 import asyncio
 import gc
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
@@ -57,16 +57,6 @@ async def groups_of(size: int, url: str, **options: Any) -> AsyncIterator[tuple[
 def awaited_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits for company waits for as long as those before them take."""
     monkeypatch.setattr(groups, "LONGEST_AWAITED", 10)
-
-
-@pytest.fixture
-def lock(url: str, server: Observer) -> Iterator[connection]:
-    """What holds one of two notes, until it is rolled back."""
-    server.note("locked")
-    server.note("free")
-    with closing(psycopg2.connect(as_owner(url))) as holder:
-        holder.cursor().execute("SELECT FROM notes WHERE text = 'locked' FOR UPDATE")
-        yield holder
 
 
 def transactions(said: list[list[Any]]) -> set[tuple[int, str]]:

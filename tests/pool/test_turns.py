@@ -2,12 +2,11 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
-import psycopg2
 import pytest
 from psycopg2.extensions import connection
 
@@ -29,7 +28,6 @@ from tests.pool.scenes import (
     on_both_loops,
     pool_of,
 )
-from tests.support.databases import as_owner
 
 OWNER, OTHER = UUID(int=1), UUID(int=2)
 WAITING = (
@@ -50,16 +48,6 @@ async def groups_of(size: int, url: str, **options: Any) -> AsyncIterator[tuple[
             return groups.fetch(statement, {"user_id": owner, **values})
 
         yield fetch, pool
-
-
-@pytest.fixture
-def lock(url: str, server: Observer) -> Iterator[connection]:
-    """Another server that holds one of two notes, until it is rolled back."""
-    server.note("locked")
-    server.note("free")
-    with closing(psycopg2.connect(as_owner(url))) as holder:
-        holder.cursor().execute("SELECT FROM notes WHERE text = 'locked' FOR UPDATE")
-        yield holder
 
 
 @in_both_modes
