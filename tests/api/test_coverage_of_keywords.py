@@ -46,6 +46,7 @@ BREAKING: dict[str, Callable[[dict[str, Any]], Values]] = {
     "enum": lambda schema: [f"no {value}" for value in schema["enum"]],
     "minItems": lambda schema: [usual(schema)[: schema["minItems"] - 1]],
     "maxItems": lambda schema: [usual(schema) * (schema["maxItems"] + 1)],
+    "items": lambda schema: [[value] for value in values_that_break(schema["items"])],
 }
 OBEYING: dict[str, Callable[[dict[str, Any]], Values]] = {
     "type": lambda schema: [usual(schema)],
@@ -63,12 +64,15 @@ OBEYING: dict[str, Callable[[dict[str, Any]], Values]] = {
     "maxItems": lambda schema: [usual(schema) * schema["maxItems"]],
     "items": lambda schema: [usual(schema)],
 }
-# These permit; only their absence could be broken, which the others' cases see to. What is within
-# an array has cases of its own.
-PERMISSIONS = {"nullable", "items"}
+# It permits; only its absence could be broken, which the others' cases see to.
+PERMISSIONS = {"nullable"}
 OF_OBJECTS = {"type", "properties", "required", "additionalProperties", "minProperties"}
-# Every text of a path or a query is a string.
-ALWAYS_OBEYED = {("parameter", "string", "type")}
+# Every text of a path or a query is a string; any number of values, even none, are an array.
+ALWAYS_OBEYED = {
+    ("parameter", "string", "type"),
+    ("parameter", "array", "type"),
+    ("parameter", "array", "minItems"),
+}
 
 
 class Case(NamedTuple):
@@ -89,21 +93,35 @@ class Case(NamedTuple):
 
 def usual(schema: dict[str, Any]) -> Any:
     """A value of that schema."""
-    if schema.get("pattern") in WITHIN_PATTERN:
-        return WITHIN_PATTERN[schema["pattern"]]
+    if "oneOf" in schema:
+        return usual(schema["oneOf"][0])
     if "enum" in schema:
         return schema["enum"][0]
-    if schema["type"] == "string":
-        return UUID if schema.get("format") == "uuid" else "x" * max(1, schema.get("minLength", 0))
-    if schema["type"] == "array":
-        [first, *_] = schema["items"]["oneOf"]
-        return [{name: usual(first["properties"][name]) for name in first["required"]}]
-    return {"integer": schema.get("minimum", 0), "boolean": True}[schema["type"]]
+    return USUAL[schema["type"]](schema)
+
+
+def text(schema: dict[str, Any]) -> str:
+    if schema.get("pattern") in WITHIN_PATTERN:
+        return WITHIN_PATTERN[schema["pattern"]]
+    return UUID if schema.get("format") == "uuid" else "x" * max(1, schema.get("minLength", 0))
+
+
+def least(schema: dict[str, Any]) -> dict[str, Any]:
+    return {name: usual(schema["properties"][name]) for name in schema.get("required", [])}
+
+
+USUAL: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "string": text,
+    "integer": lambda schema: schema.get("minimum", 0),
+    "boolean": lambda _: True,
+    "array": lambda schema: [usual(schema["items"])],
+    "object": least,
+}
 
 
 def longest(schema: dict[str, Any]) -> str:
-    text: str = usual(schema)
-    return text[:-1].ljust(schema["maxLength"] - 1, "x") + text[-1]
+    usual_text = text(schema)
+    return usual_text[:-1].ljust(schema["maxLength"] - 1, "x") + usual_text[-1]
 
 
 def constraints(schema: dict[str, Any]) -> set[str]:
@@ -121,6 +139,19 @@ def verdicts(kind: str, schema: dict[str, Any]) -> Iterator[tuple[str, bool, Any
             yield keyword, False, value
 
 
+def values_that_break(schema: dict[str, Any]) -> Values:
+    """Values that break any keyword; the kinds of objects of an array have cases of their own."""
+    if "oneOf" in schema:
+        return []
+    broken = (BREAKING[keyword](schema) for keyword in sorted(constraints(schema)))
+    return [value for values in broken for value in values]
+
+
+def as_query(name: str, value: Any) -> str:
+    values = value if isinstance(value, list) else [value]
+    return "?" + "&".join(f"{name}={as_text(each)}" for each in values)
+
+
 def as_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
@@ -133,7 +164,7 @@ def of_parameters(operation: Operation) -> Iterator[Case]:
                 continue
             at_fault = None if obeyed else name
             given: dict[str, dict[str, Any]] = {
-                "query": {"query": f"?{name}={as_text(value)}"},
+                "query": {"query": as_query(name, value)},
                 "header": {"headers": {name: value}},
                 # what is obeyed in the path is that of a task which is there
                 "path": {"ids": {} if obeyed else {name: value}},
@@ -142,11 +173,11 @@ def of_parameters(operation: Operation) -> Iterator[Case]:
 
 
 def of_fields(operation: Operation, schema: dict[str, Any]) -> Iterator[Case]:
-    least = {name: usual(schema["properties"][name]) for name in schema.get("required", [])}
+    required = least(schema)
     for name, field in schema["properties"].items():
         for keyword, obeyed, value in verdicts("field", field):
             at_fault = None if obeyed else f"/{name}"
-            yield Case(operation, f"{name}.{keyword}", at_fault, body={**least, name: value})
+            yield Case(operation, f"{name}.{keyword}", at_fault, body={**required, name: value})
 
 
 def of_objects(operation: Operation, schema: dict[str, Any]) -> Iterator[Case]:
