@@ -45,6 +45,18 @@ def aged(url: str, *tasks: Task, days: float) -> None:
         execute(f"UPDATE tasks SET deleted_at = now() - interval '{days} days' WHERE id IN ({ids})")
 
 
+def fill_trash(url: str, *, users: int, tasks_of_each: int) -> None:
+    """Make users with tasks that were deleted long ago, user by user."""
+    with administration(url) as execute:
+        execute(f"INSERT INTO users (id) SELECT gen_random_uuid() FROM generate_series(1, {users})")
+        execute(
+            "INSERT INTO tasks (user_id, id, title, revision, deleted_at)"
+            " SELECT users.id, gen_random_uuid(), 'x', number,"
+            " now() - interval '40 days' - rank() OVER (ORDER BY users.id) * interval '1 second'"
+            f" FROM users, generate_series(1, {tasks_of_each}) AS number"
+        )
+
+
 def purge(url: str, *flags: str) -> str:
     """What the command prints."""
     purged = errand("purge", *flags, DATABASE_URL=url)
@@ -95,15 +107,24 @@ def test_age_of_purged_tasks_can_be_set(carol: User, own_database: str) -> None:
     assert purge(own_database, "--trash-days", "1") == "1 tasks were purged.\n"
 
 
+def test_purge_goes_past_a_user_who_is_locked(carol: User, own_database: str) -> None:
+    fill_trash(own_database, users=2, tasks_of_each=purging.BATCH_SIZE)
+    purged = f"{purging.BATCH_SIZE} tasks were purged.\n"
+
+    with administration(own_database) as execute:
+        execute("BEGIN")
+        execute(
+            "SELECT FROM users"
+            " WHERE id = (SELECT user_id FROM tasks ORDER BY deleted_at LIMIT 1) FOR UPDATE"
+        )
+        assert purge(own_database) == purged
+
+    assert purge(own_database) == purged
+
+
 def test_concurrent_purges_and_writes_succeed(carol: User, own_database: str) -> None:
     tombstones = 5 * purging.BATCH_SIZE
-    with administration(own_database) as execute:
-        execute("INSERT INTO users (id) SELECT gen_random_uuid() FROM generate_series(1, 50)")
-        execute(
-            "INSERT INTO tasks (user_id, id, title, revision, deleted_at)"
-            " SELECT users.id, gen_random_uuid(), 'x', number, now() - interval '40 days'"
-            f" FROM users, generate_series(1, {tombstones // 50}) AS number"
-        )
+    fill_trash(own_database, users=50, tasks_of_each=tombstones // 50)
     task = carol.creates()
 
     with ThreadPoolExecutor(5) as pool:
