@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from hashlib import sha256
 from html import escape
 from importlib.util import find_spec
@@ -58,10 +59,14 @@ class Redirect:
 
 
 class StaticPage:
-    """A document that does not change while the server runs."""
+    """A document that does not change while the server runs.
+
+    Its body is read at the first request that needs it, and kept: every connection that it is
+    written to refers to the same bytes.
+    """
 
     def __init__(self, content_type: str, read: Callable[[], bytes]) -> None:
-        self._read = read
+        self._body = cache(read)
         self._etag = f'"{sha256(read()).hexdigest()[:32]}"'
         self._headers: Headers = [
             (b"content-type", content_type.encode()),
@@ -74,7 +79,7 @@ class StaticPage:
         if_none_match = headers.get(b"if-none-match", b"").decode("latin-1")
         if is_current(self._etag, if_none_match):
             return Response(304, self._headers[1:], b"")
-        body = self._read()
+        body = self._body()
         return Response(200, [*self._headers, (b"content-length", b"%d" % len(body))], body)
 
 
