@@ -11,6 +11,11 @@ def path_of_tasks(user_id: UUID | str) -> str:
     return f"/api/{user_id}/tasks"
 
 
+def path_of_trash(user_id: UUID | str) -> str:
+    """The path of a user's deleted tasks."""
+    return f"/api/{user_id}/trash"
+
+
 def path_of_task(user_id: UUID | str, task_id: str) -> str:
     """The path of one task."""
     return f"/api/{user_id}/tasks/{task_id}"

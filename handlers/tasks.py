@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -18,30 +19,24 @@ from handlers.etags import (
     of_task,
     tagged,
 )
-from handlers.links import links_by_cursor, links_by_offset, path_of_task, path_of_tasks
+from handlers.links import (
+    links_by_cursor,
+    links_by_offset,
+    path_of_task,
+    path_of_tasks,
+    path_of_trash,
+)
 
 Handler = Callable[..., Coroutine[Any, Any, Returned]]
 
 
-def taking_filters(handler: Handler) -> Handler:
-    """The same handler: its signature names the filters that lists have, and no others."""
-    signature = inspect.signature(handler)
-    *named, _ = signature.parameters.values()
-    filters = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in FILTERS
-    ]
-    vars(handler)["__signature__"] = signature.replace(parameters=[*named, *filters])
-    return handler
-
-
-@taking_filters
-async def list_tasks(
+async def _list(
+    deleted: bool,
     context: Context,
     user_id: UUID,
     *,
     offset: int,
     limit: int,
-    deleted: bool,
     sort: str | None = None,
     cursor: str | None = None,
     if_none_match: str | None = None,
@@ -59,13 +54,27 @@ async def list_tasks(
     etag = of_list(page.revision)
     if is_current(etag, if_none_match):  # only now, as the cursor could have been refused
         return not_modified(etag)
-    kept = {"deleted": deleted or None, "sort": sort, **filters}
-    path = path_of_tasks(user_id)
+    kept = {"sort": sort, **filters}
+    path = path_of_trash(user_id) if deleted else path_of_tasks(user_id)
     if offset:
         links = links_by_offset(path, offset, limit, bool(page.next), kept)
     else:
         links = links_by_cursor(path, page.previous, page.next, limit, kept)
     return page.tasks, 200, {"Link": links, "ETag": etag}
+
+
+def _handler_of_list(*, deleted: bool) -> Handler:
+    """`_list`, its signature with the filters that lists have by their names."""
+    _, *named, _ = inspect.signature(_list).parameters.values()
+    filters = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in FILTERS
+    ]
+    handler = partial(_list, deleted)
+    vars(handler)["__signature__"] = inspect.Signature([*named, *filters])
+    return handler
+
+
+list_tasks, list_trash = _handler_of_list(deleted=False), _handler_of_list(deleted=True)
 
 
 async def create_task(

@@ -33,7 +33,15 @@ from sqlmodel import AutoString
 
 from db.owner import OWNER
 from db.schema.fields import Ranked, TaskFields
-from db.schema.models import REVISION_RANGE_BITS, Replay, Secret, Task, TaskRead, User
+from db.schema.models import (
+    REVISION_RANGE_BITS,
+    DeletedTaskRead,
+    Replay,
+    Secret,
+    Task,
+    TaskRead,
+    User,
+)
 
 ONE = literal_column("1", Integer)
 UTC = literal_column("'UTC'", String)
@@ -94,8 +102,8 @@ def is_text(column: ColumnElement[Any]) -> bool:
     return isinstance(column.type, String | AutoString)
 
 
-TRASH_COLUMNS = [*TaskRead.model_fields]
-ACTIVE_COLUMNS = [name for name in TRASH_COLUMNS if name != "deleted_at"]
+ACTIVE_COLUMNS = [*TaskRead.model_fields]
+TRASH_COLUMNS = [*DeletedTaskRead.model_fields]
 WRITABLE_COLUMNS = [*TaskFields.model_fields]
 STORED_COLUMNS = [each.name for each in tasks.c if each.computed is None and each.name != OWNER]
 TASK = [as_written(tasks.c[name]) for name in ACTIVE_COLUMNS]

@@ -94,7 +94,13 @@ TaskRead: type[SQLModel] = create_model(
     **_fields(_Key, default=PydanticUndefined),
     **_fields(TaskFields, default=PydanticUndefined),
     **_fields(_Stamps, default=PydanticUndefined),
-    deleted_at=(datetime, Field(default=None)),
+)
+
+DeletedTaskRead: type[SQLModel] = create_model(
+    "DeletedTaskRead",
+    __base__=TaskRead,
+    __doc__="What a client gets of a task in the trash.",
+    deleted_at=(datetime, Field()),
 )
 
 TaskUpdate: type[SQLModel] = create_model(

@@ -13,7 +13,7 @@ from db.schema.fields import DEFAULTS
 from db.tasks import statements
 
 Task = dict[str, Any]
-"""A task by the names of `TaskRead`, its values as JSON writes them."""
+"""A task by the names of `TaskRead` or `DeletedTaskRead`, its values as JSON writes them."""
 
 Versions = list[int] | None
 """A task is changed only if its revision is one of these; None accepts any."""
@@ -162,5 +162,4 @@ def unknown(task_id: UUID) -> TaskNotFound:
 
 
 def _changed_meanwhile(current: Task) -> TaskChanged:
-    detail = f"The task is at revision {current['revision']}; `current` shows it."
-    return TaskChanged(detail, current)
+    return TaskChanged(f"The task is at revision {current['revision']}.", current)

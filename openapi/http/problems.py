@@ -41,11 +41,11 @@ TASK_NOT_FOUND   = Kind(404, "task-not-found",         "The task does not exist"
 METHOD           = Kind(405, "method-not-allowed",     "The path does not support this method",     "The `Allow` header lists the methods that it supports.")
 NOT_ACCEPTABLE   = Kind(406, "not-acceptable",         "No accepted media type is available",       "Send an `Accept` header with a media type that the contract lists for this operation, or leave it out.")
 TIMED_OUT        = Kind(408, "request-timeout",        "The request took too long to arrive",       "Send the whole request again.")
-ID_TAKEN         = Kind(409, "id-taken",               "The id is already used",                    "`current` shows the task that has this id, and `Location` is its path. Choose another id, or send none.")
+ID_TAKEN         = Kind(409, "id-taken",               "The id is already used",                    "`current` shows the task that has this id; or `deleted_task`, if it is in the trash: it can be restored. `Location` is its path. Choose another id, or send none.")
 KEY_IN_USE       = Kind(409, "idempotency-key-in-use", "A request with this key is in progress",    "Wait for the seconds in `Retry-After`. Then send the same request with the same `Idempotency-Key` again.")
 FORGOTTEN        = Kind(410, "changes-forgotten",      "These changes are no longer stored",        "Drop the copy of this user's tasks. Start again without `since`.")
-TASK_CHANGED     = Kind(412, "task-changed",           "The task has changed",                      "`current` is the task as it is now. Decide again, and send its `ETag` as `If-Match`.")
-TASK_EXISTS      = Kind(412, "task-exists",            "The task already exists",                   "The request says `If-None-Match: *`, but its id is already used. `current` shows the task, and `Location` is its path.")
+TASK_CHANGED     = Kind(412, "task-changed",           "The task has changed",                      "`current` is the task as it is now; or `deleted_task`, if it is in the trash. Decide again, and send its `revision` in double quotes as `If-Match`.")
+TASK_EXISTS      = Kind(412, "task-exists",            "The task already exists",                   "The request says `If-None-Match: *`, but its id is already used. `current` shows the task; or `deleted_task`, if it is in the trash: it can be restored. `Location` is its path.")
 TOO_LARGE        = Kind(413, "body-too-large",         "The body is too large",                     "Send a smaller body. `detail` names the limit.")
 MEDIA_TYPE       = Kind(415, "unsupported-media-type", "The type of the body is not supported",     "Send a `Content-Type` that the contract lists for this operation, in UTF-8, not compressed.")
 INVALID          = Kind(422, "invalid-request",        "The request does not match the contract",   "`errors` lists every fault, with the field or the parameter.")
@@ -185,12 +185,16 @@ def _of_refused(refused: errors.Refused) -> Problem:
 def _contradiction(
     kind: Kind, detail: str, current: dict[str, Any] | None, faults: Sequence[Fault] = ()
 ) -> Problem:
-    """A problem that shows the task which the request contradicts, and where it is."""
+    """A problem that shows the task which the request contradicts, and where it is.
+
+    A task in the trash is a member of its own: no client takes it for one that it can change.
+    """
     if current is None:
         return Problem(kind, detail, faults=faults)
     path = path_of_task(current["user_id"], current["id"])
     headers = [(b"location", path.encode())] if kind in NAMING_A_TASK else []
-    return Problem(kind, detail, faults=faults, headers=headers, members={"current": current})
+    member = "deleted_task" if "deleted_at" in current else "current"
+    return Problem(kind, detail, faults=faults, headers=headers, members={member: current})
 
 
 def document_of(refused: errors.Refused, request_id: str) -> dict[str, Any]:

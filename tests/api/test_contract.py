@@ -257,9 +257,8 @@ KINDS = {
     ("integer", None): "bigint",
     ("integer", "int64"): "bigint",
 }
-# What the database keeps of a task, and tells otherwise or not at all.
+# What the database keeps of a task, and the contract of a deleted one or not at all.
 PRIVATE = {
-    # null where the contract leaves it out
     "deleted_at": Column("timestamp with time zone", None, nullable=True),
     # made of the revision, for an index
     "revision_range": Column("bigint", None, nullable=True),
@@ -337,6 +336,7 @@ def columns_of_database(url: str, table: str) -> dict[str, tuple[Column, str | N
     ("schema", "model"),
     [
         ("Task", models.TaskRead),
+        ("DeletedTask", models.DeletedTaskRead),
         ("TaskCreate", models.TaskCreate),
         ("TaskUpdate", models.TaskUpdate),
         ("TaskPatch", models.TaskUpdate),
@@ -353,6 +353,13 @@ def test_contract_and_models_agree(schema: str, model: type[SQLModel]) -> None:
     for name, prop in contract["properties"].items():
         if "format" not in prop:
             assert prop.get("minLength") == fields[name].get("minLength")
+
+
+def test_a_deleted_task_has_all_of_a_task_and_when_it_was_deleted() -> None:
+    task, deleted = followed(SCHEMAS["Task"]), followed(SCHEMAS["DeletedTask"])
+
+    assert list(deleted["properties"]) == [*task["properties"], "deleted_at"]
+    assert deleted["required"] == [*task["required"], "deleted_at"]
 
 
 def test_contract_and_database_agree(database_url: str) -> None:

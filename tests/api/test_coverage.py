@@ -61,10 +61,14 @@ def lonely_server(new_database: Callable[[], str], postgres_url: str) -> Iterato
 
 @pytest.fixture(scope="module")
 def broken_server(new_database: Callable[[], str]) -> Iterator[str]:
-    """A server whose database holds a task that breaks the contract, and fails other writes."""
+    """A server whose database holds tasks that break the contract, and fails other writes."""
     database_url = new_database()
     with administration(database_url) as execute:
         store_task(execute, **BROKEN, title="")
+        execute(
+            "INSERT INTO tasks (user_id, id, title, revision, deleted_at)"
+            " SELECT user_id, gen_random_uuid(), title, revision, now() FROM tasks"
+        )
         execute(
             "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql"
             " AS $$ BEGIN RAISE 'because'; END $$"

@@ -122,7 +122,7 @@ def test_what_is_written_is_shown_everywhere(
 def assert_it_is_kept_in_the_trash(user: User, task: Fields) -> None:
     url = f"{user.tasks}/{task['id']}"
     user.delete(url)
-    [entry] = user.get(user.tasks, params={"deleted": True}).json()
+    [entry] = user.get(user.trash).json()
     assert {name: entry[name] for name in WRITABLE} == {name: task[name] for name in WRITABLE}
     restored = user.post(f"{url}/restore").json()
     assert {name: restored[name] for name in WRITABLE} == {name: task[name] for name in WRITABLE}
@@ -144,6 +144,8 @@ def test_a_title_conflict_shows_every_field(alice: User) -> None:
 
 
 # Lists
+
+every_list = pytest.mark.parametrize("name", ["tasks", "trash"])
 
 
 @pytest.fixture(scope="module")
@@ -169,45 +171,44 @@ def _cycled(name: str) -> list[Any]:
     return [values[number * step // 3 % len(values)] for number in range(60)]
 
 
-def walked(user: User, params: Fields, relation: str = "next") -> Iterator[httpx.Response]:
-    """The page, and all those it leads to."""
-    page = user.get(user.tasks, params=params)
+def walked(user: User, url: str, params: Fields) -> Iterator[httpx.Response]:
+    """The page, and all those that its `next` leads to."""
+    page = user.get(url, params=params)
     while True:
         assert page.status_code == 200, page.text
+        assert all(link["url"].startswith(url) for link in page.links.values())
         yield page
-        if relation not in page.links:
+        if "next" not in page.links:
             return
-        page = user.get(page.links[relation]["url"])
+        page = user.get(page.links["next"]["url"])
 
 
-def listed(user: User, **params: Any) -> list[Fields]:
-    return [task for page in walked(user, {"limit": 7, **params}) for task in page.json()]
+def listed(user: User, url: str, **params: Any) -> list[Fields]:
+    return [task for page in walked(user, url, {"limit": 7, **params}) for task in page.json()]
 
 
-def params_of(filters: Fields, **more: Any) -> Fields:
-    return {**filters, **more}
-
-
-@pytest.mark.parametrize("deleted", [False, True])
+@every_list
 @pytest.mark.parametrize("filters", all_filters(), ids=str)
 def test_a_filtered_list_is_the_whole_list_filtered(
-    carol: User, filters: Fields, deleted: bool
+    carol: User, filters: Fields, name: str
 ) -> None:
-    whole = carol.get(carol.tasks, params={"limit": 100, "deleted": deleted}).json()
+    url = f"/api/{carol.id}/{name}"
+    whole = carol.get(url, params={"limit": 100}).json()
     expected = [task for task in whole if matches(task, filters)]
 
-    assert listed(carol, deleted=deleted, **filters) == expected
-    counted = carol.get(carol.tasks, params={"offset": 1, "deleted": deleted, **filters})
+    assert listed(carol, url, **filters) == expected
+    counted = carol.get(url, params={"offset": 1, **filters})
     assert counted.json() == expected[1:]
 
 
-@pytest.mark.parametrize("deleted", [False, True])
+@every_list
 @pytest.mark.parametrize("sort", SORTS)
-def test_a_list_is_in_the_order_that_is_asked_for(carol: User, sort: str, deleted: bool) -> None:
-    whole = carol.get(carol.tasks, params={"limit": 100, "deleted": deleted}).json()
+def test_a_list_is_in_the_order_that_is_asked_for(carol: User, sort: str, name: str) -> None:
+    url = f"/api/{carol.id}/{name}"
+    whole = carol.get(url, params={"limit": 100}).json()
     expected = sorted_tasks(whole, sort)
 
-    pages = list(walked(carol, {"limit": 7, "sort": sort, "deleted": deleted}))
+    pages = list(walked(carol, url, {"limit": 7, "sort": sort}))
     there = [task["id"] for page in pages for task in page.json()]
     last = pages[-1].links["prev"]["url"]
     back = [page.json() for page in _followed_back(carol, last)]
@@ -216,9 +217,7 @@ def test_a_list_is_in_the_order_that_is_asked_for(carol: User, sort: str, delete
     assert [task["id"] for page in reversed(back) for task in page] == there[
         : -len(pages[-1].json())
     ]
-    counted = carol.get(
-        carol.tasks, params={"offset": 3, "limit": 100, "sort": sort, "deleted": deleted}
-    )
+    counted = carol.get(url, params={"offset": 3, "limit": 100, "sort": sort})
     assert counted.json() == expected[3:]
 
 
@@ -239,7 +238,7 @@ def test_filters_and_orders_go_together(carol: User, name: str, sort: str) -> No
 
     for choice in choices_of(name):
         expected = [task for task in sorted_tasks(whole, sort) if matches(task, {name: choice})]
-        assert listed(carol, sort=sort, **{name: choice}) == expected
+        assert listed(carol, carol.tasks, sort=sort, **{name: choice}) == expected
 
 
 @pytest.mark.parametrize("name", FILTERS)
@@ -293,7 +292,7 @@ def test_a_filter_that_few_tasks_match_leads_to_them_page_by_page(
             f" SELECT '{alice.id}', gen_random_uuid(), 'x', n FROM generate_series(1, 3000) n"
         )
 
-    pages = list(walked(alice, {"completed": True}))
+    pages = list(walked(alice, alice.tasks, {"completed": True}))
     back = list(_followed_back(alice, pages[-1].links["prev"]["url"]))
 
     assert [page.json() for page in pages] == [[], [], [], [oldest]]
@@ -305,5 +304,5 @@ def test_the_longest_title_fits_a_cursor(alice: User) -> None:
     for _ in range(3):
         alice.creates("\U0001f600" * 255)
 
-    assert len(listed(alice, sort="title", limit=1)) == 3
-    assert len(listed(alice, sort="-title", limit=1)) == 3
+    assert len(listed(alice, alice.tasks, sort="title", limit=1)) == 3
+    assert len(listed(alice, alice.tasks, sort="-title", limit=1)) == 3

@@ -4,9 +4,9 @@ from uuid import uuid4
 
 import pytest
 
+from tests.support.contract import assert_refused
 from tests.support.races import RACERS, Servers, race
-from tests.support.responses import assert_problem
-from tests.support.users import Task, User
+from tests.support.users import Task, User, in_trash
 
 
 def test_client_can_choose_the_id_of_a_new_task(alice: User, bob: User) -> None:
@@ -34,9 +34,11 @@ def test_id_of_an_existing_task_returns_409(
     alice.delete(task.url)
     deleted = alice.post(alice.tasks, json=again, headers=headers)
 
-    assert assert_problem(there, status, name)["current"] == task.document
-    trash = alice.get(alice.tasks, params={"deleted": True}).json()
-    assert [assert_problem(deleted, status, name)["current"]] == trash
+    shown, hidden = (assert_refused(each, status, name) for each in (there, deleted))
+    assert shown["current"] == task.document
+    assert [hidden["deleted_task"]] == in_trash(alice)
+    assert "deleted_task" not in shown
+    assert "current" not in hidden
     assert there.headers["location"] == deleted.headers["location"] == task.url
     assert alice.get(alice.tasks).json() == []
 

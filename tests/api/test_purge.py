@@ -71,12 +71,12 @@ def test_task_in_the_trash_for_thirty_days_is_purged(carol: User, own_database: 
     aged(own_database, fresh, days=29.9)
     aged(own_database, old, older, days=30.1)
     purgeable = {entry["id"]: entry["revision"] for entry in in_trash(carol)}
-    known = carol.get(carol.tasks, params={"deleted": True}).headers["etag"]
+    known = carol.get(carol.trash).headers["etag"]
 
     assert purge(own_database) == "2 tasks were purged.\n"
     assert purge(own_database) == "0 tasks were purged.\n"
 
-    left = carol.get(carol.tasks, params={"deleted": True}, headers={"If-None-Match": known})
+    left = carol.get(carol.trash, headers={"If-None-Match": known})
     assert [entry["id"] for entry in left.json()] == [fresh.document["id"]]
     assert carol.get(carol.tasks).json() == [kept.document]
     for gone in (old, older):

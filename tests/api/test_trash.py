@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
+from tests.support.contract import assert_refused
 from tests.support.operations import OPERATIONS, ask
 from tests.support.races import RACERS, Servers, race
 from tests.support.responses import assert_problem
@@ -45,7 +46,7 @@ def test_trash_is_paged_latest_deletion_first(alice: User) -> None:
     for each in deleted:
         alice.delete(each.url)
 
-    first = alice.get(alice.tasks, params={"deleted": True, "limit": 3})
+    first = alice.get(alice.trash, params={"limit": 3})
     rest = alice.get(first.links["next"]["url"])
 
     shown = [entry["id"] for entry in first.json() + rest.json()]
@@ -58,12 +59,12 @@ def test_trash_is_paged_latest_deletion_first(alice: User) -> None:
 
 def test_trash_has_the_etag_of_every_list(alice: User, task: Task) -> None:
     alice.delete(task.url)
-    shown = alice.get(alice.tasks, params={"deleted": True})
+    shown = alice.get(alice.trash)
     known = {"If-None-Match": shown.headers["etag"]}
 
-    assert alice.get(alice.tasks, params={"deleted": True}, headers=known).status_code == 304
+    assert alice.get(alice.trash, headers=known).status_code == 304
     restored(alice, task)
-    emptied = alice.get(alice.tasks, params={"deleted": True}, headers=known)
+    emptied = alice.get(alice.trash, headers=known)
     assert (emptied.status_code, emptied.json()) == (200, [])
 
 
@@ -114,9 +115,9 @@ def test_restore_obeys_if_match(alice: User, task: Task) -> None:
     fresh = restored(alice, task, **of_trash(entry))
     again = restored(alice, task, **of_trash(entry))
 
-    assert assert_problem(stale, 412, "task-changed")["current"] == entry
+    assert assert_refused(stale, 412, "task-changed")["deleted_task"] == entry
     assert fresh.status_code == 200
-    assert assert_problem(again, 412, "task-changed")["current"] == fresh.json()
+    assert assert_refused(again, 412, "task-changed")["current"] == fresh.json()
 
 
 def test_one_of_racing_restores_with_one_etag_succeeds(

@@ -117,7 +117,7 @@ REFUSED = {
     "a parameter that the handler does not take": (
         "        - name: offset\n",
         "        - name: skip\n",
-        "list_tasks takes (user_id, offset, limit, deleted, sort, cursor, if_none_match, ",
+        " takes (user_id, offset, limit, sort, cursor, if_none_match, ",
     ),
     "a filter by what no task has": (
         "        - name: completed\n",
@@ -142,7 +142,7 @@ REFUSED = {
     "a value that may be missing where the handler needs it": (
         LIMIT,
         "",
-        "list_tasks takes (user_id, offset, limit, deleted, sort, cursor, if_none_match, ",
+        " takes (user_id, offset, limit, sort, cursor, if_none_match, ",
     ),
     "a recursive schema": (
         "    Title:\n",

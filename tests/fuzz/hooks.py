@@ -20,14 +20,14 @@ from schemathesis.specs.openapi.checks import use_after_free
 from tests.support.contract import DOCUMENT
 
 LONGEST_WAIT = 9
-TOKENS = {"list_changes": "since", "list_tasks": "cursor"}
+TOKENS = {"list_changes": "since", "list_tasks": "cursor", "list_trash": "cursor"}
 FREE = {"limit", "wait"}
 
 KEY = "Idempotency-Key"
 VALID_KEY = re.compile(DOCUMENT["components"]["parameters"]["IdempotencyKey"]["schema"]["pattern"])
 
-# By user, the queries that the server itself has made, the latest last.
-given: dict[str, list[tuple[str, dict[str, str]]]] = {name: [] for name in TOKENS.values()}
+# By operation, users and the queries that the server itself has made, the latest last.
+given: dict[str, list[tuple[str, dict[str, str]]]] = {name: [] for name in TOKENS}
 
 # The ids of the users with tokens, by their names; in open mode there are none.
 users: dict[str, str] = json.loads(os.environ.get("FUZZED_AS", "{}"))
@@ -66,17 +66,17 @@ def after_call(context: HookContext, case: Case[Any], response: Response) -> Non
         return
     user = str(case.path_parameters["user_id"])
     if operation_id(case) == "list_changes":
-        given["since"].append((user, {"since": response.json()["next"]}))
+        given["list_changes"].append((user, {"since": response.json()["next"]}))
         return
     for link in parse_header_links(response.headers["link"][0]):
-        remember_link(user, link["url"])
+        remember_link(operation_id(case), user, link["url"])
 
 
-def remember_link(user: str, url: str) -> None:
+def remember_link(operation: str, user: str, url: str) -> None:
     """The query of a link from one page of a list to another."""
     query = dict(parse_qsl(urlsplit(url).query))
     if "cursor" in query:
-        given["cursor"].append((user, query))
+        given[operation].append((user, query))
 
 
 def keep_valid(case: Case[Any]) -> None:
@@ -142,7 +142,8 @@ def own_id(case: Case[Any]) -> str:
 def bring_a_real(token: str, case: Case[Any]) -> None:
     """Replace a random token by a real one, or leave it out while there is none."""
     user, made_up = str(case.path_parameters.get("user_id")), case.query[token]
-    fit = [(owner, query) for owner, query in given[token] if not users or owner == user]
+    issued = given[operation_id(case)]
+    fit = [(owner, query) for owner, query in issued if not users or owner == user]
     if (user, made_up) in [(owner, query[token]) for owner, query in fit]:
         return
     user, query = fit[-1] if fit else (user, {})

@@ -49,13 +49,15 @@ def seed() -> int:
 
 @pytest.fixture(scope="module")
 def visitor(guarded_server: str, issuer: Issuer) -> Iterator[User]:
-    """The user of nearly all the cases, who has more than one page of tasks."""
+    """The user of nearly all the cases, who has several pages of tasks and of deleted ones."""
     with User(guarded_server, issuer) as user:
         hooks.users["visitor"] = user.id
         for number in range(3):
             user.creates(str(number))
-        first = user.get(user.tasks, params={"limit": 1})
-        remember_link(user.id, first.links["next"]["url"])
+            user.delete(user.creates(str(number)).url)
+        for operation, url in (("list_tasks", user.tasks), ("list_trash", user.trash)):
+            first = user.get(url, params={"limit": 1})
+            remember_link(operation, user.id, first.links["next"]["url"])
         yield user
 
 

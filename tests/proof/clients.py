@@ -138,7 +138,7 @@ class Client:
     def _version_made(self, write: Write, response: httpx.Response) -> tuple[str, int] | None:
         task = response.json() if response.content else {}
         if write.kind is Kind.CREATE and response.status_code == 409:
-            task = task["current"]
+            task = task.get("current") or task["deleted_task"]
             if any(task[name] != value for name, value in write.fields.items()):
                 return None
         elif response.is_error or not task or write.kind is Kind.TOGGLE:

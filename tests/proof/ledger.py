@@ -114,8 +114,7 @@ class Ledger:
         """The refusal agrees with the present state."""
         task = self.tasks.get(write.task_id or "")
         if status == 412:
-            current = body["current"]
-            shown = {name: value for name, value in current.items() if name != "deleted_at"}
+            shown = body["current" if task else "deleted_task"]
             there = task or self.trash.get(write.task_id or "")
             self._require(there is not None, f"{write}: {body} shows what is not there")
             assert there is not None

@@ -9,7 +9,7 @@ Fields = dict[str, Any]
 Schema = dict[str, Any]
 
 # Where a page begins, what list it is of, and in which order: all other parameters are filters.
-OF_PAGES = {"cursor", "offset", "limit", "deleted", "sort", "If-None-Match", "user_id"}
+OF_PAGES = {"cursor", "offset", "limit", "sort", "If-None-Match", "user_id"}
 
 
 def followed(node: Schema) -> Schema:

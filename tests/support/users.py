@@ -30,6 +30,7 @@ class User(httpx.Client):
     def __init__(self, server: str, issuer: Issuer | None = None) -> None:
         self.id = str(uuid4())
         self.tasks = f"/api/{self.id}/tasks"
+        self.trash = f"/api/{self.id}/trash"
         token = {"Authorization": f"Bearer {issuer.token(self.id)}"} if issuer else {}
         # Without TLS: to load the authorities takes longer than most tests.
         super().__init__(base_url=server, timeout=30, headers=token, verify=False)
@@ -49,7 +50,7 @@ class User(httpx.Client):
 
 
 def in_trash(user: User, **filters: Any) -> list[dict[str, Any]]:
-    response = user.get(user.tasks, params={"deleted": True, **filters})
+    response = user.get(user.trash, params=filters)
     assert response.status_code == 200
     found: list[dict[str, Any]] = response.json()
     return found
