@@ -34,11 +34,11 @@ class Request:
 
     __slots__ = (
         "_receive",
+        "_scope",
         "body_received",
         "client",
         "has_body",
         "headers",
-        "http_version",
         "id",
         "method",
         "path",
@@ -47,20 +47,26 @@ class Request:
     )
 
     def __init__(self, scope: Any, receive: Receive, request_id: str) -> None:
+        self._scope = scope
         self._receive = receive
         self.id = request_id
-        self.http_version: str = scope["http_version"]
-        self.state: Any = scope["state"]
         self.method: str = scope["method"]
         self.path: bytes = scope["raw_path"]
         self.query: bytes = scope["query_string"]
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        if len(self.headers) < len(scope["headers"]):
-            self.headers = _joined(scope["headers"])
+        self.state: Any = scope["state"]
         client = scope.get("client")
         self.client: str | None = client[0] if client else None
-        self.has_body = announces_body(self.headers)
+        self.headers = headers = headers_of(scope["headers"])
+        # RFC 9112, 6
+        has_length = headers.get(b"content-length", b"0") != b"0"
+        self.has_body = has_length or b"transfer-encoding" in headers
         self.body_received = not self.has_body
+
+    @property
+    def http_version(self) -> str:
+        """The version of HTTP that the client speaks."""
+        version: str = self._scope["http_version"]
+        return version
 
     def __str__(self) -> str:
         return f"{self.method} {self.path.decode('latin-1')}"
@@ -100,13 +106,11 @@ def request_ids() -> Iterator[str]:
         yield f"{prefix}{number & 0xFFFFFFFFFFFF:012x}"
 
 
-def announces_body(headers: dict[bytes, bytes]) -> bool:
-    """Whether a request with these headers has a body (RFC 9112, 6)."""
-    return headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
-
-
-def _joined(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """A header that is repeated is one list (RFC 9110, 5.2)."""
+def headers_of(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """The values of headers by name; a header that is repeated is one list (RFC 9110, 5.2)."""
+    unique = dict(headers)
+    if len(unique) == len(headers):
+        return unique
     values: dict[bytes, list[bytes]] = {}
     for name, value in headers:
         values.setdefault(name, []).append(value)

@@ -67,16 +67,14 @@ class Body:
         return Problem(MEDIA_TYPE, detail, headers=advice)
 
 
-def refuse_body(request: Request) -> None:
-    """Refuse a body where none is taken: it would be ignored."""
-    if request.has_body:
-        fault = Fault("this operation takes no body", pointer="")
-        raise Problem(
-            INVALID,
-            "This operation takes no body.",
-            faults=[fault],
-            headers=[(b"connection", b"close")],
-        )
+def unwanted_body() -> Problem:
+    """The refusal of a body where none is taken: it would be ignored."""
+    return Problem(
+        INVALID,
+        "This operation takes no body.",
+        faults=[Fault("this operation takes no body", pointer="")],
+        headers=[(b"connection", b"close")],
+    )
 
 
 def parsed(body: bytes) -> Any:

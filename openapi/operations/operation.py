@@ -16,7 +16,7 @@ from openapi.http.problems import (
 )
 from openapi.http.request import Request
 from openapi.http.response import Response
-from openapi.operations.bodies import ABSENT, Body, refuse_body
+from openapi.operations.bodies import ABSENT, Body, unwanted_body
 from openapi.operations.idempotency import ARGUMENT as KEY
 from openapi.operations.idempotency import Idempotency, check_key
 from openapi.operations.parameters import Parameters
@@ -50,7 +50,9 @@ class Operation:
         self._parameters = Parameters(_without_repeats(described.parameters), where)
         self._unsupported_conditions = CONDITIONS - self._parameters.in_headers
         self._requires_if_match = settings.require_if_match
-        self._takes_if_match = b"if-match" in self._parameters.in_headers
+        self._refuses_without_if_match = (
+            settings.require_if_match and b"if-match" in self._parameters.in_headers
+        )
         request_body = described.request_body
         self._body = (
             Body(request_body, (*where, "requestBody"), patches=described.method == "patch")
@@ -75,12 +77,20 @@ class Operation:
     async def respond(self, request: Request, path: dict[str, str], caller: Principal) -> Response:
         """Decode and validate the request, call the handler, validate and encode the response."""
         context = self._context(request, caller)
-        arguments = await self._arguments(request, path)
+        arguments, faults = self._parameters.read(path, request)
+        if self._body is not None:
+            body, faults_of_body = await self._body.read(request, self._body_limit)
+            faults += faults_of_body
+            if body is not ABSENT:
+                arguments["body"] = body
+        elif request.has_body:
+            raise unwanted_body()
+        self._check(request.headers, faults)
         if KEY in arguments:
             return await self._idempotency.respond(context, arguments, self._handle)
         returned = await self._handler(context, **arguments)
         response = self._responses.encode(returned, context.media_type)
-        return await started(response, response.rest) if response.rest else response
+        return response if response.rest is None else await started(response, response.rest)
 
     def _context(self, request: Request, caller: Principal) -> Context:
         state: State = request.state
@@ -94,23 +104,14 @@ class Operation:
             request.id,
         )
 
-    async def _arguments(self, request: Request, path: dict[str, str]) -> dict[str, Any]:
-        """The arguments of the handler; raises every fault of the request at once."""
-        arguments, faults = self._parameters.read(path, request)
-        if self._body is None:
-            refuse_body(request)
-        else:
-            body, faults_of_body = await self._body.read(request, self._body_limit)
-            faults += faults_of_body
-            if body is not ABSENT:
-                arguments["body"] = body
-        if not self._unsupported_conditions.isdisjoint(request.headers):
-            faults += self._faults_of_conditions(request.headers)
+    def _check(self, headers: dict[bytes, bytes], faults: list[Fault]) -> None:
+        """Raise every fault of the request at once, those of its conditions included."""
+        if not self._unsupported_conditions.isdisjoint(headers):
+            faults = [*faults, *self._faults_of_conditions(headers)]
         if faults:
             raise invalid(faults)
-        if self._requires_if_match and self._takes_if_match and b"if-match" not in request.headers:
+        if self._refuses_without_if_match and b"if-match" not in headers:
             raise Problem(NO_VERSION, "Send the task's ETag as If-Match.")
-        return arguments
 
     async def _handle(self, context: Context, arguments: dict[str, Any]) -> Response:
         returned = await self._handler(context, **arguments)

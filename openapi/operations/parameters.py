@@ -75,29 +75,40 @@ class Parameter:
         self._read = READERS[item["type"]]
         self._is_uuid = item.get("format") == "uuid"
         self._schema = Schema(schema, "request", where)
+        self._accepts = self._schema.accepts
         self.has_default = "default" in schema
         self.default = self._default(schema["default"], where) if self.has_default else None
 
-    def value(self, texts: list[str]) -> Any:
-        """What the texts spell, checked against the schema; a UUID becomes one."""
-        if not self.is_array:
-            return self._checked(self._read(texts[0]))
-        parts = texts if self._separator is None else texts[0].split(self._separator)
-        return self._checked([self._read(part) for part in parts])
+    def value(self, text: str) -> Any:
+        """What the text spells, checked against the schema; a UUID becomes one."""
+        if self.is_array:
+            return self.value_of_all([text])
+        value = self._read(text)
+        if not self._accepts(value):
+            raise self._fault(value)
+        return _uuid(value) if self._is_uuid else value
 
-    def _checked(self, value: Any) -> Any:
-        if not self._schema.accepts(value):
-            raise WrongText(next(iter(self._schema.faults(value))).detail)
-        if self._is_uuid:
-            return [_uuid(part) for part in value] if self.is_array else _uuid(value)
-        return value
+    def value_of_all(self, texts: list[str]) -> Any:
+        """The same, of a parameter that may be given more than once."""
+        if not self.is_array:
+            return self.value(texts[0])
+        parts = texts if self._separator is None else texts[0].split(self._separator)
+        values = [self._read(part) for part in parts]
+        if not self._accepts(values):
+            raise self._fault(values)
+        return list(map(_uuid, values)) if self._is_uuid else values
+
+    def _fault(self, value: Any) -> WrongText:
+        return WrongText(next(iter(self._schema.faults(value))).detail)
 
     def _default(self, value: Any, where: Where) -> Any:
-        try:
-            return self._checked(value)
-        except WrongText as error:
+        if not self._accepts(value):
             place = (*where, "schema", "default")
+            error = self._fault(value)
             raise Unsupported(f"the default breaks its own schema: {error}", place) from None
+        if self._is_uuid:
+            return list(map(_uuid, value)) if self.is_array else _uuid(value)
+        return value
 
     @property
     def is_repeatable(self) -> bool:
@@ -119,9 +130,6 @@ def _refuse_unsupported(definition: dict[str, Any], where: Where) -> None:
         raise Unsupported("a parameter needs a plain type, or an array of one", where)
 
 
-Given = tuple[Parameter, list[str]]
-
-
 class Parameters:
     """All parameters of an operation."""
 
@@ -130,8 +138,11 @@ class Parameters:
         self.arguments = {each.argument: each for each in parameters}
         if len(self.arguments) < len(parameters):
             raise Unsupported("two parameters have the same name", where)
-        self._path = {each.name: each for each in parameters if each.location == "path"}
+        self._path = {
+            each.name: (each.argument, each.value) for each in parameters if each.location == "path"
+        }
         self._query = {each.name: each for each in parameters if each.location == "query"}
+        self._requires_query = any(each.required for each in self._query.values())
         self._headers = [
             (each.name.lower().encode(), each) for each in parameters if each.location == "header"
         ]
@@ -149,35 +160,34 @@ class Parameters:
 
     def read(self, path: Mapping[str, str], request: Request) -> tuple[dict[str, Any], list[Fault]]:
         """The arguments of the handler, defaults filled in; and what is wrong with the others."""
-        texts, faults = self._texts(path, request)
-        values = dict(self._defaults)
-        for parameter, given in texts:
-            try:
-                values[parameter.argument] = parameter.value(given)
-            except WrongText as error:
-                faults.append(Fault(str(error), parameter=parameter.name))
-        return values, faults
-
-    def _texts(self, path: Mapping[str, str], request: Request) -> tuple[list[Given], list[Fault]]:
-        """The parameters that the request has, each with its texts; and those it must not have."""
-        texts: list[Given] = [(self._path[name], [text]) for name, text in path.items()]
+        values = self._defaults.copy()
         faults: list[Fault] = []
-        if request.query or self._query:
-            texts_of_query, faults = self._texts_of_query(request.query)
-            texts += texts_of_query
+        for name, text in path.items():
+            argument, value = self._path[name]
+            try:
+                values[argument] = value(text)
+            except WrongText as error:
+                faults.append(Fault(str(error), parameter=name))
+        if request.query or self._requires_query:
+            of_query, faults_of_query = self._read_query(request.query)
+            values.update(of_query)
+            faults += faults_of_query
         for header, parameter in self._headers:
-            text = request.headers.get(header)
-            if text is not None:
-                texts.append((parameter, [text.decode("latin-1")]))
+            given = request.headers.get(header)
+            if given is not None:
+                try:
+                    values[parameter.argument] = parameter.value(given.decode("latin-1"))
+                except WrongText as error:
+                    faults.append(Fault(str(error), parameter=parameter.name))
             elif parameter.required:
                 faults.append(_missing(parameter))
-        return texts, faults
+        return values, faults
 
-    def _texts_of_query(self, query: bytes) -> tuple[list[Given], list[Fault]]:
+    def _read_query(self, query: bytes) -> tuple[dict[str, Any], list[Fault]]:
         texts: dict[str, list[str]] = {}
         for name, text in pairs(query):
             texts.setdefault(name, []).append(text)
-        given: list[Given] = []
+        values: dict[str, Any] = {}
         faults: list[Fault] = []
         for name, each in texts.items():
             if len(faults) > MOST_FAULTS:
@@ -188,13 +198,16 @@ class Parameters:
             elif len(each) > 1 and not parameter.is_repeatable:
                 faults.append(Fault("this parameter is given more than once", parameter=name))
             else:
-                given.append((parameter, each))
+                try:
+                    values[parameter.argument] = parameter.value_of_all(each)
+                except WrongText as error:
+                    faults.append(Fault(str(error), parameter=name))
         faults += [
             _missing(parameter)
             for name, parameter in self._query.items()
             if parameter.required and name not in texts
         ]
-        return given, faults
+        return values, faults
 
 
 def pairs(query: bytes) -> Iterator[tuple[str, str]]:

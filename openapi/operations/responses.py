@@ -98,7 +98,7 @@ class DeclaredResponse:
             name: (
                 name.lower().encode("latin-1"),
                 READABLE.get(str(header["schema"].get("type")), str),
-                Schema(header["schema"], "response", (*where, "headers", name, "schema")),
+                Schema(header["schema"], "response", (*where, "headers", name, "schema")).accepts,
             )
             for name, header in headers.items()
         }
@@ -126,10 +126,11 @@ class DeclaredResponse:
         return Response(self.status, [*self._common, *length, *own], b"")
 
     def _header(self, name: str, text: str) -> tuple[bytes, bytes]:
-        if name not in self._headers:
+        declared = self._headers.get(name)
+        if declared is None:
             raise ResponseBreaksContract(f"{self._name} declares no header {name}")
-        raw_name, read, schema = self._headers[name]
-        if not schema.accepts(read(text)):
+        raw_name, read, accepts = declared
+        if not accepts(read(text)):
             raise ResponseBreaksContract(f"the header {name} of {self._name}: {text!r}")
         return raw_name, text.encode("latin-1")
 

@@ -1,16 +1,15 @@
-"""From a path to its operations, by the shape of the path."""
+"""From a path to its operations: the paths with as many segments are one regular expression."""
 
-from bisect import insort
+import re
+from collections import defaultdict
 from dataclasses import dataclass, field
-from itertools import compress
-from operator import attrgetter
-from typing import NamedTuple
 
 from openapi.contract.document import Unsupported
 from openapi.operations.operation import Operation
 from openapi.operations.parameters import decoded
 
-Places = tuple[bool, ...]
+Match = tuple["Route", dict[str, str]]
+"""A path's route, and the texts of its parameters."""
 
 
 @dataclass
@@ -35,75 +34,92 @@ class Route:
         return patch.accept_patch if patch else b""
 
 
-class Match(NamedTuple):
-    """A path's route, and the texts of its parameters."""
+class Paths:
+    """The paths with as many segments as each other."""
 
-    route: Route
-    values: dict[str, str]
+    def __init__(self) -> None:
+        self._routes: dict[tuple[str | None, ...], Route] = {}
+        """By the literal segments; None stands for a variable."""
+        self._expression = re.compile("")
+        self._by_group: dict[int, tuple[Route, slice]] = {}
+        """By the number of the empty group behind each path: the route, and its variables."""
 
-
-class Shape:
-    """The paths that have their literal segments in the same places."""
-
-    def __init__(self, is_variable: Places) -> None:
-        self.is_variable = is_variable
-        self._is_literal = [not each for each in is_variable]
-        self._routes: dict[tuple[str, ...], Route] = {}
-
-    def route(self, segments: list[str], names: list[str]) -> Route:
+    def route(self, segments: list[str]) -> Route:
         """The route of a path; it is made if there is none yet."""
-        return self._routes.setdefault(tuple(compress(segments, self._is_literal)), Route(names))
-
-    def match(self, segments: list[str]) -> Match | None:
-        """The route of these literal segments, if none of the others is empty."""
-        route = self._routes.get(tuple(compress(segments, self._is_literal)))
+        literals = tuple(None if _is_variable(each) else each for each in segments)
+        names = [each[1:-1] for each in segments if _is_variable(each)]
+        route = self._routes.get(literals)
         if route is None:
+            route = self._routes[literals] = Route(names)
+            self._compile()
+        return route
+
+    def match(self, path: str) -> Match | None:
+        """The route of a path whose variables are not empty; literal segments are preferred."""
+        found = self._expression.fullmatch(path)
+        if found is None or found.lastindex is None:
             return None
-        texts = list(compress(segments, self.is_variable))
-        return Match(route, dict(zip(route.names, texts, strict=True))) if all(texts) else None
+        route, variables = self._by_group[found.lastindex]
+        return route, dict(zip(route.names, found.groups()[variables], strict=True))
+
+    def _compile(self) -> None:
+        ordered = sorted(self._routes, key=lambda path: [each is None for each in path])
+        alternatives = []
+        group = 0
+        for path in ordered:
+            route = self._routes[path]
+            segments = ["([^/]+)" if each is None else re.escape(_escaped(each)) for each in path]
+            alternatives.append("".join(f"/{each}" for each in segments) + "()")
+            variables = slice(group, group + len(route.names))
+            group = variables.stop + 1
+            self._by_group[group] = route, variables
+        self._expression = re.compile("|".join(alternatives))
 
 
 class Router:
     """All paths of the contract, by the number of their segments."""
 
     def __init__(self) -> None:
-        self._shapes: dict[int, list[Shape]] = {}
+        self._paths: dict[int, Paths] = defaultdict(Paths)
 
     def add(self, path: str, method: str, operation: Operation) -> None:
         """Serve a method of a path."""
         segments = path.split("/")[1:]
-        is_variable = tuple(map(_is_variable, segments))
         if any("{" in each for each in segments if not _is_variable(each)):
             raise Unsupported("a parameter must fill its segment of the path", operation.where)
-        names = [each[1:-1] for each in compress(segments, is_variable)]
-        route = self._shape(is_variable).route(segments, names)
-        if route.names != names:
+        route = self._paths[len(segments)].route(segments)
+        if route.names != [each[1:-1] for each in segments if _is_variable(each)]:
             raise Unsupported(
                 "the same path has parameters of other names elsewhere", operation.where
             )
         route.add(method, operation)
 
-    def _shape(self, is_variable: Places) -> Shape:
-        """The shape with variables in these places; shapes with early literals come first."""
-        shapes = self._shapes.setdefault(len(is_variable), [])
-        for shape in shapes:
-            if shape.is_variable == is_variable:
-                return shape
-        shape = Shape(is_variable)
-        insort(shapes, shape, key=attrgetter("is_variable"))
-        return shape
-
     def match(self, path: bytes) -> Match | None:
         """The route of the path, and its parameters; each segment is decoded by itself."""
         if b"%" in path:
-            segments = [decoded(segment) for segment in path.split(b"/")[1:]]
-        else:
-            segments = decoded(path).split("/")[1:]
-        for shape in self._shapes.get(len(segments), ()):
-            if found := shape.match(segments):
-                return found
-        return None
+            return self._match_decoded(path)
+        paths = self._paths.get(path.count(b"/"))
+        return paths.match(decoded(path)) if paths else None
+
+    def _match_decoded(self, path: bytes) -> Match | None:
+        """The same, of a path with percent-encoded characters: a slash may be one of them."""
+        text = "/".join(_escaped(decoded(segment)) for segment in path.split(b"/"))
+        paths = self._paths.get(path.count(b"/"))
+        found = paths.match(text) if paths else None
+        if found is None:
+            return None
+        route, values = found
+        return route, {name: _unescaped(value) for name, value in values.items()}
 
 
 def _is_variable(segment: str) -> bool:
     return segment.startswith("{") and segment.endswith("}")
+
+
+def _escaped(segment: str) -> str:
+    """A segment without a slash in it."""
+    return segment.replace("%", "%25").replace("/", "%2F")
+
+
+def _unescaped(segment: str) -> str:
+    return segment.replace("%2F", "/").replace("%25", "%")

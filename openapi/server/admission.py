@@ -1,7 +1,7 @@
 """Whether a request is served: who sends it, how many they have sent, and whose data it names."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from openapi.access.principal import SAMPLE_USER, Principal
 from openapi.access.rate_limits import Limiter, network
@@ -15,11 +15,8 @@ if TYPE_CHECKING:
     from openapi.access.tokens import Caller
 
 
-class Admitted(NamedTuple):
-    """The caller of an admitted request, and the headers of its response that show their quota."""
-
-    caller: Principal
-    headers: Headers
+Admitted = tuple[Principal, Headers]
+"""The caller of an admitted request, and the headers of its response that show their quota."""
 
 
 class Admission:
@@ -36,7 +33,7 @@ class Admission:
         guard = self._guard
         if guard is None or not operation.requires_token:
             headers = await self._count(_address(request)) if operation.is_limited else []
-            return Admitted(SAMPLE_USER, headers)
+            return SAMPLE_USER, headers
         credentials = request.headers.get(b"authorization")
         caller = guard.remembered(credentials) or await self._authenticate(
             guard, credentials, _address(request)
@@ -46,7 +43,7 @@ class Admission:
             guard.require_path_owner(caller, path)
         except Problem as problem:
             raise problem.with_headers(headers) from None
-        return Admitted(caller, headers)
+        return caller, headers
 
     async def _authenticate(
         self, guard: "Guard", credentials: bytes | None, address: str

@@ -4,7 +4,7 @@ import asyncio
 import multiprocessing
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 from connexion import AsyncApp
 from connexion.middleware.lifespan import LifespanMiddleware
+from starlette.types import Receive, Scope, Send
 
 from db.catalogue import CATALOGUE
 from db.database import Database
@@ -54,8 +55,9 @@ class App(AsyncApp):  # type: ignore[misc]
         self._limiter = Limiter(limit, settings.redis_url) if limit else None
         self._log = log or RequestLog(wanted=False)
         self._shutdown = shutdown or Shutdown()
-        middleware = partial(
-            ContractMiddleware,
+        super().__init__(__name__, lifespan=self._lifespan, middlewares=[LifespanMiddleware])
+        self._contract = ContractMiddleware(
+            super().__call__,
             router=compile_contract(contract, settings),
             pages=docs.pages(contract),
             cors=Cors(origins, contract) if origins else None,
@@ -65,9 +67,10 @@ class App(AsyncApp):  # type: ignore[misc]
             watchdog=self._watchdog,
             log=self._log,
         )
-        super().__init__(
-            __name__, lifespan=self._lifespan, middlewares=[middleware, LifespanMiddleware]
-        )
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Serve a request; Connexion's own middlewares would cost every one of them."""
+        return self._contract(scope, receive, send)
 
     def with_database(self, url: str) -> "App":
         """The same application, serving from a database that may have been started meanwhile."""

@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 
 from openapi.http.request import ClientDisconnected, Refusal
 from openapi.http.response import Header
-from openapi.server.parser import RequestParser, split_url
+from openapi.server.parser import RequestParser
 
 CLOSE = (b"connection", b"close")
 CHUNKED = (b"transfer-encoding", b"chunked")
@@ -40,6 +40,15 @@ class Connection(Protocol):
 class Exchange:
     """A request and its response. A system call costs more than a copy: most are one write."""
 
+    disconnected = False
+    response_started = False
+    response_complete = False
+    _size = 0
+    _waiter: asyncio.Future[None] | None = None
+    _start: Any = None
+    _stream: "BodyStream | None" = None
+    _refusal: Refusal | None = None
+
     def __init__(
         self,
         connection: Connection,
@@ -52,18 +61,10 @@ class Exchange:
         self.scope = scope
         self.keep_alive = keep_alive
         self.is_received = is_received
-        self.disconnected = False
-        self.response_started = False
-        self.response_complete = False
         self._connection = connection
         self._expects_continue = expects_continue
         self._body: list[bytes] = []
-        self._size = 0
         self._has_news = is_received
-        self._waiter: asyncio.Future[None] | None = None
-        self._start: Any = None
-        self._stream: BodyStream | None = None
-        self._refusal: Refusal | None = None
 
     def add_body(self, parts: list[bytes], *, is_received: bool) -> None:
         """Take what has arrived of the body; after the response it is dropped."""
@@ -111,9 +112,7 @@ class Exchange:
             if self._connection.flow.write_paused and not self.disconnected:
                 await self._connection.flow.drain()
             if not self.disconnected and not self._connection.transport.is_closing():
-                self._write(
-                    self._head(), b"" if self.scope["method"] == "HEAD" else message["body"]
-                )
+                self._write(b"" if self.scope["method"] == "HEAD" else message["body"])
                 self._complete()
 
     def abort(self) -> None:
@@ -154,7 +153,8 @@ class Exchange:
             self._stream.finish(message["body"])
             self._complete()
 
-    def _write(self, head: bytes, body: bytes) -> None:
+    def _write(self, body: bytes) -> None:
+        head = self._head()
         if len(body) < LARGE:
             self._connection.transport.write(head + body)
         else:
@@ -251,8 +251,7 @@ def scope_of(
     parser: RequestParser, client: Any, server: Any, state: dict[str, Any]
 ) -> dict[str, Any]:
     """The ASGI scope of the request that has been parsed last."""
-    raw_path, query = split_url(parser.url)
-    path = raw_path.decode("ascii")
+    path = parser.path.decode("ascii")
     return {
         "type": "http",
         "asgi": ASGI,
@@ -260,8 +259,8 @@ def scope_of(
         "method": parser.method,
         "scheme": "http",
         "path": unquote(path) if "%" in path else path,
-        "raw_path": raw_path,
-        "query_string": query,
+        "raw_path": parser.path,
+        "query_string": parser.query,
         "root_path": "",
         "headers": parser.headers,
         "client": client,

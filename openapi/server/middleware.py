@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openapi.access.cors import Cors
 from openapi.access.hosts import Hosts
-from openapi.access.principal import Denied, Principal
+from openapi.access.principal import Denied
 from openapi.access.proxies import TrustedProxies
 from openapi.http.media_types import EVENT_STREAM
 from openapi.http.problems import (
@@ -19,28 +19,25 @@ from openapi.http.problems import (
     log_broken_stream,
     problem_response,
 )
-from openapi.http.request import ClientDisconnected, Request, request_ids
+from openapi.http.request import ClientDisconnected, Refusal, Request, request_ids
 from openapi.http.response import Chunks, Headers, Response
 from openapi.http.security_headers import WITH_DATA
-from openapi.operations.operation import Operation
 from openapi.operations.routing import Route, Router
 from openapi.server import docs
 from openapi.server.admission import Admission
 from openapi.server.docs import Page
 from openapi.server.request_log import RequestLog
-from openapi.server.watchdog import RequestWatchdog, ServerStopping
+from openapi.server.watchdog import InFlightRequest, RequestWatchdog, ServerStopping
 
 # A stream of events goes on until one side ends it.
 ENDLESS = (b"content-type", EVENT_STREAM.encode())
 EVERY_METHOD = ", ".join(sorted(each.upper() for each in METHODS)).encode()
 
 
-# The operation that a request names; the response, unless the client has gone; the caller, once
-# the token is verified, and the `kid` of the key that signed it.
-Outcome = tuple[Operation | None, Response | None, Principal | None, str | None]
 # The status of a response that was sent whole, and the size of what was sent of its body.
 Sent = tuple[int | None, int]
 
+UNKNOWN: tuple[None, dict[str, str]] = (None, {})
 END: Message = {"type": "http.response.body", "body": b""}
 
 
@@ -84,64 +81,45 @@ class ContractMiddleware:
         request = Request(scope, receive, next(self._request_ids))
         if self._proxies is not None:
             self._proxies.apply(request)
-        operation = caller = key_id = status = None
-        size = 0
+        in_flight = self._watchdog.enter(request)
+        status, size = None, 0
         try:
-            operation, response, caller, key_id = await self._respond(request)
+            response = await self._respond(request, in_flight)
             if response is not None:
                 status, size = await self._send(request, response, send)
         finally:
-            self._log.add(
-                request_id=request.id,
-                method=request.method,
-                path=request.path,
-                operation=operation.id if operation else None,
-                status=status,
-                size=size,
-                seconds=time.perf_counter() - started,
-                client=request.client,
-                caller=None if caller is None else caller.owner,
-                key_id=key_id,
-            )
+            self._log.add(in_flight, status, size, time.perf_counter() - started)
 
-    async def _respond(self, request: Request) -> Outcome:
-        """Every stage of a request, and every error of any of them."""
-        operation: Operation | None = None
-        caller: Principal | None = None
-        key_id: str | None = None
+    async def _respond(self, request: Request, in_flight: InFlightRequest) -> Response | None:
+        """Every stage of a request, and every error of any of them; none if the client has gone."""
         headers: Headers = []
-        in_flight = self._watchdog.enter(request)
         try:
             self._hosts.check(request)
             if self._cors is not None:
                 headers = self._cors.response_headers(request.headers.get(b"origin"))
-            match = self._router.match(request.path)
-            operation = match.route.operations.get(request.method) if match else None
-            if operation is None or match is None:
-                response = self._respond_without_operation(request, match and match.route)
+            route, values = self._router.match(request.path) or UNKNOWN
+            operation = route.operations.get(request.method) if route else None
+            in_flight.operation = operation
+            if operation is None:
+                response = self._respond_without_operation(request, route)
             else:
-                in_flight.timeout = operation.response_timeout
-                admitted = await self._admission.admit(operation, request, match.values)
-                caller, key_id = admitted.caller, admitted.caller.key_id
-                headers = [*headers, *admitted.headers]
-                response = await operation.respond(request, match.values, caller)
+                caller, quota = await self._admission.admit(operation, request, values)
+                in_flight.caller = caller
+                if quota:
+                    headers = [*headers, *quota]
+                response = await operation.respond(request, values, caller)
         except (Exception, asyncio.CancelledError) as error:
             cause = in_flight.cause_of(error)
             if isinstance(cause, ClientDisconnected):
-                refusal = cause.refusal
-                if refusal is not None:
-                    request.id = refusal.request_id
-                return operation, refusal and refusal.response, caller, key_id
+                return _refused(request, cause.refusal)
             if isinstance(cause, asyncio.CancelledError):
                 raise
             if isinstance(cause, Denied):
-                caller, key_id = cause.caller, cause.key_id
+                in_flight.caller, in_flight.key_id = cause.caller, cause.key_id
             response = problem_response(cause, str(request), request.id)
         finally:
             self._watchdog.leave(in_flight)
-        if headers:
-            response = response.with_headers(headers)
-        return operation, response, caller, key_id
+        return response.with_headers(headers) if headers else response
 
     async def _send(self, request: Request, response: Response, send: Send) -> Sent:
         status, headers, body, rest = response
@@ -200,3 +178,11 @@ class ContractMiddleware:
             return Response(204, headers, b"")
         detail = f"{request.method} is not allowed here. Allowed: {allow[1].decode()}."
         raise Problem(METHOD, detail, headers=[allow])
+
+
+def _refused(request: Request, refusal: Refusal | None) -> Response | None:
+    """The response that the protocol has sent already, if it has; the log names its id."""
+    if refusal is None:
+        return None
+    request.id = refusal.request_id
+    return refusal.response

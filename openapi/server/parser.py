@@ -13,7 +13,10 @@ import httptools
 LONGEST_HEAD = 64 * 1024
 HEAD_END = b"\r\n\r\n"
 LINE_BREAK = b"\r\n"
-REQUEST_LINE = re.compile(rb"[A-Z-]+ [!-~]+ HTTP/1\.[01]\r\n")
+# The target is a path and perhaps a query, or what a client would send to a proxy: a whole URL.
+REQUEST_LINE = re.compile(
+    rb"([A-Z-]+) (?:(/[!\"$->@-~]*)(?:\?([!\"$-~]*))?|([!-~]+)) HTTP/(1\.[01])\r\n"
+)
 # A line before a chunk costs as much as some hundred bytes in it: lines may have a 16th as many.
 MOST_IN_LINES = 32 * 1024
 CHUNKS_TO_LINES = 16
@@ -28,7 +31,8 @@ class RequestParser:
 
     def __init__(self) -> None:
         self.method = ""
-        self.url = b""
+        self.path = b""
+        self.query = b""
         self.version = ""
         self.headers: list[tuple[bytes, bytes]] = []
         self.keep_alive = False
@@ -75,10 +79,7 @@ class RequestParser:
             self._head = data[start:]
         else:
             self._head = b""
-            if not REQUEST_LINE.match(data, start):
-                raise NotHTTP(
-                    "A request begins with its method, its path and HTTP/1.1 or HTTP/1.0."
-                )
+            self._read_request_line(data, start)
         self._parse(data[start + parsed : stop])
         if self.has_head and not self.is_complete:
             self._expect_body()
@@ -100,14 +101,9 @@ class RequestParser:
 
     def on_message_begin(self) -> None:
         """Forget the request before: httptools calls this and the following."""
-        self.url = b""
         self.headers = []
         self.expects_continue = False
         self.is_complete = False
-
-    def on_url(self, url: bytes) -> None:
-        """Add to the URL."""
-        self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Add a header, its name in lower case."""
@@ -119,8 +115,6 @@ class RequestParser:
     def on_headers_complete(self) -> None:
         """Note that the head is complete."""
         self.has_head = True
-        self.method = self._parser.get_method().decode("ascii")
-        self.version = self._parser.get_http_version()
         self.keep_alive = self.version != "1.0" and self._parser.should_keep_alive()
 
     def on_body(self, body: bytes) -> None:
@@ -130,6 +124,15 @@ class RequestParser:
     def on_message_complete(self) -> None:
         """Note that the request is complete."""
         self.is_complete = True
+
+    def _read_request_line(self, data: bytes, start: int) -> None:
+        match = REQUEST_LINE.match(data, start)
+        if match is None:
+            raise NotHTTP("A request begins with its method, its path and HTTP/1.1 or HTTP/1.0.")
+        method, path, query, url, version = match.groups(b"")
+        self.path, self.query = split_url(url) if url else (path, query)
+        self.method = method.decode()
+        self.version = version.decode()
 
     def _parse(self, data: bytes) -> None:
         """Parse; an upgrade is declined by reading the request as if it asked for none."""
@@ -147,7 +150,7 @@ class RequestParser:
 
     def _head_without_upgrade(self) -> bytes:
         version = self.version.encode()
-        lines = [b"%b %b HTTP/%b" % (self.method.encode(), self.url, version)]
+        lines = [b"%b / HTTP/%b" % (self.method.encode(), version)]
         lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
         return b"\r\n".join([*lines, b"", b""])
 
@@ -185,10 +188,7 @@ class RequestParser:
 
 
 def split_url(url: bytes) -> tuple[bytes, bytes]:
-    """The path and the query, without the origin that a proxy's client would name."""
-    if url.startswith(b"/") and b"#" not in url:
-        path, _, query = url.partition(b"?")
-        return path, query
+    """The path and the query of a whole URL, or of a path with a fragment."""
     try:
         parts = httptools.parse_url(url)
     except httptools.HttpParserInvalidURLError:

@@ -279,15 +279,5 @@ class Protocol(asyncio.Protocol):
                 # The application logs every request that it has.
                 exchange.refuse(refusal)
             else:
-                self._log_refusal(refusal)
+                self._log.add_refusal(refusal, self.address)
         self.transport.close()
-
-    def _log_refusal(self, refusal: Refusal) -> None:
-        self._log.add(
-            request_id=refusal.request_id,
-            method=None,
-            path=b"",
-            status=refusal.response.status,
-            size=len(refusal.response.body),
-            client=self.address,
-        )

@@ -11,6 +11,9 @@ from typing import Any
 
 import orjson
 
+from openapi.http.request import Refusal
+from openapi.server.watchdog import InFlightRequest
+
 log = logging.getLogger("errand")
 
 EVERY_SECONDS = 0.25
@@ -57,42 +60,54 @@ class RequestLog:
             self._writer.join(timeout=1)
 
     def add(
-        self,
-        *,
-        request_id: str,
-        method: str | None,
-        path: bytes,
-        operation: str | None = None,
-        status: int | None,
-        size: int,
-        seconds: float | None = None,
-        client: str | None,
-        caller: str | None = None,
-        key_id: str | None = None,
+        self, in_flight: InFlightRequest, status: int | None, size: int, seconds: float
     ) -> None:
-        """Log a request as far as it is known; without a status, the client has disconnected.
-
-        `caller` is the user whose token was verified, `key_id` the key that the token names.
-        """
+        """Log a request as far as it is known; without a status, the client has disconnected."""
         if not self._wanted:
             return
+        request, operation, caller = in_flight.request, in_flight.operation, in_flight.caller
+        self._add(
+            {
+                "time": datetime.now(UTC),
+                "request_id": request.id,
+                "method": request.method,
+                "path": request.path[:LONGEST_PATH].decode("latin-1"),
+                "operation": operation and operation.id,
+                "status": status,
+                "bytes": size,
+                "ms": round(seconds * 1000, 2),
+                "client": request.client and request.client[:LONGEST_ADDRESS],
+                "caller": caller and caller.owner,
+                "key_id": in_flight.key_id or (caller and caller.key_id),
+            }
+        )
+
+    def add_refusal(self, refusal: Refusal, client: str | None) -> None:
+        """Log what could not be parsed."""
+        if not self._wanted:
+            return
+        response = refusal.response
+        self._add(
+            {
+                "time": datetime.now(UTC),
+                "request_id": refusal.request_id,
+                "method": None,
+                "path": "",
+                "operation": None,
+                "status": response.status,
+                "bytes": len(response.body),
+                "ms": None,
+                "client": client,
+                "caller": None,
+                "key_id": None,
+            }
+        )
+
+    def _add(self, entry: Entry) -> None:
         if len(self._lines) >= MOST_WAITING:
             self._left_out += 1
-            return
-        entry = {
-            "time": datetime.now(UTC),
-            "request_id": request_id,
-            "method": method,
-            "path": path[:LONGEST_PATH].decode("latin-1"),
-            "operation": operation,
-            "status": status,
-            "bytes": size,
-            "ms": seconds and round(seconds * 1000, 2),
-            "client": client and client[:LONGEST_ADDRESS],
-            "caller": caller,
-            "key_id": key_id,
-        }
-        self._lines.append(self._line(entry))
+        else:
+            self._lines.append(self._line(entry))
 
     def _run(self, closed: threading.Event) -> None:
         while self._wanted and not closed.wait(EVERY_SECONDS):

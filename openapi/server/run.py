@@ -74,6 +74,7 @@ def _config(settings: Settings, log: RequestLog, app: Callable[[], App]) -> uvic
     return uvicorn.Config(
         app,
         factory=True,
+        interface="asgi3",
         host=settings.host,
         port=settings.port,
         http=partial(  # type: ignore[arg-type]

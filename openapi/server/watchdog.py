@@ -7,8 +7,10 @@ import asyncio
 import math
 from typing import Any
 
+from openapi.access.principal import Principal
 from openapi.http.problems import RETRY_AFTER, TOO_LATE, Problem
 from openapi.http.request import ClientDisconnected, Request
+from openapi.operations.operation import Operation
 
 INTERVAL = 0.1
 
@@ -18,17 +20,23 @@ class ServerStopping(Exception):
 
 
 class InFlightRequest:
-    """A request, the task that serves it, and the seconds until its response must start."""
+    """A request, the task that serves it, and what is known so far for its line in the log."""
 
-    __slots__ = ("_cause", "_observer", "_received_at", "_task", "request", "timeout")
+    operation: Operation | None = None
+
+    caller: Principal | None = None
+    """Who sends it, once the token is verified."""
+
+    key_id: str | None = None
+    """The key that a refused token names."""
+
+    observer: asyncio.Task[None] | None = None
+    _received_at: float | None = None
+    _cause: Exception | None = None
 
     def __init__(self, request: Request, task: "asyncio.Task[Any] | None") -> None:
         self.request = request
-        self.timeout = math.inf
         self._task = task
-        self._received_at: float | None = None
-        self._observer: asyncio.Task[None] | None = None
-        self._cause: Exception | None = None
 
     def check_deadline(self, now: float) -> None:
         """Cancel the task if the timeout has passed since the request was first seen whole.
@@ -38,9 +46,10 @@ class InFlightRequest:
         """
         if self._received_at is None:
             self._received_at = now
-        elif self._observer is None:
-            self._observer = asyncio.create_task(self._observe())
-        if now - self._received_at > self.timeout:
+        elif self.observer is None:
+            self.observer = asyncio.create_task(self._observe())
+        timeout = self.operation.response_timeout if self.operation else math.inf
+        if now - self._received_at > timeout:
             detail = (
                 "The server stopped working on it. A change may or may not have been made: check."
             )
@@ -53,11 +62,6 @@ class InFlightRequest:
         if self._task is not None:
             self._task.uncancel()
         return self._cause
-
-    def leave(self) -> None:
-        """Stop observing: the request is no longer in flight."""
-        if self._observer is not None:
-            self._observer.cancel()
 
     def cancel(self, cause: Exception) -> None:
         """Cancel the task, unless it has been already."""
@@ -95,8 +99,10 @@ class RequestWatchdog:
     def leave(self, in_flight: InFlightRequest) -> None:
         """Stop watching a request."""
         self._in_flight.discard(in_flight)
-        self._endless.discard(in_flight)
-        in_flight.leave()
+        if self._endless:
+            self._endless.discard(in_flight)
+        if in_flight.observer is not None:
+            in_flight.observer.cancel()
 
     async def run(self) -> None:
         """Look at every request that has been received whole, until cancelled.

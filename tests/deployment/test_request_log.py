@@ -15,6 +15,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from openapi.http.request import Refusal
+from openapi.http.response import Response
 from openapi.server.request_log import MOST_WAITING, RequestLog
 from tests.support import http
 from tests.support.issuer import Issuer
@@ -247,7 +249,7 @@ def test_dropped_log_lines_are_counted_in_the_log(
 ) -> None:
     log = RequestLog(wanted=True)
     for _ in range(MOST_WAITING + 7):
-        log.add(request_id="x", method="GET", path=b"/", status=200, size=0, client=None)
+        log.add_refusal(Refusal(Response(400, [], b""), "x"), "127.0.0.1")
 
     log._write()
 

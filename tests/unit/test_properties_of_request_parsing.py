@@ -11,7 +11,7 @@ from openapi.server.parser import NotHTTP, RequestParser
 
 class Parsed(NamedTuple):
     method: str
-    url: bytes
+    path: bytes
     headers: list[tuple[bytes, bytes]]
     body: bytes
 
@@ -31,7 +31,7 @@ def chunks_of(body: bytes, size: int) -> bytes:
 @st.composite
 def requests(draw: st.DrawFn) -> tuple[bytes, Parsed]:
     """A request as it is sent, and as it should be parsed."""
-    method, url = draw(st.sampled_from(["GET", "POST", "DELETE"])), b"/" + b"a" * draw(SIZES)
+    method, path = draw(st.sampled_from(["GET", "POST", "DELETE"])), b"/" + b"a" * draw(SIZES)
     headers = [(b"x-filler", b"b" * draw(SIZES))]
     body, framed = draw(BODIES), b""
     if draw(st.booleans()):
@@ -40,10 +40,10 @@ def requests(draw: st.DrawFn) -> tuple[bytes, Parsed]:
     elif body:
         headers.append((b"content-length", b"%d" % len(body)))
         framed = body
-    head = [b"%b %b HTTP/1.1" % (method.encode(), url), *map(b": ".join, headers), b"", b""]
+    head = [b"%b %b HTTP/1.1" % (method.encode(), path), *map(b": ".join, headers), b"", b""]
     blank_lines = b"\r\n" * draw(st.integers(0, 2))
     sent = blank_lines + b"\r\n".join(head) + framed
-    return sent, Parsed(method, url, headers, body)
+    return sent, Parsed(method, path, headers, body)
 
 
 def parsed(pieces: list[bytes]) -> list[Parsed]:
@@ -58,7 +58,7 @@ def parsed(pieces: list[bytes]) -> list[Parsed]:
             else:
                 position = parser.feed_head(data, position)
                 if parser.has_head:
-                    found.append(Parsed(parser.method, parser.url, parser.headers, b""))
+                    found.append(Parsed(parser.method, parser.path, parser.headers, b""))
     assert parser.is_idle
     return found
 
