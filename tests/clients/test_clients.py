@@ -12,7 +12,7 @@ MODELS = {
     *("ChangePage", "Fault", "Health", "Me", "Problem"),
     *("Batch", "BatchResult", "BatchResults"),
     *("BatchCreate", "BatchDelete", "BatchRestore", "BatchToggle", "BatchUpdate"),
-    *("Task", "TaskCreate", "TaskPatch", "TaskUpdate"),
+    *("DeletedTask", "Task", "TaskCreate", "TaskPatch", "TaskUpdate"),
     *("TaskChange", "TaskTombstone"),
 }
 SCALARS = {
@@ -25,18 +25,19 @@ SCALARS = {
     "Id",
     "Priority",
     "Revision",
+    "Sort",
     "Timestamp",
     "Title",
     "Token",
 }
 ENUMS = {
-    *("CreateTaskIfNoneMatch", "HealthStatus", "ListTasksSort", "Priority"),
+    *("CreateTaskIfNoneMatch", "HealthStatus", "Priority", "Sort"),
     *("TaskChangeKind", "TaskTombstoneKind"),
     *("BatchCreateOp", "BatchDeleteOp", "BatchRestoreOp", "BatchToggleOp", "BatchUpdateOp"),
 }
 OPERATIONS = {
     *("list_tasks", "create_task", "get_task", "update_task", "delete_task", "toggle_task"),
-    *("patch_task", "restore_task", "batch_tasks", "list_changes"),
+    *("patch_task", "restore_task", "batch_tasks", "list_changes", "list_trash"),
     *("get_me", "erase_user", "get_liveness", "get_readiness"),
 }
 

@@ -47,7 +47,7 @@ FILTERS: dict[str, Schema] = {
 }
 """The parameters that choose tasks by a field of their name."""
 
-SORTS: list[str] = _PARAMETERS["sort"]["schema"]["enum"]
+SORTS: list[str] = followed(_PARAMETERS["sort"]["schema"])["enum"]
 """The orders of lists."""
 
 

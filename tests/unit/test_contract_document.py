@@ -5,7 +5,7 @@ import textwrap
 import pytest
 import yaml
 
-from openapi.contract.document import Loader
+from openapi.contract.document import Contract, Loader
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,10 @@ def test_a_field_beside_a_merge_overrides_the_merged_one() -> None:
     document = yaml.load("base: &fields {a: 0, b: 0}\nmerged: {a: 1, <<: *fields}", Loader)
 
     assert document["merged"] == {"a": 1, "b": 0}
+
+
+def test_the_response_of_success_is_served_first() -> None:
+    """Clients that openapi-generator makes accept the first media type that there is."""
+    for path in Contract.load().document["paths"].values():
+        for operation in path.values():
+            assert next(iter(operation["responses"])).startswith("2"), operation["operationId"]

@@ -60,6 +60,16 @@ func main() {
 	_, _, err = tasks.GetTask(ctx, user, task.Id).Execute()
 	check(problemOf(err).Status == 404, err)
 
+	trash, _, err := tasks.ListTrash(ctx, user).Completed(true).Execute()
+	check(err == nil && len(trash) == 1, trash, err)
+	var inTrash errand.DeletedTask = trash[0]
+	check(inTrash.Id == task.Id && inTrash.DeletedAt.After(inTrash.CreatedAt), inTrash)
+	again := errand.NewTaskCreate("Buy milk")
+	again.SetId(task.Id)
+	_, _, err = tasks.CreateTask(ctx, user).TaskCreate(*again).Execute()
+	taken := problemOf(err)
+	check(taken.Current == nil && *taken.DeletedTask == inTrash, taken)
+
 	restored, _, err := tasks.RestoreTask(ctx, user, task.Id).Execute()
 	check(err == nil && restored.Title == "Buy milk", restored, err)
 

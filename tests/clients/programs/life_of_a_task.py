@@ -16,6 +16,7 @@ from errand_client.api.tasks import (
     delete_task,
     get_task,
     list_tasks,
+    list_trash,
     patch_task,
     restore_task,
     toggle_task,
@@ -29,6 +30,7 @@ from errand_client.models import (
     BatchRestoreOp,
     BatchResults,
     ChangePage,
+    DeletedTask,
     Fault,
     Problem,
     Task,
@@ -39,7 +41,7 @@ from errand_client.models import (
     TaskTombstone,
     TaskUpdate,
 )
-from errand_client.types import UNSET, Unset
+from errand_client.types import UNSET
 
 errand = Client(base_url=sys.argv[1], raise_on_unexpected_status=True)
 
@@ -104,14 +106,21 @@ problem = gone.parsed
 assert isinstance(problem, Problem)
 assert (problem.type_, problem.status) == ("/problems#task-not-found", 404)
 
-trash = list_tasks.sync(user, client=errand, deleted=True)
+trash = list_trash.sync(user, client=errand, completed=True)
 assert isinstance(trash, list)
-deleted_at: datetime | Unset = trash[0].deleted_at
-assert isinstance(deleted_at, datetime)
+[in_trash] = trash
+assert isinstance(in_trash, DeletedTask)
+deleted_at: datetime = in_trash.deleted_at
+assert deleted_at > in_trash.created_at
+
+taken = create_task.sync(user, client=errand, body=TaskCreate(title="Buy milk", id=task.id))
+assert isinstance(taken, Problem)
+assert (taken.current, taken.deleted_task) == (UNSET, in_trash)
 
 restored = restore_task.sync(user, task.id, client=errand)
 assert isinstance(restored, Task)
-assert (restored.title, restored.deleted_at) == ("Buy milk", UNSET)
+assert restored.title == "Buy milk"
+assert not hasattr(restored, "deleted_at")
 
 own = TaskCreate(title="Buy bread", id=uuid4())
 first = create_task.sync(user, client=errand, body=own)

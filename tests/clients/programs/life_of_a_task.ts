@@ -8,6 +8,7 @@ import type {
   BatchOperation,
   Change,
   ChangePage,
+  DeletedTask,
   Fault,
   Problem,
   Task,
@@ -111,14 +112,24 @@ const problem: Problem = gone.error;
 assert.equal(problem.type, "/problems#task-not-found");
 assert.equal(problem.status, 404);
 
-const trash = await errand.GET("/api/{user_id}/tasks", {
-  params: { path: user, query: { deleted: true } },
+const trash = await errand.GET("/api/{user_id}/trash", {
+  params: { path: user, query: { completed: true, sort: "title" } },
 });
-const deletedAt: string | undefined = trash.data?.[0]?.deleted_at;
-assert(deletedAt);
+const inTrash: DeletedTask | undefined = trash.data?.[0];
+assert(inTrash);
+const deletedAt: string = inTrash.deleted_at;
+assert(deletedAt > inTrash.created_at);
+
+const taken = await errand.POST("/api/{user_id}/tasks", {
+  params: { path: user },
+  body: { id: task.id, title: "Buy milk" },
+});
+assert.deepEqual(taken.error?.deleted_task, inTrash);
+assert.equal(taken.error.current, undefined);
 
 const restored = await errand.POST("/api/{user_id}/tasks/{task_id}/restore", { params: { path } });
 assert.equal(restored.data?.title, "Buy milk");
+// @ts-expect-error: a task is not in the trash
 assert.equal(restored.data.deleted_at, undefined);
 
 const own = { id: randomUUID(), title: "Buy bread" };

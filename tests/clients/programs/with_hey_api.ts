@@ -10,12 +10,13 @@ import {
   getTask,
   listChanges,
   listTasks,
+  listTrash,
   patchTask,
   restoreTask,
   toggleTask,
   updateTask,
 } from "./hey_api";
-import type { Task, TaskTombstone } from "./hey_api";
+import type { DeletedTask, Task, TaskTombstone } from "./hey_api";
 
 async function live(baseUrl: string) {
   const client = createClient({ baseUrl });
@@ -53,6 +54,13 @@ async function live(baseUrl: string) {
   const tombstone: TaskTombstone = change;
   assert.equal(tombstone.id, task.id);
   assert.equal((await getTask(ofTask)).error?.status, 404);
+
+  const trash = await listTrash({ client, path, query: { completed: true } });
+  const inTrash: DeletedTask | undefined = trash.data?.[0];
+  assert(inTrash);
+  assert(inTrash.deleted_at > inTrash.created_at);
+  const taken = await createTask({ client, path, body: { id: task.id, title: "Buy milk" } });
+  assert.deepEqual(taken.error?.deleted_task, inTrash);
 
   assert.equal((await restoreTask(ofTask)).data?.title, "Buy milk");
   const batched = await batchTasks({

@@ -13,6 +13,7 @@ from openapi_client import (
     BatchToggle,
     ChangesApi,
     Configuration,
+    DeletedTask,
     Problem,
     Task,
     TaskChange,
@@ -62,6 +63,17 @@ tasks.delete_task(user, task.id)
 [change] = [each.actual_instance for each in feed.list_changes(user, since=begun.next).changes]
 assert isinstance(change, TaskTombstone)
 assert (change.id, change.revision > task.revision) == (task.id, True)
+
+[in_trash] = tasks.list_trash(user, completed=True)
+assert isinstance(in_trash, DeletedTask)
+assert (in_trash.id, in_trash.deleted_at > in_trash.created_at) == (task.id, True)
+try:
+    tasks.create_task(user, TaskCreate(id=task.id, title="Buy milk"))
+    raise AssertionError("an id was used twice")
+except ApiException as error:
+    problem = Problem.from_json(error.body)
+    assert problem is not None
+    assert (problem.current, problem.deleted_task) == (None, in_trash)
 
 assert tasks.restore_task(user, task.id).title == "Buy milk"
 

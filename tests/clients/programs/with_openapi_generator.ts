@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { ChangesApi, Configuration, ProblemFromJSON, ResponseError, TasksApi } from "./typescript_fetch";
-import type { Problem, Task, TaskTombstone } from "./typescript_fetch";
+import type { DeletedTask, Problem, Task, TaskTombstone } from "./typescript_fetch";
 
 async function problemOf(request: Promise<unknown>): Promise<Problem> {
   const error = await request.then(() => assert.fail("it succeeded"), (error) => error);
@@ -45,6 +45,14 @@ async function live(basePath: string) {
   const tombstone: TaskTombstone = change;
   assert.equal(tombstone.id, task.id);
   assert.equal((await problemOf(tasks.getTask(ofTask))).status, 404);
+
+  const [inTrash] = await tasks.listTrash({ userId, completed: true });
+  assert(inTrash);
+  const deletedTask: DeletedTask = inTrash;
+  assert(deletedTask.deletedAt > deletedTask.createdAt);
+  const taskCreate = { id: task.id, title: "Buy milk" };
+  const taken = await problemOf(tasks.createTask({ userId, taskCreate }));
+  assert.deepEqual(taken.deletedTask, deletedTask);
 
   assert.equal((await tasks.restoreTask(ofTask)).title, "Buy milk");
   const { results } = await tasks.batchTasks({

@@ -9,12 +9,13 @@ import {
   getTask,
   listChanges,
   listTasks,
+  listTrash,
   patchTask,
   restoreTask,
   toggleTask,
   updateTask,
 } from "./orval";
-import type { Task, TaskTombstone } from "./orval";
+import type { DeletedTask, Task, TaskTombstone } from "./orval";
 
 // Its paths are relative to the page.
 const inPage = globalThis.fetch;
@@ -60,6 +61,15 @@ async function live() {
   const gone = await getTask(user, task.id);
   assert(gone.status === 404);
   assert.equal(gone.data.type, "/problems#task-not-found");
+
+  const trash = await listTrash(user, { completed: true });
+  assert(trash.status === 200);
+  const inTrash: DeletedTask | undefined = trash.data[0];
+  assert(inTrash);
+  assert(inTrash.deleted_at > inTrash.created_at);
+  const taken = await createTask(user, { id: task.id, title: "Buy milk" });
+  assert(taken.status === 409);
+  assert.deepEqual(taken.data.deleted_task, inTrash);
 
   const restored = await restoreTask(user, task.id);
   assert(restored.status === 200);
