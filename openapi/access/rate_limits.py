@@ -32,6 +32,23 @@ class Quota:
         self.full = self.cost * requests
 
 
+class CallerQuota:
+    """The quota of a caller who has sent a request; `headers` show what is left of it."""
+
+    __slots__ = ("_caller", "_limiter", "headers")
+
+    def __init__(self, limiter: "Limiter", caller: str, headers: Headers) -> None:
+        self.headers = headers
+        self._limiter = limiter
+        self._caller = caller
+
+    async def charge(self, requests: int) -> None:
+        """Let the request, which has cost one, cost so many; raise if too few are left."""
+        if requests > 1:
+            self.headers = []  # a refusal brings its own
+            self.headers = await self._limiter.spend_rest(self._caller, requests)
+
+
 class Limiter:
     """Counts the requests of each caller, in Redis if there is one, else in this process."""
 
@@ -51,30 +68,47 @@ class Limiter:
         if self._shared:
             await self._shared.close()
 
-    async def spend(self, caller: str) -> Headers:
-        """Take a request off the caller's quota; the headers show what is left. Raise at none."""
-        debt = await self._debt(caller, takes=True)
-        return [self._policy, _rate_limit((self._quota.full - debt) // self._quota.cost, debt)]
+    async def spend(self, caller: str) -> CallerQuota:
+        """Take a request off the caller's quota, or raise at none."""
+        quota = self._quota
+        debt = await self._debt(caller, quota.cost, takes=True)
+        if debt > quota.full:
+            raise self._refusal(debt - quota.cost, 1)
+        return CallerQuota(self, caller, self._headers(debt))
+
+    async def spend_rest(self, caller: str, requests: int) -> Headers:
+        """Let a request, which has cost one, cost so many, or raise; none costs more than all."""
+        quota = self._quota
+        requests = min(requests, quota.requests)
+        cost = (requests - 1) * quota.cost
+        debt = await self._debt(caller, cost, takes=True)
+        if debt > quota.full:
+            raise self._refusal(debt - cost, requests)
+        return self._headers(debt)
 
     async def require_left(self, caller: str) -> None:
         """Raise if nothing is left of the caller's quota; take nothing off it."""
-        await self._debt(caller, takes=False)
-
-    async def _debt(self, caller: str, *, takes: bool) -> int:
-        debt = await self._shared.debt(caller, takes=takes) if self._shared else None
-        if debt is None:
-            debt = self._here.debt(caller, takes=takes)
+        debt = await self._debt(caller, self._quota.cost, takes=False)
         if debt > self._quota.full:
-            raise self._used_up(debt)
-        return debt
+            raise self._refusal(debt - self._quota.cost, 1)
 
-    def _used_up(self, debt: int) -> Problem:
-        headers = [
-            self._policy,
-            _rate_limit(0, debt - self._quota.cost),
-            (b"retry-after", b"%d" % _seconds(debt - self._quota.full)),
-        ]
-        detail = f"{self._quota.requests:,} requests in {WINDOW} s are allowed; they are used up."
+    async def _debt(self, caller: str, cost: int, *, takes: bool) -> int:
+        debt = await self._shared.debt(caller, cost, takes=takes) if self._shared else None
+        return self._here.debt(caller, cost, takes=takes) if debt is None else debt
+
+    def _headers(self, debt: int) -> Headers:
+        left = (self._quota.full - debt) // self._quota.cost
+        # When all requests will be there again.
+        return [self._policy, (b"ratelimit", b'"default";r=%d;t=%d' % (left, _seconds(debt)))]
+
+    def _refusal(self, debt: int, requests: int) -> Problem:
+        """Too few are left for a request of this cost; it can be sent again when enough are."""
+        wait = _seconds(debt + requests * self._quota.cost - self._quota.full)
+        headers = [*self._headers(debt), (b"retry-after", b"%d" % wait)]
+        detail = (
+            f"{self._quota.requests:,} requests in {WINDOW} s are allowed."
+            f" This one counts as {requests:,}, and fewer are left."
+        )
         return Problem(TOO_MANY, detail, headers=headers)
 
 
@@ -82,7 +116,7 @@ def _counted_in(redis_url: str, quota: Quota) -> "CountedInRedis":
     """The callers of all processes; imported here to save memory where there is no Redis."""
     from openapi.access.rate_limits_in_redis import CountedInRedis  # noqa: PLC0415
 
-    return CountedInRedis(redis_url, cost=quota.cost, full=quota.full)
+    return CountedInRedis(redis_url, full=quota.full)
 
 
 class CountedHere:
@@ -93,19 +127,18 @@ class CountedHere:
     """
 
     def __init__(self, quota: Quota) -> None:
-        self._cost = quota.cost
         self._full = quota.full
         self._recent: dict[str, int] = {}
         self._earlier: dict[str, int] = {}
         self._turn = 0
 
-    def debt(self, caller: str, *, takes: bool) -> int:
-        """What the caller owes with this request; it counts if it `takes` and is not too much."""
+    def debt(self, caller: str, cost: int, *, takes: bool) -> int:
+        """What the caller owes with this cost; it counts if it `takes` and is not too much."""
         now = time.monotonic_ns() // 1000
         if now >= self._turn or len(self._recent) >= MOST_CALLERS:
             self._earlier, self._recent, self._turn = self._recent, {}, now + WINDOW * SECOND
         free = self._recent.get(caller) or self._earlier.get(caller, 0)
-        debt = max(free - now, 0) + self._cost
+        debt = max(free - now, 0) + cost
         if takes and debt <= self._full:
             self._recent[caller] = now + debt
         return debt
@@ -121,11 +154,6 @@ def network(address: str) -> str:
     if isinstance(parsed, IPv4Address):
         return address
     return str(parsed.ipv4_mapped or IPv6Address(int(parsed) >> 64 << 64))
-
-
-def _rate_limit(left: int, debt: int) -> tuple[bytes, bytes]:
-    """How many requests are left, and after how many seconds all of them will be there again."""
-    return b"ratelimit", b'"default";r=%d;t=%d' % (left, _seconds(debt))
 
 
 def _seconds(microseconds: int) -> int:

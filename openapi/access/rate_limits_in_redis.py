@@ -22,14 +22,14 @@ PAUSE = 1.0
 TAKE = """
 local now = redis.call('TIME')
 now = now[1] * 1000000 + now[2]
-local interval, full = tonumber(ARGV[1]), tonumber(ARGV[2])
+local full = tonumber(ARGV[1])
 local debts = {}
 for index, caller in ipairs(KEYS) do
     local stored = redis.pcall('GET', caller)
     local free = type(stored) == 'string' and tonumber(stored) or now
     if free - now > full then free = now end
-    local debt = math.max(free - now, 0) + interval
-    if debt <= full and ARGV[index + 2] == '1' then
+    local debt = math.max(free - now, 0) + tonumber(ARGV[2 * index])
+    if debt <= full and ARGV[2 * index + 1] == '1' then
         redis.call('SET', caller, string.format('%.0f', now + debt), 'PX', math.ceil(debt / 1000))
     end
     debts[index] = debt
@@ -42,6 +42,7 @@ class Call(NamedTuple):
     """One request that is counted, or looked at: the future gets the debt, or None."""
 
     caller: str
+    cost: int
     takes: bool
     debt: "asyncio.Future[int | None]"
 
@@ -52,12 +53,12 @@ class CountedInRedis:
     No request waits for Redis longer than LONGEST_WAIT, and none while another waits in vain.
     """
 
-    def __init__(self, url: str, *, cost: int, full: int) -> None:
+    def __init__(self, url: str, *, full: int) -> None:
         self._redis = Redis.from_url(
             url, retry=Retry(NoBackoff(), 0), socket_connect_timeout=TIMEOUT
         )
         self._take = self._redis.register_script(TAKE)
-        self._quota = [cost, full]
+        self._full = full
         self._available = False
         self._queue: list[Call] = []
         self._sender: asyncio.Task[None] | None = None
@@ -79,12 +80,12 @@ class CountedInRedis:
                     await task
         await self._redis.aclose()
 
-    async def debt(self, caller: str, *, takes: bool) -> int | None:
-        """What the caller owes with this request; None while Redis is away."""
+    async def debt(self, caller: str, cost: int, *, takes: bool) -> int | None:
+        """What the caller owes with this cost; None while Redis is away."""
         if not self._available:
             return None
         debt: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-        self._queue.append(Call(caller, takes, debt))
+        self._queue.append(Call(caller, cost, takes, debt))
         if self._sender is None:
             self._sender = asyncio.create_task(self._send_queue())
         return await debt
@@ -104,7 +105,7 @@ class CountedInRedis:
         timer = asyncio.get_running_loop().call_later(LONGEST_WAIT, self._give_up, calls)
         try:
             async with asyncio.timeout(TIMEOUT):
-                debts = await self._debts([(call.caller, call.takes) for call in calls])
+                debts = await self._debts([call[:-1] for call in calls])
         except BaseException:
             self._give_up(calls)
             raise
@@ -119,15 +120,15 @@ class CountedInRedis:
         left, self._queue = [*calls, *self._queue], []
         _set_debts(left, [None] * len(left))
 
-    async def _debts(self, calls: Sequence[tuple[str, bool]]) -> list[int]:
-        keys = [f"errand:limit:{caller}" for caller, _ in calls]
-        takes = [int(each) for _, each in calls]
-        debts: list[int] = await self._take(keys=keys, args=[*self._quota, *takes])
+    async def _debts(self, calls: Sequence[tuple[str, int, bool]]) -> list[int]:
+        keys = [f"errand:limit:{caller}" for caller, _, _ in calls]
+        costs = [each for _, cost, takes in calls for each in (cost, int(takes))]
+        debts: list[int] = await self._take(keys=keys, args=[self._full, *costs])
         return debts
 
     async def _connect(self) -> None:
         async with asyncio.timeout(TIMEOUT):
-            await self._debts([("", True)])
+            await self._debts([("", 1, True)])
         self._available = True
 
     def _lose(self, error: Exception) -> None:

@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from handlers.context import Context, Principal, State
@@ -17,6 +18,7 @@ from openapi.http.problems import (
 from openapi.http.request import Request
 from openapi.http.response import Response
 from openapi.operations.bodies import ABSENT, Body, unwanted_body
+from openapi.operations.costs import CallerQuota, costly_field
 from openapi.operations.idempotency import ARGUMENT as KEY
 from openapi.operations.idempotency import Idempotency, check_key
 from openapi.operations.parameters import Parameters
@@ -61,6 +63,7 @@ class Operation:
         )
         self._responses = Responses(self.id, described.responses, (*where, "responses"))
         self.is_limited = TOO_MANY.status in self._responses.statuses
+        self._costly_field = costly_field(definition, request_body, where)
         self.response_timeout = _response_timeout(definition, where, settings.answer_timeout)
         self._check_path(where)
         self._check_handler(where)
@@ -74,7 +77,13 @@ class Operation:
         """What the resource can be patched with, if that is what the operation does."""
         return self._body.accept_patch if self._body else b""
 
-    async def respond(self, request: Request, path: dict[str, str], caller: Principal) -> Response:
+    async def respond(
+        self,
+        request: Request,
+        path: dict[str, str],
+        caller: Principal,
+        quota: CallerQuota | None,
+    ) -> Response:
         """Decode and validate the request, call the handler, validate and encode the response."""
         context = self._context(request, caller)
         arguments, faults = self._parameters.read(path, request)
@@ -87,7 +96,10 @@ class Operation:
             raise unwanted_body()
         self._check(request.headers, faults)
         if KEY in arguments:
-            return await self._idempotency.respond(context, arguments, self._handle)
+            handle = partial(self._handle, quota)
+            return await self._idempotency.respond(context, arguments, handle)
+        if self._costly_field:
+            await self._charge(quota, arguments)
         returned = await self._handler(context, **arguments)
         response = self._responses.encode(returned, context.media_type)
         return response if response.rest is None else await started(response, response.rest)
@@ -113,9 +125,18 @@ class Operation:
         if self._refuses_without_if_match and b"if-match" not in headers:
             raise Problem(NO_VERSION, "Send the task's ETag as If-Match.")
 
-    async def _handle(self, context: Context, arguments: dict[str, Any]) -> Response:
+    async def _handle(
+        self, quota: CallerQuota | None, context: Context, arguments: dict[str, Any]
+    ) -> Response:
+        if self._costly_field:
+            await self._charge(quota, arguments)
         returned = await self._handler(context, **arguments)
         return self._responses.encode(returned, context.media_type)
+
+    async def _charge(self, quota: CallerQuota | None, arguments: dict[str, Any]) -> None:
+        """Count the request as the items of its body: only now are they known."""
+        if quota is not None:
+            await quota.charge(len(arguments["body"][self._costly_field]))
 
     def _faults_of_conditions(self, headers: dict[bytes, bytes]) -> list[Fault]:
         """Conditions that would be ignored; If-Match overrides If-Unmodified-Since (RFC 9110)."""

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from openapi.access.principal import SAMPLE_USER, Principal
-from openapi.access.rate_limits import Limiter, network
+from openapi.access.rate_limits import CallerQuota, Limiter, network
 from openapi.http.problems import Problem
 from openapi.http.request import Request
-from openapi.http.response import Headers
 from openapi.operations.operation import Operation
 
 if TYPE_CHECKING:
@@ -15,8 +14,8 @@ if TYPE_CHECKING:
     from openapi.access.tokens import Caller
 
 
-Admitted = tuple[Principal, Headers]
-"""The caller of an admitted request, and the headers of its response that show their quota."""
+Admitted = tuple[Principal, CallerQuota | None]
+"""The caller of an admitted request, and their quota, if there is a limit."""
 
 
 class Admission:
@@ -32,18 +31,18 @@ class Admission:
         """Authenticate and count the request, or raise; denials show the quota, too."""
         guard = self._guard
         if guard is None or not operation.requires_token:
-            headers = await self._count(_address(request)) if operation.is_limited else []
-            return SAMPLE_USER, headers
+            quota = await self._count(_address(request)) if operation.is_limited else None
+            return SAMPLE_USER, quota
         credentials = request.headers.get(b"authorization")
         caller = guard.remembered(credentials) or await self._authenticate(
             guard, credentials, _address(request)
         )
-        headers = await self._count(caller.owner)
+        quota = await self._count(caller.owner)
         try:
             guard.require_path_owner(caller, path)
         except Problem as problem:
-            raise problem.with_headers(headers) from None
-        return caller, headers
+            raise problem.with_headers(quota.headers if quota else []) from None
+        return caller, quota
 
     async def _authenticate(
         self, guard: "Guard", credentials: bytes | None, address: str
@@ -54,10 +53,11 @@ class Admission:
         try:
             return await guard.authenticate(credentials)
         except Problem as problem:
-            raise problem.with_headers(await self._count(address)) from None
+            quota = await self._count(address)
+            raise problem.with_headers(quota.headers if quota else []) from None
 
-    async def _count(self, caller: str) -> Headers:
-        return await self._limiter.spend(caller) if self._limiter is not None else []
+    async def _count(self, caller: str) -> CallerQuota | None:
+        return await self._limiter.spend(caller) if self._limiter is not None else None
 
 
 def _address(request: Request) -> str:

@@ -11,6 +11,7 @@ from openapi.access.cors import Cors
 from openapi.access.hosts import Hosts
 from openapi.access.principal import Denied
 from openapi.access.proxies import TrustedProxies
+from openapi.access.rate_limits import CallerQuota
 from openapi.http.media_types import EVENT_STREAM
 from openapi.http.problems import (
     METHOD,
@@ -93,6 +94,7 @@ class ContractMiddleware:
     async def _respond(self, request: Request, in_flight: InFlightRequest) -> Response | None:
         """Every stage of a request, and every error of any of them; none if the client has gone."""
         headers: Headers = []
+        quota: CallerQuota | None = None
         try:
             self._hosts.check(request)
             if self._cors is not None:
@@ -105,9 +107,7 @@ class ContractMiddleware:
             else:
                 caller, quota = await self._admission.admit(operation, request, values)
                 in_flight.caller = caller
-                if quota:
-                    headers = [*headers, *quota]
-                response = await operation.respond(request, values, caller)
+                response = await operation.respond(request, values, caller, quota)
         except (Exception, asyncio.CancelledError) as error:
             cause = in_flight.cause_of(error)
             if isinstance(cause, ClientDisconnected):
@@ -119,6 +119,8 @@ class ContractMiddleware:
             response = problem_response(cause, str(request), request.id)
         finally:
             self._watchdog.leave(in_flight)
+        if quota is not None:
+            headers = [*headers, *quota.headers]
         return response.with_headers(headers) if headers else response
 
     async def _send(self, request: Request, response: Response, send: Send) -> Sent:

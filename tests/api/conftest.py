@@ -1,4 +1,4 @@
-"""A connection that blocks others."""
+"""A connection that blocks others, and a Redis."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -8,6 +8,7 @@ import pytest
 from psycopg2.extensions import connection
 
 from tests.support.databases import as_owner
+from tests.support.redis import Redis
 
 
 @pytest.fixture
@@ -15,3 +16,11 @@ def blocker(own_database: str) -> Iterator[connection]:
     """A connection of the tables' owner, to hold locks in that database."""
     with closing(psycopg2.connect(as_owner(own_database))) as opened:
         yield opened
+
+
+@pytest.fixture
+def redis() -> Iterator[Redis]:
+    """A Redis of the test's own."""
+    redis = Redis()
+    yield redis
+    redis.dies()

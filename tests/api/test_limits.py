@@ -172,7 +172,7 @@ def test_number_of_remembered_callers_is_bounded(monkeypatch: pytest.MonkeyPatch
     counted = CountedHere(Quota(1))
 
     for number in range(10_000):
-        counted.debt(str(number), takes=True)
+        counted.debt(str(number), 1, takes=True)
 
     assert len(counted._recent) + len(counted._earlier) <= 200
 

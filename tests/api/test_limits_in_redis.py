@@ -1,74 +1,24 @@
 """Rate limits that several processes share in Redis, and what they do without it."""
 
-import shutil
-import signal
-import socket
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from redis import Redis as SyncRedis
 
 from openapi.access.rate_limits_in_redis import LONGEST_WAIT
 from tests.support.polling import eventually
+from tests.support.redis import Redis, needs_redis
 from tests.support.responses import left
 from tests.support.servers import Serve, started, url_of
 from tests.support.users import User
 from tests.support.wire import request, wire_to
 
-REDIS = shutil.which("redis-server")
 QUOTA = 10
 
-pytestmark = pytest.mark.skipif(
-    REDIS is None, reason="there is no redis-server here: `apt install redis-server` brings it"
-)
-
-
-class Redis:
-    """A Redis of the test's own, which keeps nothing."""
-
-    def __init__(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        self.url = f"redis://127.0.0.1:{self.port}"
-        self.starts()
-
-    def starts(self) -> None:
-        options = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        self._process = subprocess.Popen(
-            [str(REDIS), "--port", str(self.port), *options], stdout=subprocess.DEVNULL
-        )
-        assert eventually(self._listens)
-
-    def _listens(self) -> bool:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
-            return True
-        return False
-
-    def run(self, *command: str) -> None:
-        with closing(SyncRedis.from_url(self.url)) as client:
-            client.execute_command(*command)  # type: ignore[no-untyped-call]
-
-    def hangs(self) -> None:
-        self._process.send_signal(signal.SIGSTOP)
-
-    def goes_on(self) -> None:
-        self._process.send_signal(signal.SIGCONT)
-
-    def dies(self) -> None:
-        self._process.kill()
-        self._process.wait()
-
-
-@pytest.fixture
-def redis() -> Iterator[Redis]:
-    redis = Redis()
-    yield redis
-    redis.dies()
+pytestmark = needs_redis
 
 
 @pytest.fixture

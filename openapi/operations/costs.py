@@ -1,0 +1,31 @@
+"""What a request costs of its caller's rate limit: one, or one for each item of a field."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from openapi.contract.document import Unsupported, Where
+
+COST = "x-rate-limit-cost"
+
+
+class CallerQuota(Protocol):
+    """What is left to the caller of a request that has been admitted, and has cost one."""
+
+    async def charge(self, requests: int) -> None:
+        """Let it cost so many in all; raise if too few are left."""
+
+
+def costly_field(definition: Mapping[str, Any], body: Mapping[str, Any], where: Where) -> str:
+    """The field of the body whose items are what a request costs; empty if each costs one."""
+    field: str = definition.get(COST, "")
+    if field and not (body.get("required") and _is_in_all(body["content"], field)):
+        raise Unsupported(f"the body needs the field {field!r}, an array", (*where, COST))
+    return field
+
+
+def _is_in_all(content: Mapping[str, Any], field: str) -> bool:
+    schemas = [media["schema"] for media in content.values()]
+    return all(
+        field in each.get("required", ()) and each["properties"][field].get("type") == "array"
+        for each in schemas
+    )
