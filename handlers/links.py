@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from uuid import UUID
 
-Parameters = Mapping[str, int | str | bool | list[str] | None]
+Value = int | str | bool | list[str]
+Parameters = Mapping[str, Value | None]
 
 
 def path_of_tasks(user_id: UUID | str) -> str:
@@ -23,37 +24,36 @@ def path_of_task(user_id: UUID | str, task_id: str) -> str:
 
 def links_by_offset(path: str, offset: int, limit: int, more: bool, filters: Parameters) -> str:
     """The value of a `Link` header: pages that are counted."""
-    places: dict[str, Parameters] = {"first": {"offset": 0}}
+    pages = [("first", "offset=0&")]
     if offset > 0:
-        places["prev"] = {"offset": max(0, offset - limit)}
+        pages.append(("prev", f"offset={max(0, offset - limit)}&"))
     if more:
-        places["next"] = {"offset": offset + limit}
-    return _links(path, places, {"limit": limit, **filters})
+        pages.append(("next", f"offset={offset + limit}&"))
+    return _links(path, pages, limit, filters)
 
 
 def links_by_cursor(
     path: str, previous: str | None, following: str | None, limit: int, filters: Parameters
 ) -> str:
     """The value of a `Link` header: pages that begin beside a task, wherever it may move."""
-    places: dict[str, Parameters] = {"first": {}}
+    pages = [("first", "")]
     if previous:
-        places["prev"] = {"cursor": previous}
+        pages.append(("prev", f"cursor={previous}&"))
     if following:
-        places["next"] = {"cursor": following}
-    return _links(path, places, {"limit": limit, **filters})
+        pages.append(("next", f"cursor={following}&"))
+    return _links(path, pages, limit, filters)
 
 
-def _links(path: str, places: Mapping[str, Parameters], alike: Parameters) -> str:
-    return ", ".join(
-        f'<{path}?{_query({**place, **alike})}>; rel="{relation}"'
-        for relation, place in places.items()
-    )
+def _links(path: str, pages: list[tuple[str, str]], limit: int, filters: Parameters) -> str:
+    query = f"limit={limit}"
+    for name, value in filters.items():
+        if value is not None:
+            query += _query(name, value)
+    links = [f'<{path}?{start}{query}>; rel="{relation}"' for relation, start in pages]
+    return ", ".join(links)
 
 
-def _query(parameters: Parameters) -> str:
-    return "&".join(
-        f"{name}={str(each).lower() if isinstance(each, bool) else each}"
-        for name, value in parameters.items()
-        for each in (value if isinstance(value, list) else [value])
-        if each is not None
-    )
+def _query(name: str, value: Value) -> str:
+    values = value if isinstance(value, list) else [value]
+    texts = (str(each).lower() if isinstance(each, bool) else each for each in values)
+    return "".join(f"&{name}={text}" for text in texts)

@@ -83,7 +83,7 @@ async def create_task(
     """Store a new task, and say where it is."""
     must_be_new = if_none_match is not None
     task = await tasks.create(context.database, user_id, body, must_be_new=must_be_new)
-    return tagged(task, 201, Location=path_of_task(user_id, task["id"]))
+    return tagged(task, 201, Location=path_of_task(task["user_id"], task["id"]))
 
 
 async def batch_tasks(context: Context, user_id: UUID, body: dict[str, Any]) -> dict[str, Any]:

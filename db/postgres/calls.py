@@ -105,10 +105,12 @@ class WriteCalls:
             if len(calls) > room:
                 self._wait(owner, calls[room:])
                 del calls[room:]
-            calls = [call for call in calls if not call.result.done()]
-            if not calls:
+            others = len(taken)
+            for call in calls:
+                if not call.result.done():
+                    taken.append(call)
+            if len(taken) == others:
                 self._turns.end(owner)
-            taken += calls
         taken.sort(key=by_owner)
         return taken
 

@@ -36,38 +36,31 @@ class Cursor(NamedTuple):
 
 def key_of(task: dict[str, Any], query: ListQuery) -> Key:
     """Where in the order of the list the task is."""
-    values = (task[name] for name in query.order.key)
-    return tuple(None if each is None else str(each) for each in values)
-
-
-class Extent(NamedTuple):
-    """What a page has read of a list, in the order of the list."""
-
-    first: Key | None
-    """The key of its first task; of a page without tasks there is none."""
-
-    last: Key | None
-    goes_on_at: Key | None
-    """The key behind which the page's reading goes on, if there may be more."""
+    return tuple([_text(task[name]) for name in query.order.key])
 
 
 def neighbour_cursors(
-    extent: Extent, current: Cursor | None
+    tasks: list[dict[str, Any]], goes_on_at: Key | None, current: Cursor | None, query: ListQuery
 ) -> tuple[Cursor | None, Cursor | None]:
-    """The cursors of the page before and of the page behind."""
+    """The cursors of the page before and of the page behind a page with these tasks."""
     backwards = current is not None and current.page.is_backwards
-    onwards = _at(Page.BEFORE if backwards else Page.AFTER, extent.goes_on_at)
+    onwards = None
+    if goes_on_at is not None:
+        onwards = Cursor(Page.BEFORE if backwards else Page.AFTER, goes_on_at)
     if current is None:
         return None, onwards
-    # A page without tasks still has a place, around the key at which it began.
-    around = Cursor(_opposite(current.page), current.key)
-    if backwards:
-        return onwards, _at(Page.AFTER, extent.last) or around
-    return _at(Page.BEFORE, extent.first) or around, onwards
+    if not tasks:
+        # The page still has a place, around the key at which it began.
+        back = Cursor(_opposite(current.page), current.key)
+    elif backwards:
+        back = Cursor(Page.AFTER, key_of(tasks[-1], query))
+    else:
+        back = Cursor(Page.BEFORE, key_of(tasks[0], query))
+    return (onwards, back) if backwards else (back, onwards)
 
 
-def _at(page: Page, key: Key | None) -> Cursor | None:
-    return None if key is None else Cursor(page, key)
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 def _opposite(page: Page) -> Page:

@@ -1,6 +1,7 @@
 """Pages of a user's tasks."""
 
-from itertools import repeat
+from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -8,7 +9,7 @@ from db.database import Session
 from db.errors import CursorRefused
 from db.owner import OWNER
 from db.tasks import cursors
-from db.tasks.cursors import Extent, key_of
+from db.tasks.cursors import Key, key_of
 from db.tasks.list_queries import ListQuery, Page, Shape
 from db.tasks.list_statements import statement_of
 from db.tasks.tasks import NO_REVISION, Task
@@ -51,18 +52,18 @@ async def page(
     revision, *columns = await database.fetch_document(
         statement_of(shape), user_id=user_id, **query.parameters, **values
     )
-    tasks, extent = _read(str(user_id), columns, limit, shape, query)
+    tasks, goes_on_at = _read(str(user_id), columns, limit, shape, query)
     previous, following = [
         each and await cursors.signed(database, each, user_id, query)
-        for each in cursors.neighbour_cursors(extent, current)
+        for each in cursors.neighbour_cursors(tasks, goes_on_at, current, query)
     ]
     return TaskPage(tasks, previous, following, revision or NO_REVISION)
 
 
 def _read(
     owner: str, columns: list[Any], limit: int, shape: Shape, query: ListQuery
-) -> tuple[list[Task], Extent]:
-    """The tasks, from one column for each field, and what they are of the list."""
+) -> tuple[list[Task], Key | None]:
+    """The tasks, from one column for each field; and the key behind which there may be more."""
     edges = columns.pop() if shape.looks_through else None
     tasks = _from_columns(owner, columns, shape)
     goes_on_at = None
@@ -73,22 +74,36 @@ def _read(
         goes_on_at = key_of(tasks[-1], query)
     if shape.page.is_backwards:
         tasks.reverse()
-    if not tasks:
-        return tasks, Extent(None, None, goes_on_at)
-    return tasks, Extent(key_of(tasks[0], query), key_of(tasks[-1], query), goes_on_at)
+    return tasks, goes_on_at
 
 
 def _from_columns(owner: str, columns: list[Any], shape: Shape) -> list[Task]:
     if columns[0] is None:
         return []
-    names = shape.names
-    columns.insert(names.index(OWNER), repeat(owner, len(columns[0])))
-    return list(map(dict, map(zip, repeat(names), zip(*columns, strict=True))))
+    return _reader(tuple(shape.names))(owner, columns)
+
+
+@cache
+def _reader(names: tuple[str, ...]) -> Callable[[str, list[Any]], list[Task]]:
+    """A function that makes tasks with these fields of their columns.
+
+    It is compiled from a text: a literal dictionary is made in half the time of any other.
+    """
+    variables = [f"field_{number}" for number, name in enumerate(names) if name != OWNER]
+    fields = ", ".join(
+        f"{name!r}: {OWNER if name == OWNER else f'field_{number}'}"
+        for number, name in enumerate(names)
+    )
+    rows = f"for {', '.join(variables)} in zip(*columns, strict=True)"
+    reader: Callable[[str, list[Any]], list[Task]] = eval(  # noqa: S307
+        f"lambda {OWNER}, columns: [{{{fields}}} {rows}]"
+    )
+    return reader
 
 
 def _until_edge(
     tasks: list[Task], edges: list[bool | None], query: ListQuery
-) -> tuple[list[Task], cursors.Key | None]:
+) -> tuple[list[Task], Key | None]:
     """The tasks up to the last row that was looked at, and its key; it may match or not.
 
     Where several ranges were read, one may end sooner: behind its end there may be more of it.

@@ -75,14 +75,17 @@ class Request:
         """The whole body; one that is too large is refused before it is read whole."""
         if int(self.headers.get(b"content-length", 0)) > limit:
             raise _too_large(limit)
-        chunks: list[bytes] = []
-        size = 0
-        while not self.body_received:
-            chunks.append(await self._next_chunk())
-            size += len(chunks[-1])
-            if size > limit:
-                raise _too_large(limit)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        body = await self._next_chunk()
+        if not self.body_received:
+            chunks = [body]
+            size = len(body)
+            while not self.body_received and size <= limit:
+                chunks.append(await self._next_chunk())
+                size += len(chunks[-1])
+            body = b"".join(chunks)
+        if len(body) > limit:
+            raise _too_large(limit)
+        return body
 
     async def disconnected(self) -> None:
         """Return once the client has gone. What is left of the body is dropped."""

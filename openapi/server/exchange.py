@@ -93,7 +93,9 @@ class Exchange:
             self._connection.transport.write(CONTINUE)
         if not self.disconnected and not self.response_complete:
             self._connection.flow.resume_reading()
-            await self._news()
+            while not self._has_news:
+                await self._news()
+            self._has_news = False
         if self.disconnected or self.response_complete:
             return {"type": "http.disconnect", "refusal": self._refusal}
         body = b"".join(self._body)
@@ -125,14 +127,12 @@ class Exchange:
             self._stream.abort()
 
     async def _news(self) -> None:
-        """Wait until there is something that `receive` has not returned yet.
+        """Wait until there may be something that `receive` has not returned yet.
 
         The future is made here, not with the exchange: most requests have no body.
         """
-        while not self._has_news:
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
-        self._has_news = False
+        self._waiter = asyncio.get_running_loop().create_future()
+        await self._waiter
 
     def _wake(self) -> None:
         self._has_news = True

@@ -81,8 +81,10 @@ class RequestParser:
             self._head = b""
             self._read_request_line(data, start)
         self._parse(data[start + parsed : stop])
-        if self.has_head and not self.is_complete:
-            self._expect_body()
+        if self.has_head:
+            self.expects_continue = False
+            if not self.is_complete:
+                self._expect_body()
         return stop - parsed
 
     def feed_body(self, data: bytes, start: int) -> int:
@@ -102,15 +104,11 @@ class RequestParser:
     def on_message_begin(self) -> None:
         """Forget the request before: httptools calls this and the following."""
         self.headers = []
-        self.expects_continue = False
         self.is_complete = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Add a header, its name in lower case."""
-        name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self.expects_continue = True
-        self.headers.append((name, value))
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Note that the head is complete."""
@@ -155,12 +153,18 @@ class RequestParser:
         return b"\r\n".join([*lines, b"", b""])
 
     def _expect_body(self) -> None:
+        headers = dict(self.headers)
+        self.expects_continue = headers.get(b"expect", b"").lower() == b"100-continue"
+        if b"transfer-encoding" in headers:
+            self._expect_chunks()
+        else:
+            self._left = int(headers[b"content-length"])
+
+    def _expect_chunks(self) -> None:
         codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
-        if not codings:
-            self._left = int(dict(self.headers)[b"content-length"])
-        elif codings != [b"chunked"]:
+        if codings != [b"chunked"]:
             raise NotHTTP("The only Transfer-Encoding is `chunked`.")
-        elif self.version == "1.0":
+        if self.version == "1.0":
             raise NotHTTP("HTTP/1.0 has no Transfer-Encoding.")
         self._in_lines = self._in_chunks = 0
         self._in_trailers = False
