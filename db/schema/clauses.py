@@ -102,10 +102,17 @@ def is_text(column: ColumnElement[Any]) -> bool:
     return isinstance(column.type, String | AutoString)
 
 
+def is_read_as_sent(column: ColumnElement[Any]) -> bool:
+    """Whether clients read the column's values exactly as they sent them."""
+    return is_text(column) or isinstance(column.type, Boolean | Ranked)
+
+
 ACTIVE_COLUMNS = [*TaskRead.model_fields]
 TRASH_COLUMNS = [*DeletedTaskRead.model_fields]
 WRITABLE_COLUMNS = [*TaskFields.model_fields]
 STORED_COLUMNS = [each.name for each in tasks.c if each.computed is None and each.name != OWNER]
+# The fields of a new task that need not be read back from the database.
+KNOWN_COLUMNS = [name for name in WRITABLE_COLUMNS if is_read_as_sent(tasks.c[name])]
 TASK = [as_written(tasks.c[name]) for name in ACTIVE_COLUMNS]
 
 

@@ -38,14 +38,14 @@ async def create(
 ) -> Task:
     """Store a new task; the first one also creates the user's row."""
     values = {"id": uuid7(), **DEFAULTS, **fields}
-    created: Task | None = await database.fetch_document(
+    written: Task | None = await database.fetch_document(
         statements.CREATE, user_id=user_id, **values
     )
-    if created is None:
+    if written is None:
         kind = TaskExists if must_be_new else IdTaken
         current = await _fetch_any(database, user_id, values["id"])
         raise kind(id_taken(values["id"]), current)
-    return created
+    return {"id": None, "user_id": None, **values, **written}
 
 
 async def get(database: Session, user_id: UUID, task_id: UUID) -> Task:
