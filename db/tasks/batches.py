@@ -1,8 +1,8 @@
 """Several operations on a user's tasks in one step: read, done in memory, and written back.
 
-What is read could not be written back like this, had it not been read under the lock of the user's
-row, which every write of the user's data takes first and holds until it is committed: no other
-transaction changes it in between. A hundred operations take the round trips of one.
+The tasks are read under the lock of the user's row. Every write of the user's data takes this lock
+first, and holds it until it commits: so no other transaction changes the tasks before they are
+written back. A hundred operations take as many round trips as one.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class Done(NamedTuple):
 
 Outcome = Done | Refused
 
-CONTRADICTS_ITSELF = "An operation before it, undone like all others, stands against it."
+CONFLICT_WITHIN_BATCH = "An earlier operation of this batch changed the task. The batch was undone."
 UNNAMED = "Send the task's `revision` as `if_match` of the operation."
 
 
@@ -43,7 +43,7 @@ async def run(
     atomic: bool,
     requires_if_match: bool,
 ) -> list[Outcome]:
-    """Do one after the other; if it is atomic, all of them, or none and raise `BatchRefused`."""
+    """Do the operations in order; an atomic batch does all, or none and raises `BatchRefused`."""
     outcomes: list[Outcome] = []
     async with database.transaction(user_id) as transaction:
         draft = await _begin(transaction, user_id, operations)
@@ -58,7 +58,7 @@ async def run(
 
 
 async def _begin(transaction: Transaction, user_id: UUID, operations: Sequence[Operation]) -> Draft:
-    """Lock the user's row, and read what the operations are about."""
+    """Lock the user's row, and read the tasks that the operations name."""
     creates = any(each["op"] == "create" for each in operations)
     lock = statements.LOCK_OR_MAKE_USER if creates else statements.LOCK_USER
     rows = await transaction.fetch(
@@ -94,11 +94,11 @@ def _attempt(draft: Draft, index: int, operation: Operation, requires_if_match: 
 
 
 def _without_undone(draft: Draft, refused: Refused) -> Refused:
-    """The same, but it shows no version of a task that is undone with the batch."""
+    """The refusal with the task as it is stored: the batch, which changed it, is undone."""
     if refused.current is None or refused.current["id"] not in draft.written:
         return refused
     before = draft.before.get(refused.current["id"])
-    return refused._replace(detail=CONTRADICTS_ITSELF, current=before)
+    return refused._replace(detail=CONFLICT_WITHIN_BATCH, current=before)
 
 
 async def _write(transaction: Transaction, user_id: UUID, draft: Draft) -> None:

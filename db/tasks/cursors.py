@@ -13,7 +13,7 @@ PAGES = (Page.AFTER, Page.FROM, Page.BEFORE, Page.UNTIL)
 DIGEST_SIZE = 8
 # No text of a task has the NUL character.
 SEPARATOR, NULL, VALUE = b"\0", b"n", b"v"
-UNUSABLE = "This cursor is not one that the list has given. Begin with the first page."
+UNUSABLE = "This is no cursor of this list. Begin with the first page."
 OF_ANOTHER_LIST = (
     "This cursor was made for other filters or another order. Keep those of its link, or begin "
     "with the first page."
@@ -24,7 +24,7 @@ Key = tuple[str | None, ...]
 
 
 class Cursor(NamedTuple):
-    """Where a page begins: at a key, which is that of a task, whether it is still there or not."""
+    """Where a page begins: at the key of a task, which may have been deleted or moved since."""
 
     page: Page
     key: Key
@@ -35,7 +35,7 @@ class Cursor(NamedTuple):
 
 
 def key_of(task: dict[str, Any], query: ListQuery) -> Key:
-    """Where in the order of the list the task is."""
+    """The place of the task in the order of the list."""
     return tuple([_text(task[name]) for name in query.order.key])
 
 

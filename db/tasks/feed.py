@@ -1,13 +1,13 @@
 """A user's changes in the order of their commits, each task once, as it is now.
 
-A token says how far its reader has come: `read_up_to`, the revision up to which the reader has
-every change; `began`, the user's revision when the reader began with nothing; and `known_since`,
-which tells a user who was erased and created again from the one before.
+A token holds the position of its reader. `read_up_to`: the reader has every change up to this
+revision. `began`: the user's revision when the reader started with an empty copy. `known_since`:
+when the user's row was created; it differs if the user was erased and created again.
 
-A reader got every task that it holds after it began, so that the tombstone of such a task has a
-greater revision than `began`. If that is not greater than `read_up_to`, the reader has it. Hence
-purged tombstones do not matter up to the greater of the two, and an older token is refused. A
-reader that has nothing yet may begin at any time.
+A reader gets each of its tasks after it began. So the tombstone of such a task has a revision
+above `began`, and the reader has the tombstone if its revision is not above `read_up_to`. A purged
+tombstone matters only if its revision is above both: then the token is refused. A reader with an
+empty copy may begin at any time.
 """
 
 import asyncio
@@ -32,11 +32,11 @@ TOMBSTONE = ("id", "deleted_at", "revision")
 TASK_KIND = "task"
 TASK_TOMBSTONE_KIND = "task_tombstone"
 UNUSABLE = (
-    "This is not a token that this user's changes have given. Bring `next` back as it was, "
+    "This is no token of this user's changes. Send `next` exactly as the last page had it, "
     "or begin again without `since`."
 )
 FORGOTTEN = (
-    "Changes since then are known no more. Drop what you hold of this user's tasks, "
+    "The changes since then are no longer stored. Drop your copy of this user's tasks, "
     "and begin again without `since`."
 )
 
@@ -44,7 +44,7 @@ Change = dict[str, Any]
 
 
 class Page(NamedTuple):
-    """Changes, where the next ones begin, and whether some are there already."""
+    """Changes, the token for the next page, and whether that page has changes already."""
 
     changes: list[Change]
     next: str
@@ -52,7 +52,7 @@ class Page(NamedTuple):
 
 
 class Reader(NamedTuple):
-    """How far a reader has come."""
+    """The position of a reader."""
 
     known_since: int = 0
     read_up_to: int = 0
@@ -68,7 +68,7 @@ async def page(
     limit: int,
     wait: float,
 ) -> Page:
-    """The changes behind the token; if there are none, wait so many seconds for some."""
+    """The changes after the token; if there are none, wait up to `wait` seconds for some."""
     reader = Reader() if since is None else await _verified(database, since, user_id)
     if not wait:
         return (await _read(database, user_id, reader, limit))[0]
@@ -82,7 +82,7 @@ async def page(
 
 
 async def _read(database: Session, user_id: UUID, reader: Reader, limit: int) -> tuple[Page, int]:
-    """The page of changes behind the reader, and the user's revision at that moment."""
+    """The page of changes after the reader's position, and the user's revision at that moment."""
     rows = await database.fetch_dicts(
         statements.CHANGES,
         user_id=user_id,
@@ -105,7 +105,7 @@ async def _read(database: Session, user_id: UUID, reader: Reader, limit: int) ->
 
 
 def _recognised(reader: Reader, user: dict[str, Any]) -> Reader:
-    """The reader, if the database still has all that the reader lacks."""
+    """The reader, if the database still stores every change that the reader lacks."""
     known_since, revision = _microseconds(user["user_created_at"]), user["user_revision"]
     if reader == Reader():
         return Reader(known_since, read_up_to=0, began=revision)
@@ -120,7 +120,7 @@ def _recognised(reader: Reader, user: dict[str, Any]) -> Reader:
 
 
 def _page_size(rows: list[dict[str, Any]], limit: int) -> int:
-    """How many of the rows are a page: not more than the limit, nor than a response should hold."""
+    """How many of the rows make a page: at most `limit`, and not too many characters."""
     characters = 0
     for size, row in enumerate(rows[:limit]):
         characters += sum(len(value) for value in row.values() if isinstance(value, str))
@@ -130,7 +130,7 @@ def _page_size(rows: list[dict[str, Any]], limit: int) -> int:
 
 
 def _change(row: dict[str, Any]) -> Change:
-    """A row as a client gets it: a task, or the tombstone of one."""
+    """A row as a client gets it: a task, or a tombstone."""
     if row["deleted_at"] is not None:
         return {"kind": TASK_TOMBSTONE_KIND, **{name: row[name] for name in TOMBSTONE}}
     return {"kind": TASK_KIND, "task": {name: row[name] for name in ACTIVE_COLUMNS}}

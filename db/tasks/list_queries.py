@@ -81,7 +81,7 @@ class Shape(NamedTuple):
 
     @property
     def unserved_filters(self) -> list[str]:
-        """The filters to which the rows of the index are put."""
+        """The filters that the rows of the index must be compared with."""
         return [each for each in self.filters if each != self.ranged]
 
     @property
@@ -110,7 +110,7 @@ class ListQuery(NamedTuple):
 
     @classmethod
     def of(cls, filters: Values, sort: str | None, *, deleted: bool) -> "ListQuery":
-        """The list that the parameters name; those that are None filter nothing."""
+        """The list with these filters and this order; a filter that is None is left out."""
         return cls(deleted, _without_none(filters), Order.of(sort, deleted=deleted))
 
     @property
@@ -119,7 +119,7 @@ class ListQuery(NamedTuple):
         return {name: _stored(name, value) for name, value in self.filters.items()}
 
     def digest(self) -> bytes:
-        """It tells the list from others, be they written as they may."""
+        """The same for the same list, in whatever order its filters are written."""
         filters = [
             (name, sorted(set(value)) if isinstance(value, list) else value)
             for name, value in sorted(self.filters.items())

@@ -14,7 +14,7 @@ from db.tasks.list_queries import ListQuery, Page, Shape
 from db.tasks.list_statements import statement_of
 from db.tasks.tasks import NO_REVISION, Task
 
-BOTH = "A cursor says itself where the page begins: leave out either it or `offset`."
+CURSOR_AND_OFFSET = "Send either `cursor` or `offset`: both say where the page begins."
 
 
 class TaskPage(NamedTuple):
@@ -35,9 +35,9 @@ async def page(
     offset: int = 0,
     cursor: str | None = None,
 ) -> TaskPage:
-    """The first page of the list, the one behind so many tasks, or the one at the cursor."""
+    """A page of the list: the first, the one at the cursor, or the one after `offset` tasks."""
     if cursor is not None and offset:
-        raise CursorRefused(BOTH)
+        raise CursorRefused(CURSOR_AND_OFFSET)
     current = None
     values: dict[str, Any] = {"limit": limit + 1}
     if cursor is not None:
@@ -104,9 +104,10 @@ def _reader(names: tuple[str, ...]) -> Callable[[str, list[Any]], list[Task]]:
 def _until_edge(
     tasks: list[Task], edges: list[bool | None], query: ListQuery
 ) -> tuple[list[Task], Key | None]:
-    """The tasks up to the last row that was looked at, and its key; it may match or not.
+    """The tasks up to the last row that the statement read, and the key of that row.
 
-    Where several ranges were read, one may end sooner: behind its end there may be more of it.
+    `edges` has a value for that row alone: whether it matches the filters. Where the statement
+    read several ranges, each has such a row; the list goes on behind the first of them.
     """
     for index, matches in enumerate(edges):
         if matches is not None:

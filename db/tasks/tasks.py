@@ -49,7 +49,7 @@ async def create(
 
 
 async def get(database: Session, user_id: UUID, task_id: UUID) -> Task:
-    """One task of the user's."""
+    """The task, unless it is in the trash."""
     task = await _fetch_active(database, user_id, task_id)
     if task is None:
         raise unknown(task_id)
@@ -67,21 +67,21 @@ async def update(
     """Change the fields that are named, and no other; if none is, only read the task."""
     if not changes:
         return as_expected(await get(database, user_id, task_id), expected)
-    return await _changed(database, statements.UPDATE, user_id, task_id, expected, changes=changes)
+    return await _change(database, statements.UPDATE, user_id, task_id, expected, changes=changes)
 
 
 async def delete(
     database: Session, user_id: UUID, task_id: UUID, *, expected: Versions = None
 ) -> None:
-    """Make a tombstone of the task, which is in the trash and nowhere else."""
-    await _changed(database, statements.DELETE, user_id, task_id, expected)
+    """Soft delete the task: from now on it is in the trash."""
+    await _change(database, statements.DELETE, user_id, task_id, expected)
 
 
 async def toggle(
     database: Session, user_id: UUID, task_id: UUID, *, expected: Versions = None
 ) -> Task:
     """Complete the task, or open it again."""
-    return await _changed(database, statements.TOGGLE, user_id, task_id, expected)
+    return await _change(database, statements.TOGGLE, user_id, task_id, expected)
 
 
 async def restore(
@@ -112,7 +112,7 @@ def uuid7() -> UUID:
     return made
 
 
-async def _changed(
+async def _change(
     database: Session,
     statement: Statement,
     user_id: UUID,
@@ -129,13 +129,13 @@ async def _changed(
     current = None if expected is None else await _fetch_active(database, user_id, task_id)
     if current is None:
         raise unknown(task_id)
-    raise _changed_meanwhile(current)
+    raise _conflict(current)
 
 
 def as_expected(task: Task, expected: Versions) -> Task:
     """The task, if it is of an expected revision."""
     if expected is not None and task["revision"] not in expected:
-        raise _changed_meanwhile(task)
+        raise _conflict(task)
     return task
 
 
@@ -167,5 +167,5 @@ def unknown(task_id: UUID) -> TaskNotFound:
     return TaskNotFound(f"This user has no task {task_id}.")
 
 
-def _changed_meanwhile(current: Task) -> TaskChanged:
+def _conflict(current: Task) -> TaskChanged:
     return TaskChanged(f"The task is at revision {current['revision']}.", current)

@@ -1,4 +1,4 @@
-"""How PostgreSQL reads lists: no first page, and no page at a cursor, reads or sorts all tasks."""
+"""How PostgreSQL reads lists and changes: no page, but one by offset, reads or sorts all tasks."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -10,9 +10,11 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection
 
+from db.postgres.statement import Statement
 from db.schema.models import REVISION_RANGE_BITS
 from db.tasks.list_queries import ListQuery, Page, Shape
 from db.tasks.list_statements import MOST_LOOKED_AT, statement_of
+from db.tasks.statements import CHANGES
 from tests.support.databases import administration
 from tests.support.fields import SORTS, WRITABLE, all_filters
 
@@ -49,7 +51,7 @@ def crowded(new_database: Callable[[], str]) -> Iterator[connection]:
         for name, enum in rare.items()
     )
     with administration(url) as execute:
-        execute(f"INSERT INTO users (id) VALUES ('{OWNER}')")
+        execute(f"INSERT INTO users (id, revision) VALUES ('{OWNER}', {MANY})")
         execute(
             "INSERT INTO tasks (user_id, id, title, revision, created_at, deleted_at, completed"
             f"{columns})"
@@ -85,9 +87,8 @@ def key_in_the_middle(crowded: connection, shape: Shape) -> dict[str, Any]:
     return {f"key_{name}": value for name, value in zip(shape.order.key, written, strict=True)}
 
 
-def plan_of(crowded: connection, shape: Shape, values: dict[str, Any]) -> dict[str, Any]:
+def plan_of(crowded: connection, statement: Statement, values: dict[str, Any]) -> dict[str, Any]:
     """How PostgreSQL runs the statement, once for all values, and what it has read."""
-    statement = statement_of(shape)
     naming_the_owner, running = statement.sql({"user_id": OWNER}, prepared=True).split("; ")
     explain = f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {running}"
     with crowded.cursor() as cursor:
@@ -120,7 +121,7 @@ def test_no_page_reads_or_sorts_more_than_a_bound(crowded: connection, shape: Sh
     ranges = len(query.filters[shape.ranged]) if shape.ranged else 1
     most = ranges * (MOST_LOOKED_AT if shape.looks_through else LIMIT) + A_RANGE
 
-    plan = plan_of(crowded, shape, values)
+    plan = plan_of(crowded, statement_of(shape), values)
 
     scans = [node for node in nodes(plan) if node.get("Relation Name") == "tasks"]
     assert {node["Node Type"] for node in scans} == {"Index Scan"}, json.dumps(plan, indent=1)
@@ -131,7 +132,7 @@ def test_no_page_reads_or_sorts_more_than_a_bound(crowded: connection, shape: Sh
 
 def test_what_is_listed_most_is_one_range_of_an_index(crowded: connection) -> None:
     query = ListQuery.of({}, None, deleted=False)
-    plan = plan_of(crowded, query.shape(Page.FIRST), {})
+    plan = plan_of(crowded, statement_of(query.shape(Page.FIRST)), {})
 
     [scan] = [node for node in nodes(plan) if node.get("Relation Name") == "tasks"]
     assert scan["Index Name"] == "tasks_newest_first"
@@ -142,11 +143,23 @@ def test_what_is_listed_most_is_one_range_of_an_index(crowded: connection) -> No
 def test_an_offset_costs_more_the_deeper_it_is(crowded: connection) -> None:
     shape = ListQuery.of({}, None, deleted=False).shape(Page.OFFSET)
 
-    plan = plan_of(crowded, shape, {"offset": MANY // 2})
+    plan = plan_of(crowded, statement_of(shape), {"offset": MANY // 2})
 
     assert [rows_of(node) for node in nodes(plan) if node.get("Relation Name") == "tasks"] == [
         MANY // 2 + LIMIT
     ]
+
+
+@pytest.mark.parametrize("began", [None, MANY // 4])
+@pytest.mark.parametrize("after", [0, MANY // 2, MANY - 1])
+def test_a_page_of_changes_reads_one_range_of_an_index(
+    crowded: connection, after: int, began: int | None
+) -> None:
+    plan = plan_of(crowded, CHANGES, {"after": after, "began": began})
+
+    [scan] = [node for node in nodes(plan) if node.get("Relation Name") == "tasks"]
+    assert scan["Index Name"] == "tasks_by_revision_range"
+    assert rows_of(scan) <= 2 * LIMIT + 2 * A_RANGE, json.dumps(plan, indent=1)
 
 
 def test_no_statement_is_named_as_another() -> None:

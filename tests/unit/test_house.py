@@ -54,11 +54,11 @@ def test_test_module_imports_no_test_module_and_no_conftest(module: Path) -> Non
 
 
 @pytest.mark.parametrize("module", TEST_MODULES, ids=str)
-def test_test_module_imports_tests_from_support_or_its_own_room(module: Path) -> None:
-    rooms = ("tests.support.", ".".join(module.parent.parts) + ".")
+def test_test_module_imports_tests_from_support_or_its_own_folder(module: Path) -> None:
+    folders = ("tests.support.", ".".join(module.parent.parts) + ".")
     names = [name for name in imported(ROOT / module) if name.split(".")[0] == "tests"]
 
-    assert not [name for name in names if not name.startswith(rooms)]
+    assert not [name for name in names if not name.startswith(folders)]
 
 
 @pytest.mark.parametrize(

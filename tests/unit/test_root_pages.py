@@ -64,16 +64,16 @@ def test_the_page_of_operations_names_every_command() -> None:
     assert not [name for name in errand.commands if f"`errand {name}`" not in text]
 
 
-def test_the_page_of_architecture_names_every_room() -> None:
+def test_the_page_of_architecture_names_every_package() -> None:
     text = (ROOT / "ARCHITECTURE.md").read_text()
-    rooms = [
+    packages = [
         path.parent.relative_to(ROOT)
         for top in ("openapi", "handlers", "db")
         for path in (ROOT / top).rglob("__init__.py")
         if path.parent.name != "versions"
     ]
 
-    assert not [room for room in rooms if f"| `{room}/` |" not in text]
+    assert not [each for each in packages if f"| `{each}/` |" not in text]
 
 
 def test_the_readme_lists_the_operations_of_the_contract() -> None:
