@@ -1,17 +1,19 @@
 """Fixtures: a real PostgreSQL, real servers, and their users."""
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
 from db.migrate import migrate
 from db.postgres.embedded import running_postgres
-from db.postgres.roles import as_application
-from tests.support.databases import administration, database_named
+from tests.support.databases import (
+    administration,
+    created_database,
+    database_named,
+    temporary_database,
+)
+from tests.support.folders import temporary_folder
 from tests.support.issuer import Issuer, running_issuer
 from tests.support.races import Servers
 from tests.support.servers import Serve, serving, trusting
@@ -22,27 +24,21 @@ from tests.support.wire import Wire, wire_to
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """An embedded PostgreSQL of this worker's own, with the schema in its template."""
-    with tempfile.TemporaryDirectory(prefix="errand-") as folder:
-        # The server's account must reach it, where the tests run as root.
-        Path(folder).chmod(0o755)
-        with running_postgres(Path(folder) / "data", durable=False) as url:
-            with administration(url) as execute:
-                execute("CREATE DATABASE template")
-            migrate(database_named("template", url))
-            yield url
+    with (
+        temporary_folder() as folder,
+        running_postgres(folder / "data", durable=False) as url,
+    ):
+        with administration(url) as execute:
+            execute("CREATE DATABASE template")
+        migrate(database_named("template", url))
+        yield url
 
 
 @pytest.fixture(scope="session")
 def new_database(postgres_url: str) -> Callable[[], str]:
     """Make a database with the schema and nothing else; the URLs are those of a server."""
 
-    def create() -> str:
-        name = f"errand_{uuid4().hex}"
-        with administration(postgres_url) as execute:
-            execute(f"CREATE DATABASE {name} TEMPLATE template")
-        return as_application(database_named(name, postgres_url))
-
-    return create
+    return lambda: created_database(postgres_url)
 
 
 @pytest.fixture(scope="session")
@@ -52,9 +48,10 @@ def database_url(new_database: Callable[[], str]) -> str:
 
 
 @pytest.fixture
-def own_database(new_database: Callable[[], str]) -> str:
+def own_database(postgres_url: str) -> Iterator[str]:
     """A database that a test may lock, break and lose."""
-    return new_database()
+    with temporary_database(postgres_url) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -87,12 +84,13 @@ def guarded_server(issuer: Issuer, database_url: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def serve(new_database: Callable[[], str]) -> Iterator[Serve]:
+def serve(postgres_url: str) -> Iterator[Serve]:
     """Start further servers, each with settings of its own; they stop with the test."""
     with ExitStack() as stack:
 
         def start(**settings: str) -> str:
-            settings.setdefault("DATABASE_URL", new_database())
+            if "DATABASE_URL" not in settings:
+                settings["DATABASE_URL"] = stack.enter_context(temporary_database(postgres_url))
             return stack.enter_context(serving(**settings))
 
         yield start

@@ -15,7 +15,7 @@ from openapi.http.problems import Problem
 from tests.support import http
 from tests.support.issuer import Issuer, SigningKey, new_private
 from tests.support.responses import assert_problem, left
-from tests.support.servers import Serve, started, trusting, url_of
+from tests.support.servers import Serve, executed, trusting, url_of
 from tests.support.users import User
 
 QUOTA = 5
@@ -190,7 +190,7 @@ def test_limit_of_open_files_allows_the_limit_of_connections(
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
     try:
-        process = started(DATABASE_URL=new_database(), ERRAND_CONNECTION_LIMIT="300")
+        process = executed(DATABASE_URL=new_database(), ERRAND_CONNECTION_LIMIT="300")
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     try:

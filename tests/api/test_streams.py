@@ -1,10 +1,7 @@
 """Responses that are produced while they are sent: JSON Lines and server-sent events."""
 
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,10 +13,12 @@ import orjson
 import psutil
 import pytest
 
+from tests.support.forks import Fork
 from tests.support.polling import eventually
 from tests.support.responses import assert_problem
 from tests.support.servers import url_of
 from tests.support.streams.handlers import TEXT
+from tests.support.streams.server import main
 from tests.support.wire import request, wire_to
 
 ENDLESS = 10**9
@@ -29,7 +28,7 @@ MEBIBYTE = 2**20
 class StreamServer:
     """A server of streams."""
 
-    def __init__(self, process: "subprocess.Popen[str]", errors: Path) -> None:
+    def __init__(self, process: Fork, errors: Path) -> None:
         self.process = process
         self.url = url_of(process)
         self._errors = errors
@@ -64,13 +63,8 @@ Start = Callable[..., StreamServer]
 @contextmanager
 def serving_streams(database_url: str, errors: Path, **settings: str) -> Iterator[StreamServer]:
     with errors.open("w") as stderr:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.streams"],
-            env={**os.environ, "DATABASE_URL": database_url, **settings},
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-        )
+        environment = {"DATABASE_URL": database_url, **settings}
+        process = Fork(main, environment=environment, errors=stderr.fileno())
     try:
         yield StreamServer(process, errors)
     finally:

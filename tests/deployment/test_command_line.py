@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,11 +22,12 @@ from db.migrate import NEWEST
 from openapi.settings import Settings, load_settings, variable
 from tests.support import http
 from tests.support.databases import administration, database_named
+from tests.support.folders import temporary_folder
 from tests.support.issuer import Issuer
 from tests.support.polling import eventually
 from tests.support.project import OPERATIONS, ROOT
 from tests.support.responses import assert_problem
-from tests.support.servers import Server, errand, started, trusting, url_of
+from tests.support.servers import Server, errand, executed, started, trusting, url_of
 from tests.support.users import User
 
 # uvloop asks which thread it is in at the very moment that an exception would break it; it has the
@@ -55,19 +55,18 @@ main()
 
 @pytest.fixture
 def data_dir() -> Iterator[str]:
-    """A folder that the embedded PostgreSQL's account can reach."""
-    with tempfile.TemporaryDirectory(prefix="errand-") as folder:
-        Path(folder).chmod(0o755)
-        yield str(Path(folder) / "data")
+    """A folder for an embedded PostgreSQL."""
+    with temporary_folder() as folder:
+        yield str(folder / "data")
 
 
 @pytest.fixture
-def serve_on() -> Iterator[Callable[[str], Server]]:
+def serve_on() -> Iterator[Callable[..., Server]]:
     """Start servers on a data folder; what is left of them ends with the test."""
     processes: list[Server] = []
 
-    def start(data_dir: str) -> Server:
-        processes.append(started("--data-dir", data_dir))
+    def start(data_dir: str, start: Callable[..., Server] = started) -> Server:
+        processes.append(start("--data-dir", data_dir))
         return processes[-1]
 
     yield start
@@ -134,7 +133,7 @@ def test_flags_override_the_environment_and_that_the_file(
 
 
 def test_database_without_the_schema_is_refused_until_it_is_migrated(
-    postgres_url: str, serve_on: Callable[[str], Server]
+    postgres_url: str, serve_on: Callable[..., Server]
 ) -> None:
     with administration(postgres_url) as execute:
         execute(f"CREATE DATABASE empty_{os.getpid()}")
@@ -165,7 +164,7 @@ def test_server_starts_without_its_database() -> None:
 
 
 def test_embedded_database_keeps_its_data_between_starts(
-    data_dir: str, serve_on: Callable[[str], Server]
+    data_dir: str, serve_on: Callable[..., Server]
 ) -> None:
     first = serve_on(data_dir)
     with User(url_of(first)) as alice:
@@ -179,7 +178,7 @@ def test_embedded_database_keeps_its_data_between_starts(
 
 
 def test_an_embedded_database_that_dies_is_started_again(
-    data_dir: str, serve_on: Callable[[str], Server]
+    data_dir: str, serve_on: Callable[..., Server]
 ) -> None:
     with User(url_of(serve_on(data_dir))) as alice:
         task = alice.creates("Remember me")
@@ -194,9 +193,9 @@ def test_an_embedded_database_that_dies_is_started_again(
 
 @pytest.mark.parametrize("signalled", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signal_stops_the_server_and_its_database(
-    data_dir: str, serve_on: Callable[[str], Server], signalled: signal.Signals
+    data_dir: str, serve_on: Callable[..., Server], signalled: signal.Signals
 ) -> None:
-    process = serve_on(data_dir)
+    process = serve_on(data_dir, executed)
     url_of(process)
     (pid_file,) = Path(data_dir).rglob("postmaster.pid")
     postmaster = int(pid_file.read_text().split()[0])
@@ -222,7 +221,7 @@ def test_signal_during_the_start_of_the_event_loop_stops_the_server(database_url
 
 
 def test_last_of_two_servers_on_one_data_folder_stops_the_database(
-    data_dir: str, serve_on: Callable[[str], Server]
+    data_dir: str, serve_on: Callable[..., Server]
 ) -> None:
     first, second = serve_on(data_dir), serve_on(data_dir)
     with User(url_of(first)) as alice:
@@ -239,7 +238,7 @@ def test_last_of_two_servers_on_one_data_folder_stops_the_database(
 
 
 def test_killed_server_loses_no_acknowledged_write(
-    data_dir: str, serve_on: Callable[[str], Server]
+    data_dir: str, serve_on: Callable[..., Server]
 ) -> None:
     killed = serve_on(data_dir)
     with User(url_of(killed)) as alice, ThreadPoolExecutor(8) as pool:
@@ -296,7 +295,7 @@ def test_worker_that_starts_slowly_is_not_killed(database_url: str, tmp_path: Pa
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="the example that is printed needs curl")
-def test_commands_printed_at_start_work(data_dir: str, serve_on: Callable[[str], Server]) -> None:
+def test_commands_printed_at_start_work(data_dir: str, serve_on: Callable[..., Server]) -> None:
     process = serve_on(data_dir)
     url = url_of(process)
     assert process.stdout
@@ -318,7 +317,7 @@ def test_commands_printed_at_start_work(data_dir: str, serve_on: Callable[[str],
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="the example that is printed needs curl")
 def test_command_printed_for_local_tokens_works_in_any_terminal(
-    data_dir: str, serve_on: Callable[[str], Server]
+    data_dir: str, serve_on: Callable[..., Server]
 ) -> None:
     process = started("--local-tokens", "--data-dir", data_dir)
     url_of(process)

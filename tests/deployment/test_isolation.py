@@ -9,7 +9,7 @@ import asyncio
 import copy
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -159,9 +159,9 @@ def name_of(statement: Statement) -> str:
 
 
 @pytest.fixture
-def database(new_database: Callable[[], str]) -> str:
+def database(own_database: str) -> str:
     """One where Alice has a task, and Bob has one."""
-    url = new_database()
+    url = own_database
     ranks = {name: len(each["enum"]) - 1 for name, each in WRITABLE.items() if "enum" in each}
     with administration(url) as execute:
         for name, rank in ranks.items():  # the last value is one that lists have a range of

@@ -1,6 +1,5 @@
 """Migrations make the schema that the models describe, from any earlier version."""
 
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -24,15 +23,15 @@ from db.postgres.roles import APPLICATION, as_application
 from db.schema.models import Task
 from tests.support import http
 from tests.support.databases import administration, as_owner, empty_database, store_task
+from tests.support.folders import temporary_folder
 from tests.support.servers import errand, serving
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A data folder that does not exist yet."""
-    with tempfile.TemporaryDirectory(prefix="errand-") as name:
-        Path(name).chmod(0o755)
-        yield Path(name) / "data"
+    with temporary_folder() as folder:
+        yield folder / "data"
 
 
 @pytest.fixture

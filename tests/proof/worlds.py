@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -17,6 +16,7 @@ from db.migrate import migrate
 from db.postgres.embedded import running_postgres
 from db.postgres.roles import as_application
 from tests.support.databases import as_owner
+from tests.support.folders import temporary_folder
 from tests.support.servers import Server, serving, started, url_of
 
 PATIENCE = 60.0
@@ -132,10 +132,9 @@ def mortal_world(disasters: int) -> Iterator[MortalWorld]:
 
 @contextmanager
 def data_folder() -> Iterator[Path]:
-    """Where PostgreSQL's account can go, where root runs this."""
-    with tempfile.TemporaryDirectory(prefix="errand-", ignore_cleanup_errors=True) as made:
-        Path(made).chmod(0o755)
-        yield Path(made) / "data"
+    """The folder of a PostgreSQL."""
+    with temporary_folder() as folder:
+        yield folder / "data"
 
 
 def postmaster_of(folder: Path) -> int:

@@ -9,6 +9,7 @@ import psycopg2
 from psycopg2.extensions import connection, make_dsn, parse_dsn
 
 from db.postgres.embedded_server import NAME as OWNER
+from db.postgres.roles import as_application
 from tests.support.polling import eventually
 
 
@@ -54,6 +55,24 @@ def as_owner(url: str) -> str:
 def database_named(name: str, url: str) -> str:
     """The URL of another database of the same PostgreSQL."""
     return make_dsn(url, dbname=name)
+
+
+def created_database(postgres_url: str) -> str:
+    """The URL of a new database with the schema, as a server's role."""
+    name = f"errand_{uuid4().hex}"
+    with administration(postgres_url) as execute:
+        # The other strategy would write it twice: to the log, too.
+        execute(f"CREATE DATABASE {name} TEMPLATE template STRATEGY file_copy")
+    return as_application(database_named(name, postgres_url))
+
+
+@contextmanager
+def temporary_database(postgres_url: str) -> Iterator[str]:
+    """The same, which is dropped at the end: the files of many would be much to write."""
+    url = created_database(postgres_url)
+    yield url
+    with administration(postgres_url) as execute:
+        execute(f"DROP DATABASE {parse_dsn(url)['dbname']} WITH (FORCE)")
 
 
 def empty_database(postgres_url: str, owner: str = OWNER) -> str:

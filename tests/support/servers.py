@@ -1,30 +1,25 @@
 """Servers that run as `errand serve` does, and other commands."""
 
-import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerProcess
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from openapi.command_line import main
 from openapi.settings import variable
+from tests.support.forks import Fork
 from tests.support.issuer import Issuer
 
 LISTENING = "Errand listens on "
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["openapi.server.run", __name__])
-
 # A machine that is busy with tests is slow, and no test is to fail for that.
 PATIENT = {"wait_timeout": "20", "overload_timeout": "20"}
 PATIENT_SERVER = {variable(name): value for name, value in PATIENT.items()}
 
-Server = subprocess.Popen[str]
+Server = Fork | subprocess.Popen[str]
 
 
 class Serve(Protocol):
@@ -36,67 +31,24 @@ class Serve(Protocol):
 @contextmanager
 def serving(**settings: str) -> Iterator[str]:
     """Run `errand serve` on any free port, with these settings in its environment."""
-    run = _commanded if "ERRAND_WORKERS" in settings else _forked
-    with run({**PATIENT_SERVER, **settings}) as url:
-        yield url
-
-
-@contextmanager
-def _commanded(settings: dict[str, str]) -> Iterator[str]:
     process = started(log=None, **settings)
     try:
         yield url_of(process)
     finally:
         process.terminate()
         process.communicate(timeout=20)
-
-
-@contextmanager
-def _forked(settings: dict[str, str]) -> Iterator[str]:
-    reader, writer = multiprocessing.Pipe(duplex=False)
-    process = _fork(("serve", "--port", "0"), settings, writer)
-    with closing(reader), open(reader.fileno(), closefd=False) as output:
-        try:
-            yield _announced(output.readline())
-        finally:
-            process.terminate()
-            process.join(20)
-            assert process.exitcode == 0
+        assert process.returncode == 0
 
 
 def errand(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command, and wait for its end."""
-    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
-        outputs = [Connection(os.dup(file.fileno()), readable=False) for file in (output, errors)]
-        process = _fork(arguments, environment, *outputs)
-        process.join(60)
-        assert process.exitcode is not None, "it does not end"
-        output.seek(0)
+    with tempfile.TemporaryFile("w+") as errors:
+        process = Fork(main, arguments, environment=environment, errors=errors.fileno())
+        output, _ = process.communicate(timeout=60)
         errors.seek(0)
         return subprocess.CompletedProcess(
-            arguments, process.exitcode, output.read(), errors.read()
+            arguments, process.wait(timeout=0), output, errors.read()
         )
-
-
-def _fork(
-    arguments: tuple[str, ...], environment: dict[str, str], *outputs: Connection
-) -> ForkServerProcess:
-    """Run a command in a process that has imported the server: that takes most of a start."""
-    inherited = {**os.environ, **environment}
-    process = FORKS.Process(target=_become, args=(arguments, inherited, *outputs), daemon=True)
-    process.start()
-    for output in outputs:
-        output.close()
-    return process
-
-
-def _become(arguments: tuple[str, ...], environment: dict[str, str], *outputs: Connection) -> None:
-    os.environ.clear()
-    os.environ.update(environment)
-    for stream, output in zip((sys.stdout, sys.stderr), outputs, strict=False):
-        os.dup2(output.fileno(), stream.fileno())
-    sys.argv = ["errand", *arguments]
-    main()
 
 
 def trusting(issuer: Issuer, **others: str) -> dict[str, str]:
@@ -111,14 +63,35 @@ def trusting(issuer: Issuer, **others: str) -> dict[str, str]:
 
 def started(*flags: str, log: Path | None = None, **settings: str) -> Server:
     """Start `errand serve` on any free port."""
-    with (log or Path(os.devnull)).open("w") as stderr:
-        return subprocess.Popen(
-            [sys.executable, "-m", "openapi", "serve", "--port", "0", *flags],
-            env={**os.environ, **PATIENT_SERVER, **settings},
-            stdout=subprocess.PIPE,
-            stderr=stderr if log else None,
-            text=True,
+    has_workers = settings.get("ERRAND_WORKERS", "1") != "1" or "--workers" in flags
+    start = _executed if has_workers else _forked
+    with (log or Path(os.devnull)).open("w") as errors:
+        return start(
+            ("serve", "--port", "0", *flags),
+            {**PATIENT_SERVER, **settings},
+            errors.fileno() if log else None,
         )
+
+
+def executed(*flags: str, **settings: str) -> subprocess.Popen[str]:
+    """The same as a command of its own, as an operator would."""
+    return _executed(("serve", "--port", "0", *flags), {**PATIENT_SERVER, **settings}, None)
+
+
+def _executed(
+    arguments: tuple[str, ...], environment: dict[str, str], errors: int | None
+) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "openapi", *arguments],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        text=True,
+    )
+
+
+def _forked(arguments: tuple[str, ...], environment: dict[str, str], errors: int | None) -> Fork:
+    return Fork(main, arguments, environment=environment, errors=errors)
 
 
 def url_of(process: Server) -> str:

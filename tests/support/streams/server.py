@@ -11,6 +11,9 @@ from openapi.settings import load_settings
 
 CONTRACT = Path(__file__).with_name("openapi.yaml")
 
-cast(Any, run).App = partial(App, contract_path=CONTRACT)
-run.GRACE_SECONDS = int(os.environ.get("GRACE_SECONDS", run.GRACE_SECONDS))
-run.serve(load_settings(port=0))
+
+def main() -> None:
+    """Serve until a signal comes, on any free port."""
+    cast(Any, run).App = partial(App, contract_path=CONTRACT)
+    run.GRACE_SECONDS = int(os.environ.get("GRACE_SECONDS", run.GRACE_SECONDS))
+    run.serve(load_settings(port=0))
