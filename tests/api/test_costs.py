@@ -33,6 +33,14 @@ class Server(NamedTuple):
                 wire.answer()
         return self._seconds() - before
 
+    def least_seconds_for(self, content: bytes) -> float:
+        """The same, of several times if the first ones take too much: other things cost, too."""
+        tries = (self.seconds_for(content) for _ in range(REPEATS))
+        seconds = next(tries)
+        while seconds > MOST_SECONDS and (again := next(tries, None)) is not None:
+            seconds = min(seconds, again)
+        return seconds
+
     def _seconds(self) -> float:
         times = self.process.cpu_times()
         return float(times.user + times.system)
@@ -179,9 +187,6 @@ def requests_of(operation: Operation) -> Iterator[tuple[str, bytes]]:
 
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=lambda each: each.id)
 def test_the_worst_requests_cost_the_event_loop_little(alone: Server, operation: Operation) -> None:
-    seconds = {
-        name: min(alone.seconds_for(content) for _ in range(REPEATS))
-        for name, content in requests_of(operation)
-    }
+    seconds = {name: alone.least_seconds_for(content) for name, content in requests_of(operation)}
 
     assert {name: cost for name, cost in seconds.items() if cost > MOST_SECONDS} == {}

@@ -5,7 +5,23 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.browser import Browser, Page, browser
+from tests.support.folders import temporary_folder
 from tests.support.programs import Client, attempted, install_node_packages, programs
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A browser."""
+    with temporary_folder() as profile, browser(profile) as started:
+        yield started
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """A page of the browser, as if it had just been installed."""
+    with chromium.page() as page:
+        yield page
 
 
 @pytest.fixture(scope="session")

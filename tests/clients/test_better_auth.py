@@ -20,7 +20,7 @@ from openapi.access.token_rules import SEPARATOR
 from openapi.access.tokens import NAMESPACE
 from tests.support import http
 from tests.support.better_auth import Member, Site, code_of_the_page, empty_database, running
-from tests.support.browser import CHROMIUM, browser
+from tests.support.browser import CHROMIUM, Page
 from tests.support.issuer import SigningKey, new_private, tampered
 from tests.support.programs import attempted, install_node_packages
 from tests.support.responses import assert_problem
@@ -192,22 +192,20 @@ def test_while_better_auth_is_away_its_tokens_are_taken(start: Start, serve: Ser
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 def test_a_page_calls_errand_with_the_code_of_the_page(
-    compiled: Path, site: Site, alice: Member, errand: str, tmp_path: Path
+    compiled: Path, site: Site, alice: Member, errand: str, page: Page
 ) -> None:
     code = (compiled / "page.js").read_text()
     [(name, value)] = alice.cookies.items()
     # Next.js puts public settings in the place of these.
     environment = {"env": {"NEXT_PUBLIC_ERRAND_URL": errand}}
+    page.opens(site.url)
+    assert page.sees(f"location.origin === {site.url!r} && document.title")
+    page.evaluates(f"document.cookie = {f'{name}={value}; path=/'!r}")
+    page.evaluates(f"globalThis.process = {json.dumps(environment)}")
+    module = f"data:text/javascript,{quote(code)}"
+    tasks = page.evaluates(f"import({module!r}).then(page => page.tasks)")
 
-    with browser(tmp_path) as page:
-        page.opens(site.url)
-        assert page.sees(f"location.origin === {site.url!r} && document.title")
-        page.evaluates(f"document.cookie = {f'{name}={value}; path=/'!r}")
-        page.evaluates(f"globalThis.process = {json.dumps(environment)}")
-        module = f"data:text/javascript,{quote(code)}"
-        tasks = page.evaluates(f"import({module!r}).then(page => page.tasks)")
-
-        assert page.complaints == []
+    assert page.complaints == []
     assert [task["title"] for task in tasks] == ["Buy milk"]
     assert {task["user_id"] for task in tasks} == {alice.id}
 

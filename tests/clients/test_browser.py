@@ -3,14 +3,13 @@
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pytest
 
 from openapi.contract.document import Contract
-from tests.support.browser import CHROMIUM, Browser, browser
+from tests.support.browser import CHROMIUM, Page
 from tests.support.servers import Serve
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
@@ -23,16 +22,7 @@ OPERATIONS = [
 ]
 
 
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[Browser]:
-    """A page of the browser."""
-    with browser(tmp_path) as page:
-        yield page
-
-
-def test_swagger_ui_shows_every_operation_without_another_server(
-    server: str, page: Browser
-) -> None:
+def test_swagger_ui_shows_every_operation_without_another_server(server: str, page: Page) -> None:
     page.opens(f"{server}/docs")
 
     for operation in OPERATIONS:
@@ -49,13 +39,13 @@ def test_swagger_ui_shows_every_operation_without_another_server(
     ],
 )
 def test_swagger_ui_tries_an_operation_out(
-    server: str, page: Browser, operation: str, status: int
+    server: str, page: Page, operation: str, status: int
 ) -> None:
     assert any(tried_out(page, server, operation, status) for _ in range(5))
     assert page.complaints == []
 
 
-def tried_out(page: Browser, server: str, operation: str, status: int) -> bool:
+def tried_out(page: Page, server: str, operation: str, status: int) -> bool:
     """Whether it was answered; Swagger UI hangs if it is clicked before it is ready."""
     page.opens(f"{server}/docs")
     page.clicks(f"#{operation} .opblock-summary-control")
@@ -69,7 +59,7 @@ def tried_out(page: Browser, server: str, operation: str, status: int) -> bool:
 
 @pytest.mark.parametrize("path", ["/docs", "/problems"])
 def test_a_page_of_the_server_breaks_none_of_its_own_rules(
-    server: str, page: Browser, path: str
+    server: str, page: Page, path: str
 ) -> None:
     page.opens(server + path)
 
@@ -77,7 +67,7 @@ def test_a_page_of_the_server_breaks_none_of_its_own_rules(
     assert page.complaints == []
 
 
-def test_what_the_rules_forbid_does_not_happen(server: str, page: Browser) -> None:
+def test_what_the_rules_forbid_does_not_happen(server: str, page: Page) -> None:
     page.opens(f"{server}/docs")
     assert page.sees("document.querySelector('.swagger-ui')")
 
@@ -122,7 +112,7 @@ class EmptyPage(BaseHTTPRequestHandler):
 
 
 def test_only_a_page_of_a_named_origin_may_call_the_api(
-    server: str, serve: Serve, elsewhere: str, page: Browser
+    server: str, serve: Serve, elsewhere: str, page: Page
 ) -> None:
     open_to_it = serve(ERRAND_CORS_ORIGINS=elsewhere)
     page.opens(elsewhere)

@@ -484,8 +484,9 @@ def test_server_with_an_unfit_role_does_not_start(database: str) -> None:
 
 
 def test_unfit_role_that_was_not_checked_at_start_is_refused_at_first_use(
-    database: str, caplog: pytest.LogCaptureFixture
+    database: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(PATIENT, "wait_timeout", "3")
     with pytest.raises(DatabaseAway):
         asked(as_owner(database), statements.GET, user_id=BOB, task_id=BOBS_TASK)
 

@@ -26,17 +26,58 @@ COMPLAINTS = {"Log.entryAdded", "Runtime.exceptionThrown", "Audits.issueAdded"}
 
 
 class Browser:
-    """One page, and the complaints of the browser about it (Chrome's DevTools protocol)."""
+    """A browser's debugging pipe (Chrome's DevTools protocol)."""
 
     def __init__(self, commands: BinaryIO, messages: BinaryIO) -> None:
         self._commands = commands
         self._messages = messages
         self._sent = 0
-        self._session: dict[str, str] = {}
         self.complaints: list[dict[str, Any]] = []
-        target = self._ask("Target.createTarget", url="about:blank")["targetId"]
-        attached = self._ask("Target.attachToTarget", targetId=target, flatten=True)
-        self._session = {"sessionId": attached["sessionId"]}
+
+    @contextmanager
+    def page(self) -> Iterator["Page"]:
+        """A page that shares nothing with others: no cache, no storage."""
+        context = self.ask("Target.createBrowserContext")
+        target = self.ask("Target.createTarget", url="about:blank", **context)
+        attached = self.ask("Target.attachToTarget", flatten=True, **target)
+        self.complaints.clear()
+        yield Page(self, attached["sessionId"])
+        self.ask("Target.disposeBrowserContext", **context)
+
+    def ask(self, method: str, session: str | None = None, **parameters: Any) -> dict[str, Any]:
+        """The result of a command; keeps the session's complaints that come before it."""
+        self._sent += 1
+        command = {"id": self._sent, "method": method, "params": parameters}
+        if session:
+            command["sessionId"] = session
+        self._commands.write(json.dumps(command).encode() + b"\0")
+        self._commands.flush()
+        while (message := self._next()).get("id") != self._sent:
+            is_ours = message.get("sessionId") == session
+            is_complaint = message.get("method") in COMPLAINTS
+            if is_ours and is_complaint and not _is_mere_advice(message["params"]):
+                self.complaints.append(message["params"])
+        assert "error" not in message, message
+        result: dict[str, Any] = message["result"]
+        return result
+
+    def _next(self) -> dict[str, Any]:
+        received = bytearray()
+        while not received.endswith(b"\0"):
+            byte = self._messages.read(1)
+            assert byte, "the browser has ended"
+            received += byte
+        message: dict[str, Any] = json.loads(received[:-1])
+        return message
+
+
+class Page:
+    """One page, and the complaints of the browser about it."""
+
+    def __init__(self, browser: Browser, session: str) -> None:
+        self._browser = browser
+        self._session = session
+        self.complaints = browser.complaints
         for domain in ("Log", "Runtime", "Audits"):
             self._ask(f"{domain}.enable")
 
@@ -80,25 +121,7 @@ class Browser:
         self.evaluates(f"document.querySelector({selector!r}).click()")
 
     def _ask(self, method: str, **parameters: Any) -> dict[str, Any]:
-        self._sent += 1
-        command = {"id": self._sent, "method": method, "params": parameters, **self._session}
-        self._commands.write(json.dumps(command).encode() + b"\0")
-        self._commands.flush()
-        while (message := self._next()).get("id") != self._sent:
-            if message.get("method") in COMPLAINTS and not _is_mere_advice(message["params"]):
-                self.complaints.append(message["params"])
-        assert "error" not in message, message
-        result: dict[str, Any] = message["result"]
-        return result
-
-    def _next(self) -> dict[str, Any]:
-        received = b""
-        while not received.endswith(b"\0"):
-            byte = self._messages.read(1)
-            assert byte, "the browser has ended"
-            received += byte
-        message: dict[str, Any] = json.loads(received[:-1])
-        return message
+        return self._browser.ask(method, self._session, **parameters)
 
 
 def _is_mere_advice(complaint: dict[str, Any]) -> bool:

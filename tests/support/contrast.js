@@ -16,9 +16,14 @@
   };
   const isDark = matchMedia("(prefers-color-scheme: dark)").matches;
   const canvas = isDark ? [18, 18, 18] : [255, 255, 255];
-  const background = (element) =>
-    over(parsed(getComputedStyle(element).backgroundColor),
-      element.parentElement ? background(element.parentElement) : canvas);
+  const backgrounds = new Map([[null, canvas]]);
+  const background = (element) => {
+    if (!backgrounds.has(element)) {
+      const own = parsed(getComputedStyle(element).backgroundColor);
+      backgrounds.set(element, over(own, background(element.parentElement)));
+    }
+    return backgrounds.get(element);
+  };
 
   const found = [];
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);

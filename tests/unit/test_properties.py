@@ -102,7 +102,7 @@ def outcome(read: Callable[[bytes], Any], body: bytes) -> str:
     return "refused"
 
 
-@property_settings(1000)
+@property_settings(400)
 @given(JSON_TEXTS | NEARLY_JSON | DEEP | mutated() | st.binary(max_size=20))
 @example(b"1e400")
 @example(b"-0")
@@ -114,7 +114,7 @@ def test_body_is_read_as_by_the_reference_parser(body: bytes) -> None:
     assert outcome(parsed, body) == outcome(json_value, body)
 
 
-@property_settings(200)
+@property_settings(100)
 @given(st.text(CHARACTERS, min_size=1, max_size=3).map(lambda text: text * 500))
 def test_message_about_a_body_is_short(text: str) -> None:
     key = json.dumps(text, ensure_ascii=False)
@@ -146,7 +146,7 @@ def receiving(chunks: list[bytes], ends: bool = True) -> Receive:
     return receive
 
 
-@property_settings(300)
+@property_settings(150)
 @given(
     st.lists(st.binary(max_size=6), min_size=1, max_size=6),
     st.integers(0, 20),
@@ -228,7 +228,7 @@ def media_range(draw: st.DrawFn) -> tuple[str, float, str]:
     return name.lower(), float(quality or 1), space + written + space
 
 
-@property_settings(300)
+@property_settings(150)
 @given(st.lists(media_range(), min_size=1, max_size=5, unique_by=lambda each: each[0]))
 def test_offer_of_the_highest_quality_is_preferred(
     ranges: list[tuple[str, float, str]],
@@ -249,7 +249,7 @@ def closest_quality(media_type: str, qualities: dict[str, float]) -> float:
     return next((quality for quality in closest if quality is not None), 0.0)
 
 
-@property_settings(300)
+@property_settings(150)
 @given(st.binary(max_size=30) | st.from_regex(rb"[a-z/]+(;[a-z]+=[\"a-z0-9.-]*)*", fullmatch=True))
 def test_any_accept_header_is_read(header: bytes) -> None:
     name, is_utf8 = content_type(header)
@@ -259,7 +259,7 @@ def test_any_accept_header_is_read(header: bytes) -> None:
     assert preferred(header, OFFERED) in {*OFFERED, None}
 
 
-@property_settings(200)
+@property_settings(100)
 @given(
     TOKENS, TOKENS, st.sampled_from(["utf-8", "UTF-8", "utf8", "latin-1", "utf-16"]), st.booleans()
 )

@@ -117,7 +117,7 @@ def values_for(draw: st.DrawFn, schema: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("direction", ["request", "response"])
-@property_settings(400)
+@property_settings(150)
 @given(data=st.data())
 def test_schema_is_validated_as_by_the_reference_validator(
     direction: Direction, data: st.DataObject
@@ -155,7 +155,7 @@ def choice(value: str, fields: dict[str, Any]) -> dict[str, Any]:
     return {**fields, "type": "object", "properties": properties, "required": required}
 
 
-@property_settings(200)
+@property_settings(100)
 @given(data=st.data())
 def test_discriminator_agrees_with_one_of_and_names_faults_of_one_choice(
     data: st.DataObject,
@@ -174,7 +174,7 @@ def test_discriminator_agrees_with_one_of_and_names_faults_of_one_choice(
             assert sorted(map(str, schema.faults(value))) == sorted(map(str, first.faults(value)))
 
 
-@property_settings(200)
+@property_settings(100)
 @given(
     st.dictionaries(st.text(max_size=70), st.none(), max_size=4),
     st.lists(st.text(min_size=1, max_size=4), unique=True, max_size=3),
