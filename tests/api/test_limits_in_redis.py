@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 from uuid import uuid4
 
 import pytest
@@ -12,7 +13,7 @@ from openapi.access.rate_limits_in_redis import LONGEST_WAIT
 from tests.support.polling import eventually
 from tests.support.redis import Redis, needs_redis
 from tests.support.responses import left
-from tests.support.servers import Serve, started, url_of
+from tests.support.servers import Serve, serving, started, url_of
 from tests.support.users import User
 from tests.support.wire import request, wire_to
 
@@ -31,8 +32,33 @@ def serve_with(serve: Serve, redis: Redis) -> Callable[..., str]:
     return start
 
 
-def test_two_servers_share_the_quota(serve_with: Callable[..., str]) -> None:
-    with User(serve_with()) as here, User(serve_with()) as there:
+class Pair(NamedTuple):
+    """Two servers that count in one Redis."""
+
+    redis: Redis
+    here: str
+    there: str
+
+
+@pytest.fixture(scope="module")
+def two_servers(database_url: str) -> Iterator[Pair]:
+    redis = Redis()
+    settings = {"ERRAND_RATE_LIMIT": str(QUOTA), "ERRAND_REDIS_URL": redis.url}
+    settings["DATABASE_URL"] = database_url
+    with serving(**settings) as here, serving(**settings) as there:
+        yield Pair(redis, here, there)
+    redis.dies()
+
+
+@pytest.fixture
+def pair(two_servers: Pair) -> Pair:
+    """The two servers, which have counted nothing yet."""
+    two_servers.redis.run("FLUSHALL")
+    return two_servers
+
+
+def test_two_servers_share_the_quota(pair: Pair) -> None:
+    with User(pair.here) as here, User(pair.there) as there:
         answers = [user.get(user.tasks) for _ in range(QUOTA // 2) for user in (here, there)]
 
         assert [left(answer) for answer in answers[:4]] == [9, 8, 7, 6]
@@ -100,12 +126,12 @@ def test_servers_share_the_quota_again_when_redis_is_back(
     ],
 )
 def test_foreign_value_under_a_callers_key_affects_no_other_caller(
-    serve_with: Callable[..., str], redis: Redis, planted: list[str]
+    pair: Pair, planted: list[str]
 ) -> None:
-    with User(serve_with()) as here, User(serve_with()) as there:
+    with User(pair.here) as here, User(pair.there) as there:
         assert here.get(here.tasks).status_code == 200
-        redis.run("DEL", "errand:limit:127.0.0.1")
-        redis.run(*(part.replace("KEY", "errand:limit:127.0.0.1") for part in planted))
+        pair.redis.run("DEL", "errand:limit:127.0.0.1")
+        pair.redis.run(*(part.replace("KEY", "errand:limit:127.0.0.1") for part in planted))
 
         lefts = [left(user.get(user.tasks)) for user in (here, there, here)]
 

@@ -59,7 +59,7 @@ def test_requests_return_503_while_the_database_is_away(
             assert_problem(response, 503, "database-away")
             assert 1 <= int(response.headers["retry-after"]) <= LATEST_RETRY
         assert alive.status_code == 200
-        assert eventually(lambda: alice.get("/health/ready").status_code == 200)
+        assert eventually(lambda: alice.get("/health/ready").status_code == 200, seconds=30)
         assert alice.get(task.url).json() == task.document
 
 

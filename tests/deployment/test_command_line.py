@@ -285,7 +285,7 @@ if "--multiprocessing-fork" in sys.orig_argv:
 def test_worker_that_starts_slowly_is_not_killed(database_url: str, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(SLOW_START_OF_A_WORKER)
     path = os.pathsep.join([str(tmp_path), str(ROOT)])
-    process = started("--workers", "2", "--database-url", database_url, PYTHONPATH=path)
+    process = executed("--workers", "2", "--database-url", database_url, PYTHONPATH=path)
 
     with User(url_of(process)) as alice:
         alice.creates()

@@ -25,8 +25,8 @@ from tests.support.issuer import Issuer
 from tests.support.project import ROOT
 from tests.support.users import User
 
-CASES = 40
-SCENARIOS = 50
+CASES = 30
+SCENARIOS = 30
 ATTEMPTS = 10
 
 contract = schemathesis.openapi.from_path(

@@ -62,8 +62,9 @@ def account(pid: int) -> str:
 
 
 def is_running(pid: int) -> bool:
+    """Whether it is a process, and not one that has ended or is about to be a zombie."""
     with suppress(psutil.NoSuchProcess):
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+        return bool(psutil.Process(pid).cmdline())
     return False
 
 

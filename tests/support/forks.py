@@ -94,4 +94,5 @@ def _become(
     for stream, output in zip((sys.stdout, sys.stderr), outputs, strict=False):
         os.dup2(output.fileno(), stream.fileno())
     sys.argv = ["errand", *arguments]
+    multiprocessing.current_process().daemon = False  # it may have workers
     main()

@@ -61,37 +61,26 @@ def trusting(issuer: Issuer, **others: str) -> dict[str, str]:
     }
 
 
-def started(*flags: str, log: Path | None = None, **settings: str) -> Server:
+def started(*flags: str, log: Path | None = None, **settings: str) -> Fork:
     """Start `errand serve` on any free port."""
-    has_workers = settings.get("ERRAND_WORKERS", "1") != "1" or "--workers" in flags
-    start = _executed if has_workers else _forked
+    arguments = ("serve", "--port", "0", *flags)
     with (log or Path(os.devnull)).open("w") as errors:
-        return start(
-            ("serve", "--port", "0", *flags),
-            {**PATIENT_SERVER, **settings},
-            errors.fileno() if log else None,
+        return Fork(
+            main,
+            arguments,
+            environment={**PATIENT_SERVER, **settings},
+            errors=errors.fileno() if log else None,
         )
 
 
 def executed(*flags: str, **settings: str) -> subprocess.Popen[str]:
     """The same as a command of its own, as an operator would."""
-    return _executed(("serve", "--port", "0", *flags), {**PATIENT_SERVER, **settings}, None)
-
-
-def _executed(
-    arguments: tuple[str, ...], environment: dict[str, str], errors: int | None
-) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "openapi", *arguments],
-        env={**os.environ, **environment},
+        [sys.executable, "-m", "openapi", "serve", "--port", "0", *flags],
+        env={**os.environ, **PATIENT_SERVER, **settings},
         stdout=subprocess.PIPE,
-        stderr=errors,
         text=True,
     )
-
-
-def _forked(arguments: tuple[str, ...], environment: dict[str, str], errors: int | None) -> Fork:
-    return Fork(main, arguments, environment=environment, errors=errors)
 
 
 def url_of(process: Server) -> str:
