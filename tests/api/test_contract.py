@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -46,8 +47,14 @@ def followed(node: Any) -> Any:
         return node
     if "$ref" not in node:
         return {key: followed(each) for key, each in node.items()}
+    return target_of(node["$ref"])
+
+
+@cache
+def target_of(reference: str) -> Any:
+    """What a reference names, with every reference in it replaced, too."""
     target = CONTENT
-    for key in node["$ref"].removeprefix("#/").split("/"):
+    for key in reference.removeprefix("#/").split("/"):
         target = target[key]
     return followed(target)
 

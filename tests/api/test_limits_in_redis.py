@@ -1,7 +1,7 @@
 """Rate limits that several processes share in Redis, and what they do without it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple

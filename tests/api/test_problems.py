@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from db import errors
-from openapi.contract.document import Contract
 from openapi.http import problems
 from tests.support import http
+from tests.support.operations import SPECIFICATION
 
 Media = dict[str, Any]
 
@@ -33,7 +33,7 @@ def test_every_domain_error_has_a_problem_type(error: type[errors.DomainError]) 
 
 def error_responses() -> Iterator[tuple[str, int, Media]]:
     """Every response of the contract that is a problem: its operation, status and content."""
-    for item in Contract.load().specification["paths"].values():
+    for item in SPECIFICATION["paths"].values():
         for operation in item.values():
             for status, response in operation["responses"].items():
                 if int(status) >= 400:

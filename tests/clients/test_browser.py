@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from openapi.contract.document import Contract
 from tests.support.browser import CHROMIUM, Page
+from tests.support.contract import DOCUMENT
 from tests.support.servers import Serve
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 
 OPERATIONS = [
     f"operations-{operation['tags'][0]}-{operation['operationId']}"
-    for item in Contract.load().document["paths"].values()
+    for item in DOCUMENT["paths"].values()
     for operation in item.values()
     if "operationId" in operation
 ]
