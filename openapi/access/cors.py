@@ -16,7 +16,10 @@ class Cors:
 
     def __init__(self, origins: Sequence[str], contract: Contract) -> None:
         request_headers, response_headers = _headers_named_in(contract)
-        exposed = (b"access-control-expose-headers", _joined(response_headers | {"Allow"}))
+        exposed = (
+            b"access-control-expose-headers",
+            _joined(response_headers | {"Allow", "Deprecation", "Sunset"}),
+        )
         self._response_headers: dict[bytes | None, Headers] = {
             origin.encode(): [VARY, (b"access-control-allow-origin", origin.encode()), exposed]
             for origin in origins

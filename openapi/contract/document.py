@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,11 @@ class Contract:
         """What the file says, its references kept."""
         document: dict[str, Any] = self.specification.raw
         return document
+
+    @property
+    def changed_at(self) -> datetime:
+        """When its file was last changed."""
+        return datetime.fromtimestamp(int(self.path.stat().st_mtime), UTC)
 
     def refuse(self, problem: Unsupported) -> UnusableContract:
         """Say what is not supported, and in which line it stands."""

@@ -3,9 +3,9 @@
 from connexion.exceptions import ResolverError
 from connexion.http_facts import METHODS
 from connexion.resolver import Resolver
-from connexion.spec import Specification
 
 from openapi.contract.document import Contract, Unsupported
+from openapi.operations.deprecation import deprecation_headers
 from openapi.operations.operation import Operation
 from openapi.operations.routing import Router
 from openapi.settings import Settings
@@ -17,18 +17,19 @@ WITHOUT_OPERATION = {"head", "options"}
 def compile_contract(contract: Contract, settings: Settings) -> Router:
     """The router of all operations; raises what the contract asks for and would not get."""
     try:
-        return _compiled(contract.specification, settings)
+        return _compiled(contract, settings)
     except Unsupported as error:
         raise contract.refuse(error) from None
 
 
-def _compiled(specification: Specification, settings: Settings) -> Router:
+def _compiled(contract: Contract, settings: Settings) -> Router:
+    specification = contract.specification
     router = Router()
     resolver = Resolver()
     ids: set[str] = set()
     for path, item in specification["paths"].items():
         for method in item.keys() & METHODS:
-            operation = _operation(specification, path, method, resolver, settings)
+            operation = _operation(contract, path, method, resolver, settings)
             if operation.id in ids:
                 raise Unsupported(f"the operationId {operation.id!r} stands twice", operation.where)
             ids.add(operation.id)
@@ -37,8 +38,9 @@ def _compiled(specification: Specification, settings: Settings) -> Router:
 
 
 def _operation(
-    specification: Specification, path: str, method: str, resolver: Resolver, settings: Settings
+    contract: Contract, path: str, method: str, resolver: Resolver, settings: Settings
 ) -> Operation:
+    specification = contract.specification
     where = ("paths", path, method)
     if method in WITHOUT_OPERATION:
         raise Unsupported(f"{method.upper()} needs no operation: it is served without one", where)
@@ -51,4 +53,5 @@ def _operation(
         )
     except ResolverError as error:
         raise Unsupported(f"nothing implements the operation: {error}", where) from error
-    return Operation(described, definition, where, settings)
+    notices = deprecation_headers(definition, where, contract.changed_at)
+    return Operation(described, definition, where, settings, notices)

@@ -16,7 +16,7 @@ from openapi.http.problems import (
     invalid,
 )
 from openapi.http.request import Request
-from openapi.http.response import Response
+from openapi.http.response import Headers, Response
 from openapi.operations.bodies import ABSENT, Body, unwanted_body
 from openapi.operations.costs import CallerQuota, costly_field
 from openapi.operations.idempotency import ARGUMENT as KEY
@@ -41,9 +41,18 @@ class Operation:
     """One operation, with everything that can be known of it before the first request."""
 
     def __init__(
-        self, described: Any, definition: dict[str, Any], where: Where, settings: Settings
+        self,
+        described: Any,
+        definition: dict[str, Any],
+        where: Where,
+        settings: Settings,
+        notices: Headers,
     ) -> None:
-        """Compile an operation that Connexion has read and resolved."""
+        """Compile an operation that Connexion has read and resolved.
+
+        `notices` are headers of every response to it.
+        """
+        self.notices = notices
         self.where = where
         self.id: str = described.operation_id.rpartition(".")[2]
         self._handler: Handler = described.function

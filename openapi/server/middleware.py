@@ -105,6 +105,8 @@ class ContractMiddleware:
             if operation is None:
                 response = self._respond_without_operation(request, route)
             else:
+                if operation.notices:
+                    headers = [*headers, *operation.notices]
                 caller, quota = await self._admission.admit(operation, request, values)
                 in_flight.caller = caller
                 response = await operation.respond(request, values, caller, quota)

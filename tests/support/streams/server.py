@@ -1,4 +1,4 @@
-"""Serve the contract of streams as `errand serve` serves its own."""
+"""Serve the contract of streams, or another one, as `errand serve` serves its own."""
 
 import os
 from functools import partial
@@ -14,6 +14,7 @@ CONTRACT = Path(__file__).with_name("openapi.yaml")
 
 def main() -> None:
     """Serve until a signal comes, on any free port."""
-    cast(Any, run).App = partial(App, contract_path=CONTRACT)
+    contract = Path(os.environ.get("CONTRACT", CONTRACT))
+    cast(Any, run).App = partial(App, contract_path=contract)
     run.GRACE_SECONDS = int(os.environ.get("GRACE_SECONDS", run.GRACE_SECONDS))
     run.serve(load_settings(port=0))
