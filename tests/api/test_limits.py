@@ -15,21 +15,22 @@ from openapi.http.problems import Problem
 from tests.support import http
 from tests.support.issuer import Issuer, SigningKey, new_private
 from tests.support.responses import assert_problem, left
-from tests.support.servers import Serve, executed, trusting, url_of
-from tests.support.users import User
+from tests.support.servers import Serve, executed, serving, trusting, url_of
+from tests.support.users import User, new_address
 
 QUOTA = 5
 
 
-@pytest.fixture
-def limited(serve: Serve) -> str:
-    return serve(ERRAND_RATE_LIMIT=str(QUOTA))
+@pytest.fixture(scope="module")
+def limited(database_url: str) -> Iterator[str]:
+    with serving(DATABASE_URL=database_url, ERRAND_RATE_LIMIT=str(QUOTA)) as url:
+        yield url
 
 
 @pytest.fixture
 def carol(limited: str) -> Iterator[User]:
-    """A user of the server with limits."""
-    with User(limited) as user:
+    """A user of the server with limits, who has sent nothing yet."""
+    with User(limited, address=new_address()) as user:
         yield user
 
 

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,21 +20,29 @@ from openapi.settings import load_settings
 from tests.support.idempotency import key
 from tests.support.redis import Redis, needs_redis
 from tests.support.responses import assert_problem, left
-from tests.support.servers import Serve
-from tests.support.users import User
+from tests.support.servers import serving
+from tests.support.users import User, new_address
 
 QUOTA = 10
 COST = "x-rate-limit-cost: operations"
 
 
-@pytest.fixture(params=["in memory", pytest.param("in Redis", marks=needs_redis)])
-def carol(request: pytest.FixtureRequest, serve: Serve) -> Iterator[User]:
-    """A user of a server that counts requests."""
-    settings = {"ERRAND_RATE_LIMIT": str(QUOTA)}
-    if request.param == "in Redis":
-        redis: Redis = request.getfixturevalue("redis")
-        settings["ERRAND_REDIS_URL"] = redis.url
-    with User(serve(**settings)) as user:
+@pytest.fixture(scope="module", params=["in memory", pytest.param("in Redis", marks=needs_redis)])
+def counting(request: pytest.FixtureRequest, database_url: str) -> Iterator[str]:
+    """A server that counts requests."""
+    settings = {"ERRAND_RATE_LIMIT": str(QUOTA), "DATABASE_URL": database_url}
+    with ExitStack() as stack:
+        if request.param == "in Redis":
+            redis = Redis()
+            stack.callback(redis.dies)
+            settings["ERRAND_REDIS_URL"] = redis.url
+        yield stack.enter_context(serving(**settings))
+
+
+@pytest.fixture
+def carol(counting: str) -> Iterator[User]:
+    """A user of the server, of whom it has counted nothing yet."""
+    with User(counting, address=new_address()) as user:
         yield user
 
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.support.responses import assert_problem
-from tests.support.servers import Serve
+from tests.support.servers import Serve, serving
 from tests.support.users import User
 from tests.support.wire import Wire, request, wire_to
 
@@ -15,9 +15,10 @@ PATH = "/api/0190a1b2-0000-7000-8000-00000000a11c/tasks"
 WHOLE = request("POST", PATH, body=b'{"title": "x"}')
 
 
-@pytest.fixture
-def impatient(serve: Serve) -> str:
-    return serve(ERRAND_REQUEST_TIMEOUT="0.5")
+@pytest.fixture(scope="module")
+def impatient(database_url: str) -> Iterator[str]:
+    with serving(DATABASE_URL=database_url, ERRAND_REQUEST_TIMEOUT="0.5") as url:
+        yield url
 
 
 @pytest.fixture

@@ -24,16 +24,28 @@ class Task:
         return f'"{self.document["revision"]}"'
 
 
+def new_address() -> str:
+    """An address of this machine from which no request has come yet: it has a whole quota."""
+    network, subnet, host, *_ = uuid4().bytes
+    return f"127.{network}.{subnet}.{host or 1}"
+
+
 class User(httpx.Client):
     """A client of one user; its paths are relative to the server."""
 
-    def __init__(self, server: str, issuer: Issuer | None = None) -> None:
+    def __init__(
+        self, server: str, issuer: Issuer | None = None, address: str | None = None
+    ) -> None:
+        """A new user, whose requests come from this address of the machine's own."""
         self.id = str(uuid4())
         self.tasks = f"/api/{self.id}/tasks"
         self.trash = f"/api/{self.id}/trash"
         token = {"Authorization": f"Bearer {issuer.token(self.id)}"} if issuer else {}
         # Without TLS: to load the authorities takes longer than most tests.
-        super().__init__(base_url=server, timeout=30, headers=token, verify=False)
+        transport = httpx.HTTPTransport(verify=False, local_address=address) if address else None
+        super().__init__(
+            base_url=server, timeout=30, headers=token, verify=False, transport=transport
+        )
         self.next_server: Iterator[str] = repeat(server)
 
     def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
