@@ -191,11 +191,17 @@ def test_an_embedded_database_that_dies_is_started_again(
         assert eventually(lambda: alice.get(task.url).status_code == 200, 30)
 
 
-@pytest.mark.parametrize("signalled", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    ("signalled", "start"),
+    [(signal.SIGTERM, executed), (signal.SIGINT, started), (signal.SIGHUP, started)],
+)
 def test_signal_stops_the_server_and_its_database(
-    data_dir: str, serve_on: Callable[..., Server], signalled: signal.Signals
+    data_dir: str,
+    serve_on: Callable[..., Server],
+    signalled: signal.Signals,
+    start: Callable[..., Server],
 ) -> None:
-    process = serve_on(data_dir, executed)
+    process = serve_on(data_dir, start)
     url_of(process)
     (pid_file,) = Path(data_dir).rglob("postmaster.pid")
     postmaster = int(pid_file.read_text().split()[0])
