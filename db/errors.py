@@ -20,6 +20,12 @@ class VersionRequired(DomainError):
     is_final = False
 
 
+class TooManyTasks(DomainError):
+    """The user has as many tasks as the server stores for one, those in the trash included."""
+
+    is_final = False
+
+
 class KeyReused(DomainError):
     """The user has sent another request with the same key."""
 

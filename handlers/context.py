@@ -57,6 +57,9 @@ class Context(NamedTuple):
     requires_if_match: bool
     """Whether a change of a task has to name the version that it is about."""
 
+    max_tasks: int
+    """The most tasks that are stored for one user."""
+
     media_type: str
     """The media type that the client prefers of those that the contract offers."""
 

@@ -81,8 +81,13 @@ async def create_task(
     context: Context, user_id: UUID, body: dict[str, Any], if_none_match: str | None = None
 ) -> Returned:
     """Store a new task, and say where it is."""
-    must_be_new = if_none_match is not None
-    task = await tasks.create(context.database, user_id, body, must_be_new=must_be_new)
+    task = await tasks.create(
+        context.database,
+        user_id,
+        body,
+        must_be_new=if_none_match is not None,
+        max_tasks=context.max_tasks,
+    )
     return tagged(task, 201, Location=path_of_task(task["user_id"], task["id"]))
 
 
@@ -95,6 +100,7 @@ async def batch_tasks(context: Context, user_id: UUID, body: dict[str, Any]) -> 
         operations,
         atomic=body.get("atomic", True),
         requires_if_match=context.requires_if_match,
+        max_tasks=context.max_tasks,
     )
     return {
         "results": [

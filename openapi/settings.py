@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from db.postgres.hosts import check_url
 from db.postgres.pool import PoolOptions
+from db.quotas import MAX_TASKS
 from openapi.setting_types import HostName, Listed, Network, Origin, RedisUrl
 
 PREFIX = "ERRAND_"
@@ -133,6 +134,12 @@ class Settings(BaseSettings):
     )
     require_if_match: bool = Field(
         False, description="Whether a change must name the version that it changes."
+    )
+    max_tasks: int = Field(
+        MAX_TASKS,
+        ge=1,
+        le=1_000_000_000,
+        description="The most tasks stored for one user, those in the trash included.",
     )
     trash_days: int = Field(
         30, ge=1, le=3650, description="Days after which a deleted task is purged."

@@ -14,6 +14,7 @@ from sqlalchemy import (
     DateTime,
     ForeignKey,
     Index,
+    Integer,
     LargeBinary,
     SmallInteger,
     Text,
@@ -46,7 +47,8 @@ class User(SQLModel, table=True):
 
     It begins with the time, so that a user who is erased and comes back never counts the same
     again. `changed_at` is the time of the latest write: each is later than the one before it.
-    `purged_revision` is the latest of the tombstones that were purged.
+    `purged_revision` is the latest of the tombstones that were purged. `task_count` is the number
+    of rows in `tasks`, tombstones included.
     """
 
     __tablename__ = "users"
@@ -59,6 +61,7 @@ class User(SQLModel, table=True):
     purged_revision: int = Field(
         sa_column=Column(BigInteger, nullable=False, server_default=text("0"))
     )
+    task_count: int = Field(sa_column=Column(Integer, nullable=False, server_default=text("0")))
     created_at: datetime = Field(sa_column=_moment())
 
 

@@ -14,6 +14,7 @@ import orjson
 from db.database import Session
 from db.errors import BatchRefused, DomainError, Refused, VersionRequired
 from db.postgres.transaction import Transaction
+from db.quotas import MAX_TASKS
 from db.schema.clauses import TRASH_COLUMNS
 from db.tasks import statements
 from db.tasks.rules import RULES, Draft
@@ -42,11 +43,12 @@ async def run(
     *,
     atomic: bool,
     requires_if_match: bool,
+    max_tasks: int = MAX_TASKS,
 ) -> list[Outcome]:
     """Do the operations in order; an atomic batch does all, or none and raises `BatchRefused`."""
     outcomes: list[Outcome] = []
     async with database.transaction(user_id) as transaction:
-        draft = await _begin(transaction, user_id, operations)
+        draft = await _begin(transaction, user_id, operations, max_tasks)
         for index, operation in enumerate(operations):
             outcome = _attempt(draft, index, operation, requires_if_match)
             if atomic and isinstance(outcome, Refused):
@@ -57,7 +59,9 @@ async def run(
     return outcomes
 
 
-async def _begin(transaction: Transaction, user_id: UUID, operations: Sequence[Operation]) -> Draft:
+async def _begin(
+    transaction: Transaction, user_id: UUID, operations: Sequence[Operation], max_tasks: int
+) -> Draft:
     """Lock the user's row, and read the tasks that the operations name."""
     creates = any(each["op"] == "create" for each in operations)
     lock = statements.LOCK_OR_MAKE_USER if creates else statements.LOCK_USER
@@ -69,10 +73,12 @@ async def _begin(transaction: Transaction, user_id: UUID, operations: Sequence[O
     )
     if not rows:
         return Draft(user_id)
-    moment, revision, *_ = rows[0]
-    # A row without an id brings the other two alone.
-    found = (dict(zip(TRASH_COLUMNS, row[2:], strict=True)) for row in rows if row[2])
-    return Draft(user_id, map(as_read, found), revision, moment)
+    moment, revision, task_count, *_ = rows[0]
+    # A row without an id brings the other three alone.
+    found = (dict(zip(TRASH_COLUMNS, row[3:], strict=True)) for row in rows if row[3])
+    return Draft(
+        user_id, map(as_read, found), revision, moment, task_count=task_count, max_tasks=max_tasks
+    )
 
 
 def _attempt(draft: Draft, index: int, operation: Operation, requires_if_match: bool) -> Outcome:
@@ -108,5 +114,6 @@ async def _write(transaction: Transaction, user_id: UUID, draft: Draft) -> None:
         user_id=user_id,
         revision=latest.revision,
         moment=latest.moment,
+        created=draft.created,
         tasks=orjson.dumps(list(draft.written.values())).decode(),
     )

@@ -11,8 +11,18 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from db.errors import IdTaken
+from db.quotas import MAX_TASKS
 from db.schema.fields import DEFAULTS
-from db.tasks.tasks import NO_REVISION, Task, Versions, as_expected, id_taken, unknown, uuid7
+from db.tasks.tasks import (
+    NO_REVISION,
+    Task,
+    Versions,
+    as_expected,
+    id_taken,
+    too_many,
+    unknown,
+    uuid7,
+)
 
 MICROSECOND = timedelta(microseconds=1)
 
@@ -51,12 +61,20 @@ class Draft:
         tasks: Iterable[Task] = (),
         revision: int = NO_REVISION,
         moment: str | None = None,
+        *,
+        task_count: int = 0,
+        max_tasks: int = MAX_TASKS,
     ) -> None:
-        """`revision` is the owner's latest; `moment` is one that is later than every change."""
+        """`revision` is the owner's latest; `moment` is one that is later than every change.
+
+        `task_count` is the number of all tasks of the owner, not only of these.
+        """
         self.user_id = str(user_id)
         self.before: dict[str, Task] = {task["id"]: task for task in tasks}
         self.tasks = dict(self.before)
         self.events: list[Event] = []
+        self.max_tasks = max_tasks
+        self._task_count = task_count
         self._revision = revision
         self._moment = datetime.fromisoformat(moment) if moment else datetime.min
 
@@ -64,6 +82,16 @@ class Draft:
     def written(self) -> dict[str, Task]:
         """The tasks that the events have changed, as they are now."""
         return {event.after["id"]: event.after for event in self.events}
+
+    @property
+    def created(self) -> int:
+        """How many tasks the events have created."""
+        return len(self.tasks) - len(self.before)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the owner can have no more tasks."""
+        return self._task_count + self.created >= self.max_tasks
 
     def active(self, task_id: str) -> Task:
         """The task, if it exists and is not in the trash."""
@@ -89,6 +117,8 @@ def create(draft: Draft, _: Versions, fields: Mapping[str, Any]) -> Event:
     task_id = fields.get("id") or str(uuid7())
     if task_id in draft.tasks:
         raise IdTaken(id_taken(task_id), draft.tasks[task_id])
+    if draft.is_full:
+        raise too_many(draft.max_tasks)
     stamps = draft.stamps()
     key = {"id": task_id, "user_id": draft.user_id}
     times = {"created_at": stamps["updated_at"], **stamps}

@@ -6,6 +6,7 @@ Each is one round trip and leads with the owner; nothing is executed here.
 from sqlalchemy import (
     ARRAY,
     JSON,
+    Boolean,
     Integer,
     Interval,
     String,
@@ -56,18 +57,21 @@ from db.schema.clauses import (
     users,
 )
 
+_owner_id = param("user_id", users.c.id)
+
 REVISION = Statement("revision", select(users.c.revision).where(this_owner), Access.READ)
 
-_same_id = this_user & (tasks.c.id == param("id", tasks.c.id))
+_new_id = param("id", tasks.c.id)
+# Under the lock, so that the number is exact: `has_task` sees what others have just committed.
 _next_revision = (
     insert(users)
-    .from_select(
-        ["id"],
-        select(param("user_id", users.c.id)).where(
-            ~select(ONE).select_from(tasks).where(_same_id).exists()
-        ),
+    .from_select(["id", "task_count"], select(_owner_id, ONE))
+    .on_conflict_do_update(
+        index_elements=["id"],
+        set_={**NEXT, "task_count": users.c.task_count + ONE},
+        where=(users.c.task_count < bindparam("max_tasks", type_=Integer))
+        & ~func.has_task(_owner_id, _new_id, type_=Boolean()),
     )
-    .on_conflict_do_update(index_elements=["id"], set_=NEXT)
     .returning(users.c.revision, users.c.changed_at)
     .cte("owner")
 )
@@ -77,12 +81,12 @@ CREATE = Statement(
     "create_task",
     insert(tasks)
     .from_select([*_new, *_stamps], select(*_new.values(), *_stamps.values()))
-    # Two that bring the same id at once both have found it free.
-    .on_conflict_do_nothing(index_elements=["user_id", "id"])
     # The rest is as it was sent; to write it once more would be a tenth of the statement's cost.
     .returning(document([name for name in ACTIVE_COLUMNS if name not in KNOWN_COLUMNS])),
     Access.WRITE,
 )
+
+TASK_COUNT = Statement("count_tasks", select(users.c.task_count).where(this_owner), Access.READ)
 
 GET = Statement("get_task", select(ONE_TASK).where(this_task), Access.READ)
 
@@ -118,12 +122,13 @@ LOCK_OR_MAKE_USER = Statement(
     Access.WRITE,
 )
 
-# Tasks of these ids, in the trash or not, and beside each its owner's revision and the time.
+# Tasks of these ids, in the trash or not, and beside each the time and its owner's counters.
 LOOK_FOR_TASKS = Statement(
     "look_for_tasks",
     select(
         func.to_char(func.timezone(UTC, LATER), RFC_3339).label("moment"),
         users.c.revision.label("owner_revision"),
+        users.c.task_count,
         *(as_written(tasks.c[name]) for name in TRASH_COLUMNS),
     )
     .select_from(
@@ -147,7 +152,9 @@ _counted = (
     update(users)
     .where(this_owner)
     .values(
-        revision=param("revision", users.c.revision), changed_at=param("moment", users.c.changed_at)
+        revision=param("revision", users.c.revision),
+        changed_at=param("moment", users.c.changed_at),
+        task_count=users.c.task_count + bindparam("created", type_=Integer),
     )
     .returning(users.c.id)
     .cte("owner")
@@ -211,7 +218,7 @@ SIGNING_KEY = Statement(
 )
 
 CATALOGUE = (
-    *(REVISION, CREATE, GET, UPDATE, DELETE, TOGGLE, RESTORE, LOOK),
+    *(REVISION, CREATE, TASK_COUNT, GET, UPDATE, DELETE, TOGGLE, RESTORE, LOOK),
     *(LOCK_USER, LOCK_OR_MAKE_USER, LOOK_FOR_TASKS, WRITE_TASKS, PURGE, CHANGES, SIGNING_KEY),
 )
 """The statements that a connection prepares."""

@@ -9,8 +9,9 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from db.database import Session
-from db.errors import IdTaken, TaskChanged, TaskExists, TaskNotFound
+from db.errors import IdTaken, TaskChanged, TaskExists, TaskNotFound, TooManyTasks
 from db.postgres.statement import Statement
+from db.quotas import MAX_TASKS
 from db.schema.fields import DEFAULTS
 from db.tasks import statements
 
@@ -34,18 +35,29 @@ async def revision(database: Session, user_id: UUID) -> int:
 
 
 async def create(
-    database: Session, user_id: UUID, fields: Mapping[str, Any], *, must_be_new: bool = False
+    database: Session,
+    user_id: UUID,
+    fields: Mapping[str, Any],
+    *,
+    must_be_new: bool = False,
+    max_tasks: int = MAX_TASKS,
 ) -> Task:
     """Store a new task; the first one also creates the user's row."""
     values = {"id": uuid7(), **DEFAULTS, **fields}
     written: Task | None = await database.fetch_document(
-        statements.CREATE, user_id=user_id, **values
+        statements.CREATE, user_id=user_id, max_tasks=max_tasks, **values
     )
-    if written is None:
+    if written is not None:
+        return {"id": None, "user_id": None, **values, **written}
+    current = await _fetch_any(database, user_id, values["id"])
+    if current is not None:
         kind = TaskExists if must_be_new else IdTaken
-        current = await _fetch_any(database, user_id, values["id"])
         raise kind(id_taken(values["id"]), current)
-    return {"id": None, "user_id": None, **values, **written}
+    rows = await database.fetch(statements.TASK_COUNT, user_id=user_id)
+    if rows and rows[0][0] >= max_tasks:
+        raise too_many(max_tasks)
+    # Between the statements the purge has made room, or deleted the task with this id.
+    return await create(database, user_id, values, must_be_new=must_be_new, max_tasks=max_tasks)
 
 
 async def get(database: Session, user_id: UUID, task_id: UUID) -> Task:
@@ -160,6 +172,13 @@ def as_read(task: Task) -> Task:
 def id_taken(task_id: UUID | str) -> str:
     """Why no new task can have the id."""
     return f"This user has used the id {task_id}."
+
+
+def too_many(max_tasks: int) -> TooManyTasks:
+    """No more tasks are stored for the user."""
+    return TooManyTasks(
+        f"This server stores {max_tasks:,} tasks of a user, those in the trash included."
+    )
 
 
 def unknown(task_id: UUID) -> TaskNotFound:

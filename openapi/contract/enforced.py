@@ -9,7 +9,8 @@ from openapi.settings import Settings
 Document = dict[str, Any]
 
 COMPONENT = "#/components/"
-OF_TOKENS = "keys-away"  # an example among others of the status 503
+RESPONSE = COMPONENT + "responses/"
+OF_TOKENS = ("not-yours", "keys-away")  # examples among others of the statuses 403 and 503
 
 
 def as_enforced(document: Document, settings: Settings) -> Document:
@@ -35,10 +36,17 @@ def _remove_security(document: Document) -> None:
     document.get("components", {}).pop("securitySchemes", None)
     for operation in _operations(document):
         operation.pop("security", None)
-    _remove_responses(document, "401", "403")
-    for response in document.get("components", {}).get("responses", {}).values():
+    _remove_responses(document, "401")
+    shared = document.get("components", {}).get("responses", {})
+    for response in shared.values():
         for media in response.get("content", {}).values():
-            media.get("examples", {}).pop(OF_TOKENS, None)
+            for name in OF_TOKENS:
+                media.get("examples", {}).pop(name, None)
+    for operation in _operations(document):
+        forbidden = operation["responses"].get("403", {})
+        forbidden = shared.get(forbidden.get("$ref", "").removeprefix(RESPONSE), forbidden)
+        if not any(media.get("examples") for media in forbidden.get("content", {}).values()):
+            operation["responses"].pop("403", None)
 
 
 def _remove_responses(document: Document, *statuses: str) -> None:

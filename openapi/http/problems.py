@@ -36,6 +36,7 @@ WRONG_HOST       = Kind(400, "wrong-host",             "The server does not have
 CROSS_SITE       = Kind(400, "cross-site-write",       "A page of another site may not write",      "The operator of the server can allow the origin of the page with `ERRAND_CORS_ORIGINS`.")
 UNAUTHENTICATED  = Kind(401, "unauthenticated",        "A valid token is required",                 "Send a token of the issuer that this server trusts, as `Authorization: Bearer <token>`.")
 FORBIDDEN        = Kind(403, "not-yours",              "This belongs to another user",              "Use the `user_id` that `GET /api/me` returns. The response is the same whether the other user exists or not.")
+TOO_MANY_TASKS   = Kind(403, "too-many-tasks",         "The user has too many tasks",               "Delete tasks that are not needed any more: each counts until it is purged from the trash. The operator of the server can allow more with `ERRAND_MAX_TASKS`.")
 UNKNOWN_PATH     = Kind(404, "unknown-path",           "This path does not exist",                  "The contract, `/openapi.yaml`, lists every path. A path with a slash at its end is another path.")
 TASK_NOT_FOUND   = Kind(404, "task-not-found",         "The task does not exist",                   "Check the id. This user never had the task, or it was deleted: the trash lists deleted tasks.")
 METHOD           = Kind(405, "method-not-allowed",     "The path does not support this method",     "The `Allow` header lists the methods that it supports.")
@@ -68,6 +69,7 @@ KINDS = [each for each in list(globals().values()) if isinstance(each, Kind)]
 OF_DOMAIN_ERRORS: dict[type[errors.DomainError], Kind] = {
     errors.TaskNotFound: TASK_NOT_FOUND,
     errors.VersionRequired: NO_VERSION,
+    errors.TooManyTasks: TOO_MANY_TASKS,
     errors.KeyInUse: KEY_IN_USE,
     errors.KeyReused: KEY_REUSED,
     errors.CursorRefused: INVALID,

@@ -61,6 +61,7 @@ class Operation:
         self._parameters = Parameters(_without_repeats(described.parameters), where)
         self._unsupported_conditions = CONDITIONS - self._parameters.in_headers
         self._requires_if_match = settings.require_if_match
+        self._max_tasks = settings.max_tasks
         self._refuses_without_if_match = (
             settings.require_if_match and b"if-match" in self._parameters.in_headers
         )
@@ -121,6 +122,7 @@ class Operation:
             state["notifications"],
             caller,
             self._requires_if_match,
+            self._max_tasks,
             media_type,
             request.id,
         )

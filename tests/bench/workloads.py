@@ -8,6 +8,7 @@ from random import Random
 from typing import NamedTuple
 
 from db.postgres.statement import Statement
+from db.quotas import MAX_TASKS
 from db.schema.fields import DEFAULTS
 from db.tasks import statements
 from db.tasks.list_statements import LIST
@@ -42,6 +43,7 @@ VALUES = {
     "description": f"'{DESCRIPTION}'",
     "limit": "51",
     "expected": "NULL",
+    "max_tasks": str(MAX_TASKS),
 }
 
 

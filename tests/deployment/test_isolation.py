@@ -51,6 +51,7 @@ BOBS_REVISION = 7_770_001
 VALUES = {
     "id": UUID(int=0x2E3),
     "limit": 100,
+    "max_tasks": 10**9,
     "moment": datetime(2000, 1, 1, tzinfo=UTC),
     "changes": {"title": "x"},
     "new_key": "new",
@@ -170,7 +171,10 @@ def database(own_database: str) -> str:
             (ALICE, 1, UUID(int=1), "Buy milk"),
             (BOB, BOBS_REVISION, BOBS_TASK, BOBS_TITLE),
         ):
-            execute(f"INSERT INTO users (id, revision) VALUES ('{user}', {revision})")
+            execute(
+                "INSERT INTO users (id, revision, task_count)"
+                f" VALUES ('{user}', {revision}, {revision})"
+            )
             execute(
                 "INSERT INTO tasks (user_id, id, title, revision)"
                 f" VALUES ('{user}', '{task}', $${title}$$, 1)"

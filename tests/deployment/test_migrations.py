@@ -22,7 +22,13 @@ from db.postgres.embedded import running_postgres
 from db.postgres.roles import APPLICATION, as_application
 from db.schema.models import Task
 from tests.support import http
-from tests.support.databases import administration, as_owner, empty_database, store_task
+from tests.support.databases import (
+    administration,
+    as_owner,
+    empty_database,
+    query_as_owner,
+    store_task,
+)
 from tests.support.folders import temporary_folder
 from tests.support.servers import errand, serving
 
@@ -128,3 +134,24 @@ def roles_that_serve(url: str) -> list[tuple[str]]:
             "SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name = 'errand'"
         )
         return cursor.fetchall()
+
+
+def test_tasks_from_before_they_were_counted_are_counted(postgres_url: str) -> None:
+    owner = f"landlord_{uuid4().hex}"
+    with administration(postgres_url) as execute:
+        execute(f"CREATE ROLE {owner} LOGIN")
+    url = make_dsn(empty_database(postgres_url, owner), user=owner)
+    migrate_to("0008", url)
+    users = [uuid4() for _ in range(3)]
+    with administration(url) as execute:
+        for number, user in enumerate(users):
+            execute(f"INSERT INTO users (id) VALUES ('{user}')")
+            execute(
+                "INSERT INTO tasks (user_id, id, title, revision, deleted_at)"
+                f" SELECT '{user}', gen_random_uuid(), 'x', 1, CASE WHEN n = 1 THEN now() END"
+                f" FROM generate_series(1, {number}) AS n"
+            )
+
+    migrate(url)
+
+    assert query_as_owner(url, "SELECT task_count FROM users ORDER BY 1") == [0, 1, 2]

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from tests.proof.clients import Client, Kind, Write
 from tests.proof.ledger import Ledger
 from tests.proof.worlds import World
-from tests.support.databases import administration
+from tests.support.databases import administration, query_as_owner
 from tests.support.feed import PURGE
 from tests.support.flaky import ANSWERED, LATE, Fate, flaky
 
@@ -137,6 +137,7 @@ class Clients(RuleBasedStateMachine):
                     self.what_was_held_back_arrives()
                 for client in [*self.clients, *self.clients]:
                     self._comes_home(client)
+                assert self._number_that_is_kept() == self._number_of_rows()
 
     # Details
 
@@ -218,6 +219,15 @@ class Clients(RuleBasedStateMachine):
             following = page.links.get("next", {}).get("url", "")
             url = following and self.world.url + following
         return tasks
+
+    def _number_that_is_kept(self) -> list[int]:
+        """The number of the user's tasks that limits them."""
+        kept = "SELECT task_count FROM users WHERE id = %s"
+        return query_as_owner(self.world.database_url, kept, self.user_id)
+
+    def _number_of_rows(self) -> list[int]:
+        rows = "SELECT count(*) FROM tasks WHERE user_id = %s"
+        return query_as_owner(self.world.database_url, rows, self.user_id)
 
 
 def _revisions(client: Client) -> dict[str, int]:

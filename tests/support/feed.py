@@ -13,7 +13,8 @@ PURGE = """
     WITH purged AS (
         DELETE FROM tasks WHERE user_id = '{0}' AND deleted_at IS NOT NULL RETURNING revision)
     UPDATE users SET purged_revision = greatest(
-        purged_revision, (SELECT max(revision) FROM purged))
+        purged_revision, (SELECT max(revision) FROM purged)),
+        task_count = task_count - (SELECT count(*) FROM purged)
      WHERE id = '{0}'
 """
 

@@ -1,0 +1,4 @@
+"""How much is stored for one user, if the settings do not say otherwise."""
+
+MAX_TASKS = 250_000
+"""Tasks, those in the trash included."""
