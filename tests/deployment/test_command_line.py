@@ -22,7 +22,7 @@ from db.migrate import NEWEST
 from openapi.settings import Settings, load_settings, variable
 from tests.support import http
 from tests.support.databases import administration, database_named
-from tests.support.folders import temporary_folder
+from tests.support.folders import copied, temporary_folder
 from tests.support.issuer import Issuer
 from tests.support.polling import eventually
 from tests.support.project import OPERATIONS, ROOT
@@ -54,10 +54,16 @@ main()
 
 
 @pytest.fixture
-def data_dir() -> Iterator[str]:
+def new_data_dir() -> Iterator[str]:
     """A folder for an embedded PostgreSQL."""
     with temporary_folder() as folder:
         yield str(folder / "data")
+
+
+@pytest.fixture
+def data_dir(new_data_dir: str, used_once: Path) -> str:
+    """The folder of an embedded PostgreSQL that has no tables yet."""
+    return str(copied(used_once, Path(new_data_dir)))
 
 
 @pytest.fixture
@@ -164,15 +170,15 @@ def test_server_starts_without_its_database() -> None:
 
 
 def test_embedded_database_keeps_its_data_between_starts(
-    data_dir: str, serve_on: Callable[..., Server]
+    new_data_dir: str, serve_on: Callable[..., Server]
 ) -> None:
-    first = serve_on(data_dir)
+    first = serve_on(new_data_dir)
     with User(url_of(first)) as alice:
         task = alice.creates("Remember me")
     first.terminate()
     first.communicate(timeout=20)
 
-    again = url_of(serve_on(data_dir))
+    again = url_of(serve_on(new_data_dir))
 
     assert http.get(again + task.url).json() == task.document
 

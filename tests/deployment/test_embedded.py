@@ -25,11 +25,23 @@ from tests.support.embedded import (
     user_process,
     wait_until,
 )
+from tests.support.folders import copied
 
 
-def test_a_clean_exit_stops_the_server(folder: Path) -> None:
-    with quick_postgres(folder) as url:
-        pid = server_pid(folder)
+@pytest.fixture
+def new_folder(shelf: Path) -> Path:
+    return shelf / "data"
+
+
+@pytest.fixture
+def folder(new_folder: Path, used_once: Path) -> Path:
+    """A data folder that was used once."""
+    return copied(used_once, new_folder)
+
+
+def test_a_clean_exit_stops_the_server(new_folder: Path) -> None:
+    with quick_postgres(new_folder) as url:
+        pid = server_pid(new_folder)
         assert query(url, "SELECT current_user, current_database()") == [("errand", "errand")]
 
     assert not is_running(pid)
@@ -131,36 +143,36 @@ def test_a_pid_left_by_a_killed_server_and_given_to_another_process_is_no_server
 def test_a_copy_of_a_folder_in_use_has_a_server_of_its_own(folder: Path, shelf: Path) -> None:
     with quick_postgres(folder) as url:
         copy = shelf / "copy"
-        subprocess.run(["cp", "-a", folder, copy], check=True)
+        copied(folder, copy)
         keep_a_note(url)
         with quick_postgres(copy) as url_of_copy:
             assert query(url_of_copy, "SELECT to_regclass('notes')") == [(None,)]
         assert_note_kept(url)
 
 
-def test_a_killed_initdb_does_not_block_the_next_start(folder: Path) -> None:
-    with user_process(folder) as user:
-        wait_until(lambda: list(folder.glob("initdb-*/PG_VERSION")))
+def test_a_killed_initdb_does_not_block_the_next_start(new_folder: Path) -> None:
+    with user_process(new_folder) as user:
+        wait_until(lambda: list(new_folder.glob("initdb-*/PG_VERSION")))
         children = Path(f"/proc/{user.pid}/task/{user.pid}/children")
         initdb = children.read_text().split() if children.exists() else []
         user.kill()
         for pid in initdb:
             os.kill(int(pid), signal.SIGKILL)
-    assert not (folder / "cluster").exists()
+    assert not (new_folder / "cluster").exists()
 
-    with quick_postgres(folder) as url:
+    with quick_postgres(new_folder) as url:
         assert query(url, "SELECT 1") == [(1,)]
 
 
-def test_six_racing_first_starts_share_one_server(folder: Path) -> None:
+def test_six_racing_first_starts_share_one_server(new_folder: Path) -> None:
     with ExitStack() as stack:
-        users = [stack.enter_context(user_process(folder)) for _ in range(6)]
+        users = [stack.enter_context(user_process(new_folder)) for _ in range(6)]
         assert len({url_of(user) for user in users}) == 1
-        pid = server_pid(folder)
+        pid = server_pid(new_folder)
         assert [leave(user) for user in users] == [0] * 6
 
     assert not is_running(pid)
-    assert server_log(folder).count("starting PostgreSQL") == 1
+    assert server_log(new_folder).count("starting PostgreSQL") == 1
 
 
 def test_racing_exits_and_starts_never_lose_the_server(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Folders for what tests write to."""
 
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,12 @@ def temporary_folder() -> Iterator[Path]:
         folder = Path(name)
         folder.chmod(0o755)
         yield folder
+
+
+def copied(folder: Path, target: Path) -> Path:
+    """The target, a copy of the folder, which belongs to the same account."""
+    subprocess.run(["cp", "-a", folder, target], check=True)
+    return target
 
 
 def _place() -> Path | None:

@@ -138,7 +138,7 @@ def written(text: str) -> st.SearchStrategy[str]:
     return st.sampled_from([quote(text), quote_plus(text), quote(text, safe=",:/?@")])
 
 
-@property_settings(500)
+@property_settings(250)
 @given(st.data())
 def test_query_is_read_as_by_the_reference_parser(data: st.DataObject) -> None:
     defined = {name: data.draw(definitions("query", name)) for name in ["a", "B-c", "d[]"]}
@@ -158,7 +158,7 @@ def test_query_is_read_as_by_the_reference_parser(data: st.DataObject) -> None:
     assert repr(sorted(values.items())) == repr(sorted(wanted.items()))
 
 
-@property_settings(500)
+@property_settings(250)
 @given(st.data())
 def test_paths_and_headers_are_read_as_by_the_reference_parser(data: st.DataObject) -> None:
     places = {"id": "path", "If-Match": "header", "X-Trace": "header"}
@@ -206,7 +206,7 @@ QUERIES = st.lists(
 ).map(b"".join)
 
 
-@property_settings(1000)
+@property_settings(400)
 @given(QUERIES)
 def test_query_is_decoded_as_by_the_standard_library(query: bytes) -> None:
     try:

@@ -72,7 +72,7 @@ def written(draw: st.DrawFn, text: str) -> str:
     return draw(st.sampled_from([quote(text, safe=""), wholly]))
 
 
-@property_settings(1000)
+@property_settings(400)
 @given(st.data())
 def test_path_is_matched_as_by_the_reference_matcher(data: st.DataObject) -> None:
     router, taken = router_of(data.draw(st.lists(TEMPLATES, min_size=1, max_size=8)))
