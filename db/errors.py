@@ -1,5 +1,6 @@
 """Errors of the data layer, as facts of the domain: without status codes, without SQL."""
 
+from datetime import timedelta
 from typing import Any, ClassVar, NamedTuple
 
 
@@ -32,6 +33,16 @@ class KeyReused(DomainError):
 
 class KeyInUse(DomainError):
     """A request with the same key is still being processed."""
+
+
+class TooManyReplays(DomainError):
+    """The server stores no more responses for the user, until one expires in `wait`."""
+
+    is_final = False
+
+    def __init__(self, detail: str, wait: timedelta = timedelta()) -> None:
+        super().__init__(detail)
+        self.wait = wait
 
 
 class ArgumentRefused(DomainError):

@@ -2,3 +2,6 @@
 
 MAX_TASKS = 250_000
 """Tasks, those in the trash included."""
+
+MAX_REPLAY_BYTES = 16 * 1024 * 1024
+"""Bytes of stored responses."""

@@ -22,21 +22,26 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
+    update,
 )
 from sqlalchemy.dialects.postgresql import insert
 
 from db.database import Session
-from db.errors import KeyInUse, KeyReused
+from db.errors import KeyInUse, KeyReused, TooManyReplays
 from db.postgres.statement import Access, Statement
 from db.postgres.transaction import Transaction
+from db.quotas import MAX_REPLAY_BYTES
 from db.schema.clauses import CLAIM_MADE, TRUE, param, replays, this_owner, users
 
 REUSED = "This key was sent with another request: each request needs a key of its own."
+FULL = "The stored responses of this user have {:,} bytes: no more are stored until some expire."
 IN_USE = "A request with this key is still being processed."
 
 # Whether a key was claimed is kept for the next statement: only a statement that begins after the
 # claim sees what was committed before it.
 CLAIMED = literal_column("'errand.claimed'", String)
+
+this_users_replays = replays.c.user_id == param("user_id", replays.c.user_id)
 
 CLAIM = Statement(
     "claim_key",
@@ -55,11 +60,12 @@ FIND = Statement(
     "find_replay",
     select(
         _claim.c.claimed,
+        users.c.replay_bytes,
         *(replays.c[name] for name in ("fingerprint", "status", "headers", "body")),
     ).select_from(
-        _claim.outerjoin(
+        _claim.outerjoin(users, this_owner).outerjoin(
             replays,
-            (replays.c.user_id == param("user_id", replays.c.user_id))
+            this_users_replays
             & (replays.c.key == param("key", replays.c.key))
             & (replays.c.expires_at > func.now()),
         )
@@ -67,12 +73,31 @@ FIND = Statement(
     Access.READ,
 )
 
+# The lock comes first, as in every write of the user's: the bytes are exact, and none waits for
+# another in a circle.
+_owner = select(users.c.id).where(this_owner).with_for_update(key_share=True).cte("owner")
+_expired = (
+    delete(replays)
+    .where(replays.c.user_id == _owner.c.id)
+    .where(replays.c.expires_at <= func.now())
+    .returning(replays.c.size)
+    .cte("expired")
+)
+_freed = select(func.sum(_expired.c.size).label("bytes")).subquery("freed")
 DELETE_EXPIRED = Statement(
     "delete_expired_replays",
-    delete(replays)
-    .where(replays.c.user_id == param("user_id", replays.c.user_id))
-    .where(replays.c.expires_at <= func.now()),
+    update(users)
+    .where(this_owner)
+    .where(_freed.c.bytes.is_not(None))
+    .values(replay_bytes=users.c.replay_bytes - _freed.c.bytes),
     Access.WRITE,
+)
+
+_next_expiry = select(func.min(replays.c.expires_at)).where(this_users_replays).scalar_subquery()
+USED = Statement(
+    "sum_replays",
+    select(users.c.replay_bytes, (_next_expiry - func.now()).label("wait")).where(this_owner),
+    Access.READ,
 )
 
 _stored: dict[str, ColumnElement[Any]] = {
@@ -85,14 +110,23 @@ _stored: dict[str, ColumnElement[Any]] = {
     "expires_at": func.now() + bindparam("lifetime", type_=Interval),
 }
 # For a user without data it stores nothing: a repetition cannot change any of it twice. The lock is
-# the foreign key's own, taken first, so that an erasure meanwhile is no error: what fails in SQL is
-# logged by PostgreSQL with the texts of the user.
+# taken first, so that an erasure meanwhile is no error: what fails in SQL is logged by PostgreSQL
+# with the texts of the user.
+_new = (
+    insert(replays)
+    .from_select(
+        list(_stored),
+        select(*_stored.values()).where(this_owner).with_for_update(key_share=True),
+    )
+    .returning(replays.c.user_id, replays.c.size)
+    .cte("new")
+)
 STORE = Statement(
     "store_replay",
-    insert(replays).from_select(
-        list(_stored),
-        select(*_stored.values()).where(this_owner).with_for_update(read=True, key_share=True),
-    ),
+    update(users)
+    .where(this_owner)
+    .where(users.c.id == _new.c.user_id)
+    .values(replay_bytes=users.c.replay_bytes + _new.c.size),
     Access.WRITE,
 )
 
@@ -102,7 +136,7 @@ PURGE = Statement(
     Access.WRITE,
 )
 
-CATALOGUE = (CLAIM, FIND, DELETE_EXPIRED, STORE, PURGE)
+CATALOGUE = (CLAIM, FIND, DELETE_EXPIRED, USED, STORE, PURGE)
 """The statements that a connection prepares."""
 
 
@@ -145,17 +179,24 @@ class Claim:
 
 @asynccontextmanager
 async def claim(
-    database: Session, user_id: UUID, key: str, fingerprint: bytes, lifetime: timedelta
+    database: Session,
+    user_id: UUID,
+    key: str,
+    fingerprint: bytes,
+    lifetime: timedelta,
+    *,
+    max_bytes: int = MAX_REPLAY_BYTES,
 ) -> AsyncIterator[Claim]:
     """Claim the key within a transaction; `stored` is the response of an earlier request with it.
 
-    Raises `KeyInUse` while another request holds the key, `KeyReused` if it was another request's.
+    Raises `KeyInUse` while another request holds the key, `KeyReused` if it was another request's,
+    `TooManyReplays` if the user's stored responses have so many bytes.
     """
     async with database.transaction(user_id) as transaction:
         rows = await transaction.fetch(
             CLAIM, FIND, lock=lock_of(user_id, key), user_id=user_id, key=key
         )
-        claimed, known_fingerprint, status, headers, body = rows[0]
+        claimed, used, known_fingerprint, status, headers, body = rows[0]
         stored = None
         if known_fingerprint is not None:
             if bytes(known_fingerprint) != fingerprint:
@@ -163,7 +204,18 @@ async def claim(
             stored = StoredResponse(status, headers, bytes(body))
         elif not claimed:
             raise KeyInUse(IN_USE)
+        elif used is not None and used >= max_bytes:
+            await _make_room(transaction, user_id, max_bytes)
         yield Claim(transaction, stored, user_id, key, fingerprint, lifetime)
+
+
+async def _make_room(transaction: Transaction, user_id: UUID, max_bytes: int) -> None:
+    """Delete what has expired; if that is not enough, keep it deleted and raise."""
+    rows = await transaction.fetch(DELETE_EXPIRED, USED, user_id=user_id)
+    used, wait = rows[0] if rows else (0, None)
+    if used >= max_bytes:
+        await transaction.finish()
+        raise TooManyReplays(FULL.format(used), wait or timedelta())
 
 
 def lock_of(user_id: UUID, key: str) -> int:

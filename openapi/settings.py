@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from db.postgres.hosts import check_url
 from db.postgres.pool import PoolOptions
-from db.quotas import MAX_TASKS
+from db.quotas import MAX_REPLAY_BYTES, MAX_TASKS
 from openapi.setting_types import HostName, Listed, Network, Origin, RedisUrl
 
 PREFIX = "ERRAND_"
@@ -131,6 +131,12 @@ class Settings(BaseSettings):
     )
     replay_hours: int = Field(
         24, ge=1, le=8760, description="Hours that a response is stored under its Idempotency-Key."
+    )
+    max_replay_bytes: int = Field(
+        MAX_REPLAY_BYTES,
+        ge=1,
+        le=1024**4,
+        description="Bytes of such responses from which on no more are stored for one user.",
     )
     require_if_match: bool = Field(
         False, description="Whether a change must name the version that it changes."

@@ -31,6 +31,7 @@ KEY_LENGTH = 255
 # PostgreSQL's own spelling, by which Alembic knows that nothing has changed.
 MICROSECONDS = "((EXTRACT(epoch FROM clock_timestamp()) * (1000000)::numeric))::bigint"
 REVISION_RANGE_BITS = 8
+REPLAY_SIZE = "octet_length(body) + octet_length(headers) + octet_length((key)::text) + 100"
 
 
 def _moment(*, nullable: bool = False, default: str = "now()", **info: bool) -> Column[datetime]:
@@ -48,7 +49,7 @@ class User(SQLModel, table=True):
     It begins with the time, so that a user who is erased and comes back never counts the same
     again. `changed_at` is the time of the latest write: each is later than the one before it.
     `purged_revision` is the latest of the tombstones that were purged. `task_count` is the number
-    of rows in `tasks`, tombstones included.
+    of rows in `tasks`, tombstones included; `replay_bytes` is the sum of `size` in `replays`.
     """
 
     __tablename__ = "users"
@@ -62,6 +63,9 @@ class User(SQLModel, table=True):
         sa_column=Column(BigInteger, nullable=False, server_default=text("0"))
     )
     task_count: int = Field(sa_column=Column(Integer, nullable=False, server_default=text("0")))
+    replay_bytes: int = Field(
+        sa_column=Column(BigInteger, nullable=False, server_default=text("0"))
+    )
     created_at: datetime = Field(sa_column=_moment())
 
 
@@ -196,6 +200,7 @@ class Replay(SQLModel, table=True):
     headers: str = Field(sa_column=Column(Text, nullable=False))
     body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    size: int = Field(sa_column=Column(Integer, Computed(REPLAY_SIZE, persisted=True)))
 
 
 class Secret(SQLModel, table=True):

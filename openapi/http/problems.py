@@ -1,6 +1,7 @@
 """Every error of the whole program, in the words and the form that a client gets (RFC 9457)."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from random import randint
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ log = logging.getLogger("errand")
 PROBLEM_JSON = b"application/problem+json"
 RETRY_AFTER = (b"retry-after", b"1")
 LATEST_RETRY = 5
+LONGEST_RETRY = 3600
 MOST_FAULTS = 100
 UNEXPECTED = "An unexpected error occurred. The server has logged it."
 
@@ -44,6 +46,7 @@ NOT_ACCEPTABLE   = Kind(406, "not-acceptable",         "No accepted media type i
 TIMED_OUT        = Kind(408, "request-timeout",        "The request took too long to arrive",       "Send the whole request again.")
 ID_TAKEN         = Kind(409, "id-taken",               "The id is already used",                    "`current` shows the task that has this id; or `deleted_task`, if it is in the trash: it can be restored. `Location` is its path. Choose another id, or send none.")
 KEY_IN_USE       = Kind(409, "idempotency-key-in-use", "A request with this key is in progress",    "Wait for the seconds in `Retry-After`. Then send the same request with the same `Idempotency-Key` again.")
+TOO_MANY_REPLAYS = Kind(409, "too-many-replays",       "Too many responses are stored",             "Nothing was changed. Wait for the seconds in `Retry-After`, or send the request without `Idempotency-Key`. The operator of the server can allow more with `ERRAND_MAX_REPLAY_BYTES`.")
 FORGOTTEN        = Kind(410, "changes-forgotten",      "These changes are no longer stored",        "Drop the copy of this user's tasks. Start again without `since`.")
 TASK_CHANGED     = Kind(412, "task-changed",           "The task has changed",                      "`current` is the task as it is now; or `deleted_task`, if it is in the trash. Decide again, and send its `revision` in double quotes as `If-Match`.")
 TASK_EXISTS      = Kind(412, "task-exists",            "The task already exists",                   "The request says `If-None-Match: *`, but its id is already used. `current` shows the task; or `deleted_task`, if it is in the trash: it can be restored. `Location` is its path.")
@@ -72,6 +75,7 @@ OF_DOMAIN_ERRORS: dict[type[errors.DomainError], Kind] = {
     errors.TooManyTasks: TOO_MANY_TASKS,
     errors.KeyInUse: KEY_IN_USE,
     errors.KeyReused: KEY_REUSED,
+    errors.TooManyReplays: TOO_MANY_REPLAYS,
     errors.CursorRefused: INVALID,
     errors.SinceRefused: INVALID,
     errors.ChangesForgotten: FORGOTTEN,
@@ -175,6 +179,9 @@ def _retry_after(error: errors.DomainError) -> list[Header]:
     """When to try again; clients that were refused together do not all return together."""
     if isinstance(error, errors.Unavailable):
         return [(b"retry-after", b"%d" % randint(1, LATEST_RETRY))]  # noqa: S311
+    if isinstance(error, errors.TooManyReplays):
+        seconds = min(max(math.ceil(error.wait.total_seconds()), 1), LONGEST_RETRY)
+        return [(b"retry-after", b"%d" % seconds)]
     return [RETRY_AFTER] if isinstance(error, errors.KeyInUse) else []
 
 

@@ -37,8 +37,9 @@ Handle = Callable[[Context, Arguments], Awaitable[Response]]
 class Idempotency:
     """Processes the requests of an operation that have a key: each once."""
 
-    def __init__(self, operation_id: str, hours: int) -> None:
+    def __init__(self, operation_id: str, hours: int, max_bytes: int) -> None:
         self._operation_id = operation_id
+        self._max_bytes = max_bytes
         self._lifetime = timedelta(hours=hours)
         self._in_flight: set[tuple[UUID, str]] = set()
 
@@ -59,7 +60,7 @@ class Idempotency:
     ) -> Response:
         fingerprint = _fingerprint(self._operation_id, arguments)
         async with replays.claim(
-            context.database, owner, key, fingerprint, self._lifetime
+            context.database, owner, key, fingerprint, self._lifetime, max_bytes=self._max_bytes
         ) as claim:
             if claim.stored is not None:
                 return _replayed(claim.stored)

@@ -80,7 +80,7 @@ class Operation:
         check_key(described, self._parameters.arguments, where)
         if KEY in self._parameters.arguments and not self._responses.are_storable:
             raise Unsupported("only responses in JSON are stored for an Idempotency-Key", where)
-        self._idempotency = Idempotency(self.id, settings.replay_hours)
+        self._idempotency = Idempotency(self.id, settings.replay_hours, settings.max_replay_bytes)
 
     @property
     def accept_patch(self) -> bytes:

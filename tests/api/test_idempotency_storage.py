@@ -16,7 +16,14 @@ from tests.support.databases import (
     query,
     query_as_owner,
 )
-from tests.support.idempotency import MILK, assert_replayed, key, stored_keys, toggle
+from tests.support.idempotency import (
+    MILK,
+    assert_replayed,
+    key,
+    make_older,
+    stored_keys,
+    toggle,
+)
 from tests.support.servers import Serve, serving
 from tests.support.users import Task, User
 
@@ -115,16 +122,6 @@ def assert_stored_for(user: User, url: str, lifetime: timedelta, responses: int 
     left = query_as_owner(url, "SELECT expires_at - now() FROM replays WHERE user_id = %s", user.id)
     assert len(left) == responses
     assert all(lifetime - timedelta(minutes=1) < each <= lifetime for each in left)
-
-
-def make_older(url: str, user: User, interval: str) -> None:
-    """Make the user's stored responses that much older."""
-    query_as_owner(
-        url,
-        "UPDATE replays SET expires_at = expires_at - %s::interval WHERE user_id = %s",
-        interval,
-        user.id,
-    )
 
 
 def store(url: str, **responses: int) -> None:

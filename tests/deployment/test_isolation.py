@@ -47,6 +47,7 @@ BOBS_TITLE = "Bob's own affair"
 BOBS_TOMBSTONE = UUID(int=0xB0B_DEAD)
 
 BOBS_REVISION = 7_770_001
+TIMES = ("moment", "wait")
 
 VALUES = {
     "id": UUID(int=0x2E3),
@@ -172,8 +173,8 @@ def database(own_database: str) -> str:
             (BOB, BOBS_REVISION, BOBS_TASK, BOBS_TITLE),
         ):
             execute(
-                "INSERT INTO users (id, revision, task_count)"
-                f" VALUES ('{user}', {revision}, {revision})"
+                "INSERT INTO users (id, revision, task_count, replay_bytes)"
+                f" VALUES ('{user}', {revision}, {revision}, {revision})"
             )
             execute(
                 "INSERT INTO tasks (user_id, id, title, revision)"
@@ -252,7 +253,7 @@ def of_the_server(relation: str) -> str:
 def timeless(statement: Statement, rows: list[Row]) -> list[list[Any]]:
     """The rows without times."""
     return [
-        [value for name, value in zip(statement.columns, row, strict=True) if name != "moment"]
+        [value for name, value in zip(statement.columns, row, strict=True) if name not in TIMES]
         for row in rows
     ]
 

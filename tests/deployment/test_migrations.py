@@ -136,7 +136,7 @@ def roles_that_serve(url: str) -> list[tuple[str]]:
         return cursor.fetchall()
 
 
-def test_tasks_from_before_they_were_counted_are_counted(postgres_url: str) -> None:
+def test_what_was_stored_before_it_was_counted_is_counted(postgres_url: str) -> None:
     owner = f"landlord_{uuid4().hex}"
     with administration(postgres_url) as execute:
         execute(f"CREATE ROLE {owner} LOGIN")
@@ -152,6 +152,15 @@ def test_tasks_from_before_they_were_counted_are_counted(postgres_url: str) -> N
                 f" FROM generate_series(1, {number}) AS n"
             )
 
+            execute(
+                "INSERT INTO replays (user_id, key, fingerprint, status, headers, body, expires_at)"
+                f" SELECT '{user}', 'key', 'x', 200, '[]', 'body', 'tomorrow'"
+                f" FROM generate_series(1, {min(number, 1)})"
+            )
+
     migrate(url)
 
     assert query_as_owner(url, "SELECT task_count FROM users ORDER BY 1") == [0, 1, 2]
+    bytes_of_one = len("key" + "[]" + "body") + 100
+    kept = query_as_owner(url, "SELECT replay_bytes FROM users ORDER BY 1")
+    assert kept == [0, bytes_of_one, bytes_of_one]

@@ -76,3 +76,13 @@ def retried(send: Callable[[], httpx.Response]) -> httpx.Response:
 def stored_keys(user: User, url: str) -> list[str]:
     """The keys of the user's stored responses."""
     return query_as_owner(url, "SELECT key FROM replays WHERE user_id = %s", user.id)
+
+
+def make_older(url: str, user: User, interval: str) -> None:
+    """Make the user's stored responses that much older."""
+    query_as_owner(
+        url,
+        "UPDATE replays SET expires_at = expires_at - %s::interval WHERE user_id = %s",
+        interval,
+        user.id,
+    )
