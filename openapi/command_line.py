@@ -2,12 +2,13 @@
 
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import click
+
+from openapi.complaints import complaints_shown
+from openapi.contract_commands import contract
 
 OPEN = "Need no tokens, on any address.  [ERRAND_OPEN]"
 LOCAL_TOKENS = "Accept the tokens that `errand token` makes.  [ERRAND_LOCAL_TOKENS]"
@@ -146,30 +147,4 @@ def rotate_token_secret(**flags: str | None) -> None:
         click.echo("The token secret is a new one. Restart every server of this database.")
 
 
-@contextmanager
-def complaints_shown() -> Iterator[None]:
-    """Print errors that a user can mend as a sentence, without a traceback."""
-    from db.errors import (
-        ConnectionRefused,
-        DatabaseAway,
-        EmbeddedPostgresError,
-        SchemaOutdated,
-        UnfitRole,
-    )
-    from openapi.contract.document import UnusableContract
-    from openapi.settings import WrongSettings
-
-    try:
-        yield
-    except (
-        WrongSettings,
-        UnusableContract,
-        ConnectionRefused,
-        DatabaseAway,
-        SchemaOutdated,
-        UnfitRole,
-        EmbeddedPostgresError,
-    ) as error:
-        from openapi.invocation import pasteable
-
-        raise click.ClickException(pasteable(str(error))) from error
+errand.add_command(contract)

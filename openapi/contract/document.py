@@ -1,6 +1,6 @@
 """The contract, loaded and checked by Connexion, and the places of what is wrong with it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,9 +8,18 @@ from typing import Any
 
 import yaml
 from connexion.exceptions import InvalidSpecification
+from connexion.http_facts import METHODS
 from connexion.spec import Specification
 
 from openapi.contract.enforced import as_enforced
+from openapi.contract.faults import (
+    MERGE,
+    SeveralUnsupported,
+    Unsupported,
+    UnusableContract,
+    dangling,
+    refusal,
+)
 from openapi.settings import Settings
 
 # The ones written in C are ten times as fast, which a start notices.
@@ -18,10 +27,6 @@ PlainLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 PlainDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 CONTRACT = Path(__file__).parents[1] / "openapi.yaml"
-
-MERGE = "<<"
-
-Where = tuple[str, ...]
 
 
 class Loader(PlainLoader):  # type: ignore[misc]
@@ -39,6 +44,11 @@ class Loader(PlainLoader):  # type: ignore[misc]
         merged = [pair for pair in merged if pair[0].value not in known]
         node.value = [*own[:place], *merged, *own[place:]]
 
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[str, Any]:
+        """The mapping; a status that is written as a number is text, as it would be in JSON."""
+        mapping = super().construct_mapping(node, deep=deep)
+        return {str(key): value for key, value in mapping.items()}
+
 
 class Dumper(PlainDumper):  # type: ignore[misc]
     """Writes everything out where it belongs: not every tool follows YAML's aliases."""
@@ -48,39 +58,32 @@ class Dumper(PlainDumper):  # type: ignore[misc]
         return True
 
 
-class UnusableContract(Exception):
-    """The contract says something that the server would not do: it must not start."""
-
-
-class Unsupported(Exception):
-    """Something in the contract is not supported; `where` are the keys that lead to it."""
-
-    def __init__(self, detail: str, where: Where) -> None:
-        super().__init__(detail)
-        self.where = where
-
-
 @dataclass(frozen=True)
 class Contract:
     """The document as it is served, and as Connexion reads it: what of the file is enforced."""
 
     path: Path
+    text: bytes
     written: bytes
     specification: Specification
 
     @classmethod
     def load(cls, path: Path = CONTRACT, settings: Settings | None = None) -> "Contract":
         """Read it, follow its references, and check it against OpenAPI's own schema."""
+        text = path.read_bytes()
         try:
-            document = yaml.load(path.read_bytes(), Loader=Loader)  # noqa: S506
-            if not isinstance(document, dict):
-                raise UnusableContract(f"{path}: this is not an OpenAPI document")
-            if settings is not None:
-                document = as_enforced(document, settings)
-            written = yaml.dump(document, Dumper=Dumper, sort_keys=False).encode()
-            return cls(path, written, Specification.from_dict(document))
-        except (InvalidSpecification, yaml.YAMLError) as error:
+            document = yaml.load(text, Loader=Loader)  # noqa: S506
+        except yaml.YAMLError as error:
             raise UnusableContract(f"{path}: {error}") from error
+        if not isinstance(document, dict):
+            raise UnusableContract(f"{path}: this is not an OpenAPI document")
+        if "openapi" not in document:
+            raise UnusableContract(f"{path}: this is not OpenAPI 3.0: it has no field `openapi`")
+        _check_references(path, text, document)
+        if settings is not None:
+            document = as_enforced(document, settings)
+        written = yaml.dump(document, Dumper=Dumper, sort_keys=False).encode()
+        return cls(path, text, written, _specification(path, text, document))
 
     @property
     def document(self) -> dict[str, Any]:
@@ -93,45 +96,29 @@ class Contract:
         """When its file was last changed."""
         return datetime.fromtimestamp(int(self.path.stat().st_mtime), UTC)
 
-    def refuse(self, problem: Unsupported) -> UnusableContract:
-        """Say what is not supported, and in which line it stands."""
-        line = self._line(problem.where)
-        return UnusableContract(f"{self.path}:{line}: {problem} (at {'.'.join(problem.where)})")
+    def operations(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """The path, the method and the definition of each operation, its references followed."""
+        for path, item in self.specification["paths"].items():
+            for method in item:
+                if method in METHODS:
+                    yield path, method, item[method]
 
-    def _line(self, where: Where) -> int:
-        root: yaml.Node = yaml.compose(self.path.read_bytes(), Loader=Loader)  # type: ignore[assignment]
-        return int(_descend(root, root, where).start_mark.line) + 1
-
-
-def _descend(root: yaml.Node, node: yaml.Node, where: Sequence[str]) -> yaml.Node:
-    """The node those keys lead to, through references; or the last one that is there."""
-    if reference := _child(node, "$ref"):
-        keys = [key.replace("~1", "/").replace("~0", "~") for key in reference.value.split("/")[1:]]
-        node = _descend(root, root, keys)
-    if not where or (child := _child(node, where[0])) is None:
-        return node
-    return _descend(root, child, where[1:])
+    def refuse(self, fault: Unsupported) -> UnusableContract:
+        """Name what is not supported, and in which line it stands."""
+        return refusal(self.path, self.text, fault, Loader)
 
 
-def _child(node: yaml.Node, key: str) -> yaml.Node | None:
-    if isinstance(node, yaml.MappingNode):
-        return _value(node, key)
-    if isinstance(node, yaml.SequenceNode) and key.isdigit() and int(key) < len(node.value):
-        child: yaml.Node = node.value[int(key)]
-        return child
-    return None
+def _check_references(path: Path, text: bytes, document: dict[str, Any]) -> None:
+    if faults := list(dangling(document, document)):
+        raise refusal(path, text, SeveralUnsupported(faults), Loader)
 
 
-def _value(node: yaml.MappingNode, key: str) -> yaml.Node | None:
-    """The value of a key: the mapping's own, or one that is merged into it."""
-    children: list[tuple[yaml.Node, yaml.Node]] = node.value
-    for name, value in children:
-        if name.value == key:
-            return value
-    for name, value in children:
-        if name.value == MERGE:
-            merged = value.value if isinstance(value, yaml.SequenceNode) else [value]
-            found = (_child(each, key) for each in merged)
-            if child := next((each for each in found if each is not None), None):
-                return child
-    return None
+def _specification(path: Path, text: bytes, document: dict[str, Any]) -> Specification:
+    try:
+        return Specification.from_dict(document)
+    except InvalidSpecification as error:
+        from openapi.contract.validity import invalid_parts  # noqa: PLC0415
+
+        if faults := list(invalid_parts(document)):
+            raise refusal(path, text, SeveralUnsupported(faults), Loader) from error
+        raise UnusableContract(f"{path}: {error}") from error

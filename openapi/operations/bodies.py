@@ -5,7 +5,7 @@ from typing import Any
 
 from jiter import from_json
 
-from openapi.contract.document import Unsupported, Where
+from openapi.contract.faults import Unsupported, Where
 from openapi.http.media_types import JSON, content_type
 from openapi.http.problems import (
     INVALID,

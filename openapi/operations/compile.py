@@ -1,10 +1,10 @@
 """From the contract to a router of compiled operations, before anything is served."""
 
 from connexion.exceptions import ResolverError
-from connexion.http_facts import METHODS
 from connexion.resolver import Resolver
 
-from openapi.contract.document import Contract, Unsupported
+from openapi.contract.document import Contract
+from openapi.contract.faults import Parts, Unsupported
 from openapi.operations.deprecation import deprecation_headers
 from openapi.operations.operation import Operation
 from openapi.operations.routing import Router
@@ -15,7 +15,7 @@ WITHOUT_OPERATION = {"head", "options"}
 
 
 def compile_contract(contract: Contract, settings: Settings) -> Router:
-    """The router of all operations; raises what the contract asks for and would not get."""
+    """The router of all operations; raises all that the contract asks for and would not get."""
     try:
         return _compiled(contract, settings)
     except Unsupported as error:
@@ -23,17 +23,18 @@ def compile_contract(contract: Contract, settings: Settings) -> Router:
 
 
 def _compiled(contract: Contract, settings: Settings) -> Router:
-    specification = contract.specification
-    router = Router()
-    resolver = Resolver()
+    router, resolver = Router(), Resolver()
     ids: set[str] = set()
-    for path, item in specification["paths"].items():
-        for method in item.keys() & METHODS:
+    parts = Parts()
+    for path, method, _ in contract.operations():
+        with parts:
             operation = _operation(contract, path, method, resolver, settings)
             if operation.id in ids:
-                raise Unsupported(f"the operationId {operation.id!r} stands twice", operation.where)
+                detail = f"the operationId {operation.id!r} stands twice"
+                raise Unsupported(detail, operation.where)
             ids.add(operation.id)
-            router.add(specification.base_path + path, method.upper(), operation)
+            router.add(contract.specification.base_path + path, method.upper(), operation)
+    parts.check()
     return router
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from openapi.contract.document import Unsupported, Where
+from openapi.contract.faults import Unsupported, Where
 
 COST = "x-rate-limit-cost"
 

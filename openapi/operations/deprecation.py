@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from email.utils import format_datetime
 from typing import Any
 
-from openapi.contract.document import Unsupported, Where
+from openapi.contract.faults import Unsupported, Where
 from openapi.http.response import Headers
 
 DEPRECATED_AT = "x-deprecated-at"

@@ -8,7 +8,7 @@ import orjson
 from pydantic import BaseModel
 
 from handlers.context import RefusedOperation
-from openapi.contract.document import Unsupported, Where
+from openapi.contract.faults import Unsupported, Where
 from openapi.http.media_types import EVENT_STREAM, JSON, JSON_LINES
 from openapi.http.problems import ResponseBreaksContract, document_of
 from openapi.http.response import Chunks, Header

@@ -19,7 +19,7 @@ from db.owner import OWNER
 from db.postgres.transaction import Transaction
 from db.replays import StoredResponse
 from handlers.context import Context
-from openapi.contract.document import Unsupported, Where
+from openapi.contract.faults import Unsupported, Where
 from openapi.http.problems import KEY_IN_USE, problem_response
 from openapi.http.response import Headers, Response
 from openapi.http.security_headers import WITH_DATA, WITH_ERRORS

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from handlers.context import Context, Principal, State
-from openapi.contract.document import Unsupported, Where
+from openapi.contract.faults import Parts, Unsupported, Where
 from openapi.http.problems import (
     NO_VERSION,
     TOO_MANY,
@@ -57,23 +57,15 @@ class Operation:
         self.id: str = described.operation_id.rpartition(".")[2]
         self._handler: Handler = described.function
         self._body_limit = settings.body_limit
-        self.requires_token = requires_bearer_token(described, where)
-        self._parameters = Parameters(_without_repeats(described.parameters), where)
+        self._compile(described, where)
         self._unsupported_conditions = CONDITIONS - self._parameters.in_headers
         self._requires_if_match = settings.require_if_match
         self._max_tasks = settings.max_tasks
         self._refuses_without_if_match = (
             settings.require_if_match and b"if-match" in self._parameters.in_headers
         )
-        request_body = described.request_body
-        self._body = (
-            Body(request_body, (*where, "requestBody"), patches=described.method == "patch")
-            if request_body
-            else None
-        )
-        self._responses = Responses(self.id, described.responses, (*where, "responses"))
         self.is_limited = TOO_MANY.status in self._responses.statuses
-        self._costly_field = costly_field(definition, request_body, where)
+        self._costly_field = costly_field(definition, described.request_body, where)
         self.response_timeout = _response_timeout(definition, where, settings.answer_timeout)
         self._check_path(where)
         self._check_handler(where)
@@ -81,6 +73,22 @@ class Operation:
         if KEY in self._parameters.arguments and not self._responses.are_storable:
             raise Unsupported("only responses in JSON are stored for an Idempotency-Key", where)
         self._idempotency = Idempotency(self.id, settings.replay_hours, settings.max_replay_bytes)
+
+    def _compile(self, described: Any, where: Where) -> None:
+        """Compile the parts, and raise the faults of all together."""
+        parts = Parts()
+        with parts:
+            self.requires_token = requires_bearer_token(described, where)
+        with parts:
+            self._parameters = Parameters(_without_repeats(described.parameters), where)
+        self._body: Body | None = None
+        if described.request_body:
+            with parts:
+                place, patches = (*where, "requestBody"), described.method == "patch"
+                self._body = Body(described.request_body, place, patches=patches)
+        with parts:
+            self._responses = Responses(self.id, described.responses, (*where, "responses"))
+        parts.check()
 
     @property
     def accept_patch(self) -> bytes:

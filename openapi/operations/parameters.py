@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from openapi.contract.document import Unsupported, Where
+from openapi.contract.faults import Parts, Unsupported, Where
 from openapi.http.problems import MALFORMED, MOST_FAULTS, Fault, Problem
 from openapi.http.request import Request
 from openapi.operations.schemas import Schema
@@ -134,7 +134,11 @@ class Parameters:
     """All parameters of an operation."""
 
     def __init__(self, definitions: list[dict[str, Any]], where: Where) -> None:
-        parameters = [Parameter(each, where) for each in definitions]
+        parameters, parts = [], Parts()
+        for each in definitions:
+            with parts:
+                parameters.append(Parameter(each, where))
+        parts.check()
         self.arguments = {each.argument: each for each in parameters}
         if len(self.arguments) < len(parameters):
             raise Unsupported("two parameters have the same name", where)

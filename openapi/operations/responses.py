@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from openapi.contract.document import Unsupported, Where
+from openapi.contract.faults import Parts, Unsupported, Where
 from openapi.http.media_types import JSON, preferred
 from openapi.http.problems import NOT_ACCEPTABLE, Problem, ResponseBreaksContract
 from openapi.http.response import Chunks, Headers, Response
@@ -27,10 +27,12 @@ class Responses:
         self._media_types = _same_media_types(definitions, where)
         self._usual_media_type = self._media_types[0] if self._media_types else JSON
         common = WITH_DATA if len(self._media_types) < 2 else [*WITH_DATA, VARY]  # noqa: PLR2004
-        declared = [
-            DeclaredResponse(operation_id, _status(code, where), each, (*where, code), common)
-            for code, each in definitions.items()
-        ]
+        declared, parts = [], Parts()
+        for code, each in definitions.items():
+            with parts:
+                status, place = _status(code, where), (*where, code)
+                declared.append(DeclaredResponse(operation_id, status, each, place, common))
+        parts.check()
         self._by_status = {each.status: each for each in declared}
         self._default_status = min(self._by_status)
 

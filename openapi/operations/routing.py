@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from openapi.contract.document import Unsupported
+from openapi.contract.faults import Unsupported
 from openapi.operations.operation import Operation
 from openapi.operations.parameters import decoded
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from jsonschema_rs import Draft202012Validator, ValidationError, ValidationErrorKind
 
-from openapi.contract.document import Unsupported, Where
+from openapi.contract.faults import Unsupported, Where
 from openapi.http.problems import Fault
 
 Direction = Literal["request", "response"]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from openapi.contract.document import Unsupported, Where
+from openapi.contract.faults import Unsupported, Where
 
 
 def requires_bearer_token(described: Any, where: Where) -> bool:

@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from openapi.access.rate_limits import Limiter
-from openapi.contract.document import CONTRACT, UnusableContract
+from openapi.contract.document import CONTRACT
+from openapi.contract.faults import UnusableContract
 from openapi.http.problems import Problem
 from openapi.server.app import App
 from openapi.settings import load_settings

@@ -7,7 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from openapi.contract.document import CONTRACT, UnusableContract
+from openapi.contract.document import CONTRACT
+from openapi.contract.faults import UnusableContract
 from openapi.server.app import App
 from openapi.settings import load_settings
 from tests.support.forks import Fork

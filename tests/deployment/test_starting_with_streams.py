@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from openapi.contract.document import UnusableContract
+from openapi.contract.faults import UnusableContract
 from openapi.server.app import App
 from openapi.settings import load_settings
 from tests.support import streams

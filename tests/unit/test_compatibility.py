@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.compatibility import breaking_changes
+from openapi.contract.compatibility import breaking_changes, changes
 from tests.support.contract import DOCUMENT
 from tests.support.project import ROOT
 
@@ -127,9 +127,9 @@ def unannounced(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 
 def test_breaking_change_of_the_contract_has_raised_its_version() -> None:
-    changes = unannounced(RELEASED, DOCUMENT)
+    found = unannounced(RELEASED, DOCUMENT)
 
-    assert not changes, "\n".join(["raise info.version, or undo:", *changes])
+    assert not found, "\n".join(["raise info.version, or undo:", *found])
 
 
 @pytest.mark.parametrize(
@@ -190,9 +190,39 @@ def test_breaking_change_of_the_contract_has_raised_its_version() -> None:
     ],
 )
 def test_breaking_change_is_found(where: str, value: Any, change: str) -> None:
-    changes = unannounced(CONTRACT, changed(where, value))
+    found = unannounced(CONTRACT, changed(where, value))
 
-    assert [found for found in changes if change in found], changes
+    assert [each for each in found if change in each], found
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "change"),
+    [
+        ("paths /notes delete", {"responses": {"204": {}}}, "DELETE /notes is new"),
+        ("KIND", {"name": "sort", "in": "query", "schema": TEXT}, "query parameter sort is new"),
+        ("LIMIT schema maximum", 101, "limit: maximum was 100, is 101"),
+        ("SENT required", [], "text is no longer required"),
+        ("SENT properties due", TEXT, "due is new"),
+        ("PAGE content application/json schema maxItems", 99, "maxItems was 100, is 99"),
+        ("NOTE required", ["id", "text", "kind"], "kind is now always there"),
+    ],
+)
+def test_change_that_breaks_nobody_is_listed_as_such(where: str, value: Any, change: str) -> None:
+    found = changes(CONTRACT, changed(where, value))
+
+    assert [each for each in found if change in each.text], found
+    assert not [each for each in found if each.breaks]
+
+
+def test_a_token_that_is_no_longer_needed_is_listed_and_breaks_nobody() -> None:
+    found = changes(changed("security", [{"bearer": []}]), CONTRACT)
+
+    assert {each.text.partition(": ")[2] for each in found} == {"no authentication now suffices"}
+    assert not [each for each in found if each.breaks]
+
+
+def test_a_change_of_texts_alone_is_none() -> None:
+    assert changes(CONTRACT, changed("LIST description", "Newest first.")) == []
 
 
 def test_every_field_that_a_body_may_no_longer_have_is_found() -> None:

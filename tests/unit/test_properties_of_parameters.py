@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema.exceptions import FormatError
 
-from openapi.contract.document import Unsupported
+from openapi.contract.faults import Unsupported
 from openapi.http.problems import MALFORMED, Fault, Problem
 from openapi.operations.parameters import Parameters, decoded, pairs
 from tests.support.references import openapi_validator, property_settings

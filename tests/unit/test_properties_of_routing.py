@@ -7,7 +7,7 @@ from urllib.parse import quote
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openapi.contract.document import Unsupported
+from openapi.contract.faults import Unsupported
 from openapi.http.problems import MALFORMED, Problem
 from openapi.operations.operation import Operation
 from openapi.operations.routing import Router

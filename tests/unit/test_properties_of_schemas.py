@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openapi.contract.document import Unsupported
+from openapi.contract.faults import Unsupported
 from openapi.operations.schemas import Schema
 from tests.support.references import openapi_validator, property_settings, resolve
 

@@ -8,6 +8,7 @@ import pytest
 
 from openapi.command_line import errand
 from openapi.contract.document import Contract
+from openapi.contract_commands import contract
 from openapi.settings import PREFIX, Settings, variable
 from tests.support.project import PAGES, README, ROOT
 
@@ -18,6 +19,12 @@ SETTINGS = {variable(name) for name in Settings.model_fields}
 FILES = {
     path.name for place in (ROOT, *(ROOT / name for name in FOLDERS)) for path in place.rglob("*.*")
 }
+
+COMMANDS = {name: command for name, command in errand.commands.items() if name != contract.name} | {
+    f"contract {name}": command for name, command in contract.commands.items()
+}
+
+COMMAND = r"(?:^|bin/|\s)errand ((?:contract )?[a-z][a-z-]+)\b([^\n]*)"
 
 on_every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
@@ -49,7 +56,9 @@ def test_every_setting_named_exists(page: Path) -> None:
 @on_every_page
 def test_every_command_named_exists_with_its_flags(page: Path) -> None:
     modules = re.findall(r"python -m ([\w.]+)([^\n`]*)", code(page))
-    commands = re.findall(r"(?:^|bin/|\s)errand ([a-z][a-z-]+)\b([^\n]*)", code(page), re.M)
+    commands = re.findall(
+        r"(?:^|bin/|\s)errand ((?:contract )?[a-z][a-z-]+)\b([^\n]*)", code(page), re.M
+    )
 
     for module, arguments in modules:
         assert find_spec(module) is not None
@@ -61,7 +70,7 @@ def test_every_command_named_exists_with_its_flags(page: Path) -> None:
 def test_the_page_of_operations_names_every_command() -> None:
     text = (ROOT / "OPERATIONS.md").read_text()
 
-    assert not [name for name in errand.commands if f"`errand {name}`" not in text]
+    assert not [name for name in COMMANDS if f"`errand {name}`" not in text]
 
 
 def test_the_page_of_architecture_names_every_package() -> None:
@@ -123,7 +132,7 @@ def flags_of_module(module: str) -> set[str]:
 
 def flags_of_command(command: str) -> set[str]:
     """The flags of a command of `errand`; fails if there is no such command."""
-    return {"--help", *(flag for each in errand.commands[command].params for flag in each.opts)}
+    return {"--help", *(flag for each in COMMANDS[command].params for flag in each.opts)}
 
 
 def leads_somewhere(page: Path, target: str) -> bool:

@@ -1,0 +1,35 @@
+"""Errors that a user can mend, as the command line shows them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+
+@contextmanager
+def complaints_shown() -> Iterator[None]:
+    """Print errors that a user can mend as a sentence, without a traceback."""
+    from db.errors import (
+        ConnectionRefused,
+        DatabaseAway,
+        EmbeddedPostgresError,
+        SchemaOutdated,
+        UnfitRole,
+    )
+    from openapi.contract.faults import UnusableContract
+    from openapi.settings import WrongSettings
+
+    try:
+        yield
+    except (
+        WrongSettings,
+        UnusableContract,
+        ConnectionRefused,
+        DatabaseAway,
+        SchemaOutdated,
+        UnfitRole,
+        EmbeddedPostgresError,
+    ) as error:
+        from openapi.invocation import pasteable
+
+        raise click.ClickException(pasteable(str(error))) from error
