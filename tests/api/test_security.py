@@ -253,17 +253,27 @@ def test_served_contract_is_the_enforced_one(server: str, guarded_server: str) -
     assert {"401", "403", "429"} <= statuses_of(guarded)
     assert "bearerAuth" not in str(in_open_mode)
     assert "RateLimit" not in str(in_open_mode["components"]["responses"])
-    assert statuses_of(in_open_mode).isdisjoint({"401", "403", "429"})
+    assert statuses_of(in_open_mode).isdisjoint({"401", "429"})
+    assert problems_of(in_open_mode, "403") == {"too-many-tasks"}
+    assert problems_of(guarded, "403") == {"too-many-tasks", "not-yours"}
+
+
+def problems_of(contract: dict[str, Any], status: str) -> set[str]:
+    """The kinds of problems with the status that any operation declares."""
+    responses = contract["components"]["responses"]
+    declared = [each["responses"] for each in operations_of(contract)]
+    named = {each[status]["$ref"].rpartition("/")[2] for each in declared if status in each}
+    problems = [responses[name]["content"]["application/problem+json"] for name in named]
+    return {kind for each in problems for kind in each["examples"]}
+
+
+def operations_of(contract: dict[str, Any]) -> list[dict[str, Any]]:
+    items = contract["paths"].values()
+    return [each for item in items for each in item.values() if "responses" in each]
 
 
 def statuses_of(contract: dict[str, Any]) -> set[str]:
-    return {
-        status
-        for item in contract["paths"].values()
-        for operation in item.values()
-        if "responses" in operation
-        for status in operation["responses"]
-    }
+    return {status for each in operations_of(contract) for status in each["responses"]}
 
 
 @pytest.mark.parametrize(
