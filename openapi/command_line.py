@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from openapi.contract_commands import contract
 
 OPEN = "Need no tokens, on any address.  [ERRAND_OPEN]"
 LOCAL_TOKENS = "Accept the tokens that `errand token` makes.  [ERRAND_LOCAL_TOKENS]"
+EPHEMERAL = "Serve from a new database that is removed when the server stops."
 HOURS = "How long it is valid.  [24]"
 VISIBLE = (
     "Every user of this machine can see the password on the command line: set DATABASE_URL in the "
@@ -70,14 +72,26 @@ def warn_of_password(_: click.Context, option: click.Parameter, value: str | Non
 @click.option("--open", is_flag=True, default=None, help=OPEN)
 @click.option("--local-tokens", is_flag=True, default=None, help=LOCAL_TOKENS)
 @click.option("--log-level", help="debug, info, warning or error.  [ERRAND_LOG_LEVEL; info]")
+@click.option("--ephemeral", is_flag=True, help=EPHEMERAL)
 @database_flags
-def serve(**flags: str | bool | None) -> None:
+def serve(ephemeral: bool, **flags: str | bool | None) -> None:
     """Serve the API and its documentation."""
+    if ephemeral:
+        refuse_lasting_data(flags)
     with complaints_shown():
-        from openapi.server.run import serve as run
+        from openapi.server import run
         from openapi.settings import load_settings
 
-        run(load_settings(**flags))
+        settings = load_settings(**flags)
+        run.serve_ephemeral(settings) if ephemeral else run.serve(settings)
+
+
+def refuse_lasting_data(flags: Mapping[str, Any]) -> None:
+    """Refuse a database or a folder beside a database that is gone at the end."""
+    for name in ("database_url", "data_dir"):
+        if flags[name] is not None:
+            flag = f"--{name.replace('_', '-')}"
+            raise click.UsageError(f"--ephemeral brings a database of its own: leave out {flag}")
 
 
 @errand.command()

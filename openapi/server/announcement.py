@@ -12,7 +12,7 @@ from openapi.settings import Settings, default_data_dir
 EXAMPLE_BODY = """-H 'Content-Type: application/json' -d '{"title": "Buy milk"}'"""
 
 
-def announce(settings: Settings, host: str, port: int) -> None:
+def announce(settings: Settings, host: str, port: int, *, durable: bool) -> None:
     """Print where the server listens, and lines that can be pasted as they are."""
     at = _url(_reachable(host), port)
     example = f"{at}/api/{SAMPLE_USER.user_id}/tasks {EXAMPLE_BODY}"
@@ -23,6 +23,8 @@ def announce(settings: Settings, host: str, port: int) -> None:
     if not settings.requires_tokens:
         click.echo(f"  Try         curl {example}")
         click.echo("  Open mode   every client that reaches this address can change all tasks")
+    if not durable:
+        click.echo("  Ephemeral   all data are removed when the server stops")
 
 
 def _url(host: str, port: int) -> str:

@@ -26,6 +26,7 @@ from openapi.access.policy import validate_access_settings
 from openapi.server.announcement import announce
 from openapi.server.app import App
 from openapi.server.connections import Connections
+from openapi.server.ephemeral import on_ephemeral_data
 from openapi.server.listening import bind, listen, opener_for_workers
 from openapi.server.processes import Server, Workers
 from openapi.server.protocol import Protocol
@@ -42,14 +43,24 @@ GC_THRESHOLD = 50_000
 
 def serve(settings: Settings) -> None:
     """Serve until a signal comes."""
+    _serve(settings, durable=True)
+
+
+def serve_ephemeral(settings: Settings) -> None:
+    """The same, on a new database that is removed at the end."""
+    with on_ephemeral_data(settings) as ephemeral:
+        _serve(ephemeral, durable=False)
+
+
+def _serve(settings: Settings, *, durable: bool) -> None:
     _log(settings.log_level)
     validate_access_settings(settings)
     log, shutdown = RequestLog(wanted=settings.request_log), Shutdown()
     app = _compiled(settings, log, shutdown)
-    with bind(settings) as bound, database_at(settings) as given:
+    with bind(settings) as bound, database_at(settings, durable=durable) as given:
         url = _prepared(settings, given)
         config = _config(settings, log, partial(_app, settings, url, log, shutdown, app))
-        on_start = partial(announce, settings, *bound.getsockname()[:2])
+        on_start = partial(announce, settings, *bound.getsockname()[:2], durable=durable)
         if settings.workers == 1:
             listen(bound, settings)
             Server(config, shutdown).serve_on(bound, on_start)
@@ -157,7 +168,7 @@ def _allow_files(connections: int) -> None:
 
 
 @contextmanager
-def database_at(settings: Settings) -> Iterator[str]:
+def database_at(settings: Settings, *, durable: bool = True) -> Iterator[str]:
     """The URL that is set, or that of the owner of an embedded database that runs meanwhile."""
     if settings.database_url:
         for host in hosts_without_tls(settings.database_url):
@@ -168,7 +179,7 @@ def database_at(settings: Settings) -> Iterator[str]:
             )
         yield settings.database_url
         return
-    with running_postgres(settings.data_dir) as url:
+    with running_postgres(settings.data_dir, durable=durable) as url:
         yield url
 
 

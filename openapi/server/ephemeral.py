@@ -1,0 +1,39 @@
+"""A server whose data are gone when it stops."""
+
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from db.errors import EmbeddedPostgresError
+from openapi.settings import Settings, variable
+
+REMOVAL_SECONDS, POLL_SECONDS = 10, 0.05
+
+
+@contextmanager
+def on_ephemeral_data(settings: Settings) -> Iterator[Settings]:
+    """The same settings with an embedded database in a new private folder, removed at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="errand-ephemeral-"))
+    try:
+        yield settings.model_copy(update={"database_url": None, "data_dir": folder})
+    except EmbeddedPostgresError as error:
+        advice = str(error).replace(variable("data_dir"), "TMPDIR")
+        raise EmbeddedPostgresError(advice) from error
+    finally:
+        # A second Ctrl-C would leave the rest of the data.
+        for stop in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(stop, signal.SIG_IGN)
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove the folder; a PostgreSQL whose stop was interrupted may still write to it."""
+    deadline = time.monotonic() + REMOVAL_SECONDS
+    while folder.exists() and time.monotonic() < deadline:
+        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            time.sleep(POLL_SECONDS)
