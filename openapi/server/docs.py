@@ -1,4 +1,4 @@
-"""Pages for people: Swagger UI, the contract as it was written, what each problem means."""
+"""Pages for people: Swagger UI, the contract and its workflows, what each problem means."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -12,12 +12,13 @@ from typing import Protocol
 import orjson
 
 from handlers.etags import is_current
-from openapi.contract.document import Contract
+from openapi.contract.document import CONTRACT, Contract
 from openapi.http.problems import KINDS, Kind
 from openapi.http.response import Headers, Response
 from openapi.http.security_headers import WITH_DATA, WITH_PAGES
 
 PAGES = Path(__file__).parent / "pages"
+WORKFLOWS = CONTRACT.with_name("workflows.arazzo.yaml")
 HTML = "text/html; charset=utf-8"
 CSS = "text/css; charset=utf-8"
 JAVASCRIPT = "text/javascript; charset=utf-8"
@@ -99,6 +100,7 @@ def pages(contract: Contract) -> dict[bytes, Page]:
         b"/problems": StaticPage(HTML, problems.encode),
         b"/openapi.yaml": StaticPage("application/yaml", lambda: contract.written),
         b"/openapi.json": StaticPage("application/json", lambda: as_json),
+        f"/{WORKFLOWS.name}".encode(): StaticPage("application/yaml", WORKFLOWS.read_bytes),
         **{f"/docs/{name}".encode(): page for name, page in _swagger_ui()},
     }
 

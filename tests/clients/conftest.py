@@ -1,13 +1,17 @@
 """Clients that others' generators make of the contract."""
 
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support.browser import Browser, Page, browser
 from tests.support.folders import temporary_folder
 from tests.support.programs import Client, attempted, install_node_packages, programs
+from tests.support.project import ROOT
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +26,16 @@ def page(chromium: Browser) -> Iterator[Page]:
     """A page of the browser, as if it had just been installed."""
     with chromium.page() as page:
         yield page
+
+
+@pytest.fixture(scope="session")
+def npm_linters() -> Iterator[Path]:
+    """A folder with the linters of npm, which is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="errand-") as name:
+        folder = Path(name)
+        shutil.copy(ROOT / "tests" / "clients" / "lint" / "package.json", folder)
+        install_node_packages(folder, "@redocly/cli")
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,11 @@
-"""The contract, as written and as served, passes strict linters; each exception has a reason."""
+"""The contract, as written and as served, and its workflows pass strict linters.
+
+Each exception has a reason.
+"""
 
 import json
 import re
 import shutil
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ import pytest
 import yaml
 
 from openapi.contract.document import CONTRACT
+from openapi.server.docs import WORKFLOWS
 from tests.support.issuer import Issuer
-from tests.support.programs import attempted, install_node_packages
+from tests.support.programs import attempted
 from tests.support.project import ROOT
 from tests.support.servers import Serve, trusting
 
@@ -38,10 +40,10 @@ class Linters:
 
     folder: Path
 
-    def findings(self, config: str) -> set[str]:
-        """The rules that the contract breaks."""
+    def findings(self, config: str, document: Path = CONTRACT) -> set[str]:
+        """The rules that a document breaks."""
         linter = CONFIGURATIONS[config]
-        done = attempted(self.folder, *linter, config, "--format=json", CONTRACT.name)
+        done = attempted(self.folder, *linter, config, "--format=json", document.name)
         found = json.loads(done.stdout)
         rules = (
             {each["code"] for each in found}
@@ -56,30 +58,43 @@ class Linters:
         (self.folder / name).write_text(content)
 
 
-@pytest.fixture(scope="session")
-def installed() -> Iterator[Path]:
-    """A folder with the linters, which is gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="errand-") as name:
-        folder = Path(name)
-        shutil.copy(ROOT / "tests" / "clients" / "lint" / "package.json", folder)
-        install_node_packages(folder, "@redocly/cli")
-        yield folder
-
-
 @pytest.fixture
-def linters(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Linters:
+def linters(npm_linters: Path, monkeypatch: pytest.MonkeyPatch) -> Linters:
     """The linters, without telemetry, with the contract and their configuration as they are."""
     monkeypatch.setenv("REDOCLY_TELEMETRY", "off")
     monkeypatch.setenv("REDOCLY_SUPPRESS_UPDATE_NOTICE", "true")
-    for file in (CONTRACT, *map(path_of, CONFIGURATIONS)):
-        shutil.copy(file, installed)
-    return Linters(installed)
+    for file in (CONTRACT, WORKFLOWS, *map(path_of, CONFIGURATIONS)):
+        shutil.copy(file, npm_linters)
+    return Linters(npm_linters)
 
 
 @pytest.mark.long
 @every_linter
 def test_the_contract_passes(linters: Linters, config: str) -> None:
     assert linters.findings(config) == set()
+
+
+@pytest.mark.long
+@every_linter
+def test_the_workflows_pass(linters: Linters, config: str) -> None:
+    assert linters.findings(config, WORKFLOWS) == set()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("config", "wrong", "rule"),
+    [
+        (".spectral.yaml", "step id", "arazzo-step-stepId"),
+        (".redocly.yaml", "copy", "stepId-unique"),
+    ],
+)
+def test_a_planted_fault_of_a_workflow_is_found(
+    linters: Linters, config: str, wrong: str, rule: str
+) -> None:
+    text = WORKFLOWS.read_text()
+    linters.write(WORKFLOWS.name, text.replace("stepId: copy_again", f"stepId: {wrong}"))
+
+    assert rule in linters.findings(config, WORKFLOWS)
 
 
 @pytest.mark.long
