@@ -99,14 +99,12 @@ async def test_statements_and_transactions_take_turns_in_the_order_in_which_they
                 await transaction.fetch(WRITE, text=text)
             written.append(text)
 
-        first = asyncio.ensure_future(fetch(NOTE_LATE, OWNER, text="first", seconds=0.2))
-        await asyncio.sleep(MOMENT)
         works = [transact("a"), write("b"), transact("c"), transact("d"), write("with b")]
-        async with asyncio.TaskGroup() as group:
+        async with asyncio.TaskGroup() as group, pool.turns.hold(OWNER.int, pool.deadline()):
             for work in works:
                 group.create_task(work)
-                await asyncio.sleep(0)
-        await first
+                await asyncio.sleep(MOMENT)
+            assert written == []
 
     assert written == ["a", "b", "with b", "c", "d"]
 
