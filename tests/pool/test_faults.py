@@ -224,7 +224,7 @@ async def test_a_network_that_hangs_stops_nothing_else(network: Network) -> None
             await asyncio.sleep(0.01)
             longest = max(longest, time.monotonic() - start)
 
-        assert longest < 0.1
+        assert longest < 1  # what blocks would wait as long as the network hangs
         network.flow()
 
 

@@ -49,11 +49,11 @@ async def test_an_overload_is_refused_soon_and_a_burst_is_not(url: str) -> None:
 
 @on_both_loops
 async def test_without_a_database_requests_are_refused_soon(network: Network) -> None:
-    async with pool_of(1, network.url, wait=0.3, overload=0.1) as pool:
+    async with pool_of(1, network.url, wait=1, overload=0.1) as pool:
         network.go_down()
         await asyncio.sleep(MOMENT)
 
-        with pytest.raises(DatabaseAway, match=r"0\.3 s"):
+        with pytest.raises(DatabaseAway, match="for 1 s"):
             await pool.fetch(WHO)
         standing = [asyncio.ensure_future(pool.fetch(WHO)) for _ in range(10)]
         await asyncio.sleep(0.2)
