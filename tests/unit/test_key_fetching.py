@@ -57,13 +57,16 @@ def test_unknown_keys_trigger_one_fetch_per_pause(issuer: Issuer) -> None:
 
 
 def test_known_keys_verify_without_waiting_for_a_fetch(issuer: Issuer) -> None:
+    async def fetched_twice() -> bool:
+        return issuer.requests == 2
+
     async def scene() -> None:
         async with RunningVerifier(issuer, pause=0) as api:
             assert await api.verify(issuer.token())
             issuer.hangs()
             unknown = [api.token_with_unknown_key() for _ in range(20)]
             waiting = [asyncio.create_task(api.verify(token)) for token in unknown]
-            await asyncio.sleep(0.1)
+            assert await eventually(fetched_twice)
 
             for number in range(20):
                 assert without_waiting(api.verify(issuer.token(f"user {number}")))
