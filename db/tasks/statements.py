@@ -7,10 +7,12 @@ from sqlalchemy import (
     ARRAY,
     JSON,
     Boolean,
+    ColumnElement,
     Integer,
     Interval,
     String,
     Uuid,
+    and_,
     any_,
     bindparam,
     column,
@@ -61,29 +63,41 @@ _owner_id = param("user_id", users.c.id)
 
 REVISION = Statement("revision", select(users.c.revision).where(this_owner), Access.READ)
 
-_new_id = param("id", tasks.c.id)
-# Under the lock, so that the number is exact: `has_task` sees what others have just committed.
-_next_revision = (
-    insert(users)
-    .from_select(["id", "task_count"], select(_owner_id, ONE))
-    .on_conflict_do_update(
-        index_elements=["id"],
-        set_={**NEXT, "task_count": users.c.task_count + ONE},
-        where=(users.c.task_count < bindparam("max_tasks", type_=Integer))
-        & ~func.has_task(_owner_id, _new_id, type_=Boolean()),
-    )
-    .returning(users.c.revision, users.c.changed_at)
-    .cte("owner")
-)
 _new = {name: param(name, tasks.c[name]) for name in ("user_id", "id", *WRITABLE_COLUMNS)}
-_stamps = {"revision": _next_revision.c.revision, "created_at": MOMENT, "updated_at": MOMENT}
-CREATE = Statement(
-    "create_task",
-    insert(tasks)
-    .from_select([*_new, *_stamps], select(*_new.values(), *_stamps.values()))
-    # The rest is as it was sent; to write it once more would be a tenth of the statement's cost.
-    .returning(document([name for name in ACTIVE_COLUMNS if name not in KNOWN_COLUMNS])),
-    Access.WRITE,
+
+
+def _creation(name: str, *conditions: ColumnElement[bool]) -> Statement:
+    """A statement that stores a new task and counts it, under the lock of its owner's row."""
+    has_room = users.c.task_count < bindparam("max_tasks", type_=Integer)
+    owner = (
+        insert(users)
+        .from_select(["id", "task_count"], select(_owner_id, ONE))
+        .on_conflict_do_update(
+            index_elements=["id"],
+            set_={**NEXT, "task_count": users.c.task_count + ONE},
+            where=and_(has_room, *conditions),
+        )
+        .returning(users.c.revision, users.c.changed_at)
+        .cte("owner")
+    )
+    stamps = {"revision": owner.c.revision, "created_at": MOMENT, "updated_at": MOMENT}
+    return Statement(
+        name,
+        insert(tasks)
+        .from_select([*_new, *stamps], select(*_new.values(), *stamps.values()))
+        # The rest is as it was sent; to write it once more would be a tenth of the cost.
+        .returning(document([name for name in ACTIVE_COLUMNS if name not in KNOWN_COLUMNS])),
+        Access.WRITE,
+    )
+
+
+CREATE = _creation("create_task")
+
+# An id of the client's may be taken, be it since a moment: `has_task` sees what was committed while
+# this statement waited for the lock. To look is a sixth of the cost, which an id of the server's
+# is spared.
+CREATE_WITH_ID = _creation(
+    "create_task_with_id", ~func.has_task(_owner_id, _new["id"], type_=Boolean())
 )
 
 TASK_COUNT = Statement("count_tasks", select(users.c.task_count).where(this_owner), Access.READ)
@@ -218,7 +232,7 @@ SIGNING_KEY = Statement(
 )
 
 CATALOGUE = (
-    *(REVISION, CREATE, TASK_COUNT, GET, UPDATE, DELETE, TOGGLE, RESTORE, LOOK),
+    *(REVISION, CREATE, CREATE_WITH_ID, TASK_COUNT, GET, UPDATE, DELETE, TOGGLE, RESTORE, LOOK),
     *(LOCK_USER, LOCK_OR_MAKE_USER, LOOK_FOR_TASKS, WRITE_TASKS, PURGE, CHANGES, SIGNING_KEY),
 )
 """The statements that a connection prepares."""

@@ -44,8 +44,9 @@ async def create(
 ) -> Task:
     """Store a new task; the first one also creates the user's row."""
     values = {"id": uuid7(), **DEFAULTS, **fields}
+    statement = statements.CREATE_WITH_ID if "id" in fields else statements.CREATE
     written: Task | None = await database.fetch_document(
-        statements.CREATE, user_id=user_id, max_tasks=max_tasks, **values
+        statement, user_id=user_id, max_tasks=max_tasks, **values
     )
     if written is not None:
         return {"id": None, "user_id": None, **values, **written}

@@ -69,7 +69,8 @@ VALUES = {
     ),
 }
 VALUES_OF: dict[str, dict[str, Any]] = {
-    "create_task": {**DEFAULTS, "id": BOBS_TOMBSTONE},
+    "create_task": DEFAULTS,
+    "create_task_with_id": {**DEFAULTS, "id": BOBS_TOMBSTONE},
     "restore_task": {"task_id": BOBS_TOMBSTONE},
 }
 FUTURE = datetime(9999, 1, 1, tzinfo=UTC)
