@@ -1,11 +1,13 @@
 """The statements that connections prepare at once; those of other lists, on demand."""
 
 from db import replays, users
+from db.tasks import clearing
 from db.tasks import list_statements as lists
 from db.tasks import statements as tasks
 
 CATALOGUE = (
     *tasks.CATALOGUE,
+    *clearing.CATALOGUE,
     *lists.CATALOGUE,
     *users.CATALOGUE,
     *replays.CATALOGUE,

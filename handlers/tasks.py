@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from db.errors import Refused
-from db.tasks import batches, lists, tasks
+from db.tasks import batches, clearing, lists, tasks
 from db.tasks.list_queries import FILTERS, ListQuery
 from handlers.context import Context, RefusedOperation
 from handlers.etags import (
@@ -89,6 +89,11 @@ async def create_task(
         max_tasks=context.max_tasks,
     )
     return tagged(task, 201, Location=path_of_task(task["user_id"], task["id"]))
+
+
+async def clear_completed(context: Context, user_id: UUID, completed: bool) -> dict[str, int]:
+    """Move all completed tasks to the trash; the contract admits no other value of `completed`."""
+    return {"deleted": await clearing.clear_completed(context.database, user_id)}
 
 
 async def batch_tasks(context: Context, user_id: UUID, body: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from sqlmodel import SQLModel
 
 from db.schema import models
 from openapi.contract.document import CONTRACT
+from tests.support import operations
 from tests.support.databases import as_owner
 from tests.support.fields import DEFAULTS, WRITABLE
 from tests.support.users import Task, User
@@ -212,9 +213,10 @@ def test_example_requests_do_what_they_say(
     alice: User, task: Task, operation: Operation, example: dict[str, Any]
 ) -> None:
     path = operation.path.format(user_id=alice.id, task_id=task.document["id"])
+    query = operations.OPERATIONS[operation.described["operationId"]].required_query
     body = example["value"]
 
-    response = alice.request(operation.method, path, json=body)
+    response = alice.request(operation.method, path + query, json=body)
 
     assert response.status_code == operation.success < 300
     if operation.path.endswith("/batch"):

@@ -38,6 +38,7 @@ ENUMS = {
 OPERATIONS = {
     *("list_tasks", "create_task", "get_task", "update_task", "delete_task", "toggle_task"),
     *("patch_task", "restore_task", "batch_tasks", "list_changes", "list_trash"),
+    "clear_completed",
     *("get_me", "erase_user", "get_liveness", "get_readiness"),
 }
 

@@ -1,5 +1,6 @@
 """The operations of the contract, and requests made from their descriptions."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,15 @@ class Operation:
     def success(self) -> int:
         """The status of success."""
         return int(min(self.responses))
+
+    @property
+    def required_query(self) -> str:
+        """A query with the parameters that must not be missing."""
+        required = [
+            each for each in self.parameters if each["in"] == "query" and each.get("required")
+        ]
+        texts = [f"{each['name']}={json.dumps(each['schema']['enum'][0])}" for each in required]
+        return f"?{'&'.join(texts)}" if texts else ""
 
     def takes(self, header: str) -> bool:
         """Whether a header is among its parameters."""
@@ -67,7 +77,8 @@ def ask(
     """Send a request of that operation, about these ids."""
     if operation.body and not {"json", "content"} & options.keys():
         options["json"] = operation.example()
-    return user.request(operation.method, operation.path.format(**ids) + query, **options)
+    path = operation.path.format(**ids) + (query or operation.required_query)
+    return user.request(operation.method, path, **options)
 
 
 def assert_as_described(response: httpx.Response, operation: Operation) -> None:

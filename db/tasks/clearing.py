@@ -1,0 +1,69 @@
+"""All completed tasks of a user go to the trash in one statement.
+
+Each takes a revision and a moment of its own, as if they were deleted one after the other: so a
+reader of the change feed can stop between any two of them.
+"""
+
+from uuid import UUID
+
+from sqlalchemy import CTE, Integer, func, select, update
+
+from db.database import Session
+from db.postgres.statement import Access, Statement
+from db.schema.clauses import LATER, MICROSECOND, ONE, tasks, this_owner, this_user, users
+
+_is_completed = this_user & tasks.c.completed & tasks.c.deleted_at.is_(None)
+
+_completed = (
+    select(tasks.c.id, func.row_number(type_=Integer()).over().label("number"))
+    .where(_is_completed)
+    .cte("completed")
+)
+_count = select(func.count(type_=Integer())).select_from(_completed).scalar_subquery()
+
+
+def _owner() -> CTE:
+    """The revision and the moment before the first of them, under the lock of the owner's row."""
+    last = LATER + _count * MICROSECOND
+    return (
+        update(users)
+        .where(this_owner)
+        .where(select(ONE).select_from(_completed).exists())
+        .values(revision=users.c.revision + _count, changed_at=last)
+        .returning(
+            (users.c.revision - _count).label("revision"),
+            (users.c.changed_at - _count * MICROSECOND).label("changed_at"),
+        )
+        .cte("owner")
+    )
+
+
+def _cleared() -> CTE:
+    """The tasks, unless one was reopened or deleted before the owner's row was locked."""
+    owner = _owner()
+    moment = owner.c.changed_at + _completed.c.number * MICROSECOND
+    return (
+        update(tasks)
+        .where(_is_completed)
+        .where(tasks.c.id == _completed.c.id)
+        .values(
+            deleted_at=moment,
+            updated_at=moment,
+            revision=owner.c.revision + _completed.c.number,
+        )
+        .returning(tasks.c.id)
+        .cte("cleared")
+    )
+
+
+CLEAR = Statement("clear_completed", select(func.count()).select_from(_cleared()), Access.WRITE)
+
+CATALOGUE = (CLEAR,)
+"""The statements that a connection prepares."""
+
+
+async def clear_completed(database: Session, user_id: UUID) -> int:
+    """Soft delete all completed tasks of the user; return how many."""
+    [(count,)] = await database.fetch(CLEAR, user_id=user_id)
+    cleared: int = count
+    return cleared
