@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from db.errors import IdTaken, TaskChanged, TaskNotFound
+from db.errors import IdTaken, TaskChanged, TaskNotFound, TooManyTasks
 from db.tasks.rules import RULES, Draft, Event
 
 USER = uuid4()
@@ -69,6 +69,19 @@ def test_an_event_shows_the_task_in_the_trash_before_and_after() -> None:
 @pytest.mark.parametrize("kind", ["update", "restore"])
 def test_what_changes_nothing_is_no_event(kind: str) -> None:
     assert RULES[kind](draft_of(), None, {"id": TASK_ID}) is None
+
+
+def test_creates_are_refused_once_the_owner_has_the_most_tasks() -> None:
+    draft = Draft(USER, task_count=1, max_tasks=3)
+    done(draft, "create")
+    done(draft, "delete")
+    done(draft, "create", id=str(uuid4()))
+
+    with pytest.raises(TooManyTasks):
+        done(draft, "create", id=str(uuid4()))
+    done(draft, "restore")
+    with pytest.raises(IdTaken):
+        done(draft, "create")
 
 
 def test_a_refusal_is_raised_with_the_task_that_stands_against_it() -> None:
