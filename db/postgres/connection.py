@@ -1,6 +1,8 @@
 """One asynchronous psycopg2 connection, watched by the event loop for as long as it lives."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +13,7 @@ from psycopg2.extensions import POLL_OK, POLL_WRITE, AsIs, register_adapter
 from psycopg2.extras import Json, register_default_json
 
 from db.postgres import libpq
+from db.postgres.libpq import SWEEP_INTERVAL
 from db.postgres.prepared import PreparedStatements
 from db.postgres.statement import Statement
 
@@ -175,6 +178,20 @@ class Connection:
                 self.close(error)
             else:
                 self._finish(error=error)
+
+    @asynccontextmanager
+    async def advancing(self) -> AsyncIterator[None]:
+        """Advance it now and then: one that no pool has yet is swept by none."""
+        sweeping = asyncio.create_task(self._advance_for_ever())
+        try:
+            yield
+        finally:
+            sweeping.cancel()
+
+    async def _advance_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_INTERVAL)
+            self.advance()
 
     def _polled(self) -> list[Row] | None:
         state = self._raw.poll()

@@ -125,21 +125,25 @@ class Connector:
         """
         connection = await Connection.open(url, self._statement_timeout)
         try:
-            [powers] = await connection.fetch(self._powers_query)
-            require_fit(Powers(*powers))
-            [(pid, read_only)] = await connection.fetch(FACTS)
-            if self._preparations and pid != connection.announced_pid:
-                self._log.warn("pooler", POOLED)
-            elif self._preparations:
-                await connection.fetch("; ".join([*SESSION, *self._preparations]))
-                connection.prepared = PreparedStatements()
-                connection.prepared.add_permanent(self._prepared_statements)
-                if not read_only:
-                    await self._make_functions(connection)
+            async with connection.advancing():
+                await self._prepare(connection)
         except BaseException:
             connection.close()
             raise
         return connection
+
+    async def _prepare(self, connection: Connection) -> None:
+        [powers] = await connection.fetch(self._powers_query)
+        require_fit(Powers(*powers))
+        [(pid, read_only)] = await connection.fetch(FACTS)
+        if self._preparations and pid != connection.announced_pid:
+            self._log.warn("pooler", POOLED)
+        elif self._preparations:
+            await connection.fetch("; ".join([*SESSION, *self._preparations]))
+            connection.prepared = PreparedStatements()
+            connection.prepared.add_permanent(self._prepared_statements)
+            if not read_only:
+                await self._make_functions(connection)
 
     async def _make_functions(self, connection: Connection) -> None:
         """Make the functions that run groups of calls, if the role may; else each runs alone."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+from contextlib import suppress
 from typing import Any
 
 import psycopg2
@@ -12,6 +13,9 @@ Number = ctypes.c_int
 Pointer = ctypes.c_void_p
 
 CANCEL_ACCEPTED = 3
+
+# How often every connection is looked at, whatever the event loop says of its socket.
+SWEEP_INTERVAL = 0.1
 
 # What is called here never waits, so that Python's global lock need not be given away meanwhile.
 _library = ctypes.PyDLL(psycopg2._psycopg.__file__)
@@ -71,7 +75,10 @@ async def cancel(raw: Any) -> None:
 
 
 async def _ready(descriptor: int, state: int) -> None:
-    """Wait until the socket can be read or written; at each step it may be another one."""
+    """Wait until the socket can be read or written; at each step it may be another one.
+
+    Wait for a moment only: libuv stops to watch a socket on which it has seen an error.
+    """
     loop = asyncio.get_running_loop()
     ready = asyncio.Event()
     if state == POLL_READ:
@@ -80,6 +87,8 @@ async def _ready(descriptor: int, state: int) -> None:
         add, remove = loop.add_writer, loop.remove_writer
     add(descriptor, ready.set)
     try:
-        await ready.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SWEEP_INTERVAL):
+                await ready.wait()
     finally:
         remove(descriptor)

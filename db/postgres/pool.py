@@ -15,6 +15,7 @@ from db.owner import OWNER
 from db.postgres.connection import Connection, Row
 from db.postgres.connector import Connector
 from db.postgres.failures import UNCERTAIN, domain_error, is_failing, is_worth_a_retry
+from db.postgres.libpq import SWEEP_INTERVAL
 from db.postgres.overload import CLOSING, Overload, refuse_all
 from db.postgres.roles import powers_query
 from db.postgres.statement import Access, Statement
@@ -25,7 +26,6 @@ from db.postgres.waiting_line import ConnectionRequest, Waiter, WaitingLine
 
 TRIES = 3
 
-SWEEP_INTERVAL = 0.1
 CANCEL_TIMEOUT = 3.0
 
 

@@ -30,6 +30,11 @@ from tests.pool.scenes import (
 )
 from tests.support.network import Network
 
+END_SESSIONS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+     WHERE datname = current_database() AND application_name = 'errand'
+"""
+
 
 @on_both_loops
 async def test_a_connection_lost_while_idle_is_replaced(url: str, server: Observer) -> None:
@@ -115,6 +120,20 @@ async def test_a_statement_sent_as_the_server_ends_the_session_fails_at_once(
         with pytest.raises(ConnectionLost):
             await asyncio.wait_for(write, 2)
         assert await asyncio.wait_for(pool.fetch(WHO), 2) != [(pid,)]
+
+
+@on_both_loops
+async def test_sessions_that_end_while_they_are_prepared_do_not_delay_the_next(
+    url: str, server: Observer
+) -> None:
+    async with connecting_pool(2, url, connect=30) as pool:
+        for _ in range(200):
+            server.ask(END_SESSIONS)
+            # So that the event loop sees the last message and the socket's error as one event.
+            time.sleep(random.uniform(0, 0.004))  # noqa: ASYNC251
+            await asyncio.sleep(random.uniform(0, 0.006))
+
+        assert await asyncio.wait_for(pool.fetch(WHO), 5)
 
 
 @on_both_loops
