@@ -13,7 +13,7 @@ from db.postgres.ping import Ping
 from db.postgres.pool import Pool, PoolOptions
 from db.postgres.statement import Access, Statement
 from db.postgres.transaction import Transaction
-from db.schema.models import OWNED_TABLES
+from db.schema.tables import OWNED_TABLES
 
 Result = TypeVar("Result")
 

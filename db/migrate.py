@@ -10,7 +10,7 @@ from psycopg2.extensions import connection
 from db.errors import DatabaseAway, SchemaOutdated
 from db.postgres.refusals import refusal
 from db.postgres.roles import APPLICATION, Powers, powers_query, require_fit
-from db.schema.models import OWNED_TABLES
+from db.schema.tables import OWNED_TABLES
 
 CONNECT_TIMEOUT_SECONDS = 5
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from openapi.complaints import complaints_shown
-from openapi.contract_commands import contract
+from openapi.contract_commands import contract, stubs
 
 OPEN = "Need no tokens, on any address.  [ERRAND_OPEN]"
 LOCAL_TOKENS = "Accept the tokens that `errand token` makes.  [ERRAND_LOCAL_TOKENS]"
@@ -162,3 +162,4 @@ def rotate_token_secret(**flags: str | None) -> None:
 
 
 errand.add_command(contract)
+errand.add_command(stubs)

@@ -18,6 +18,7 @@ def complaints_shown() -> Iterator[None]:
     )
     from openapi.contract.faults import UnusableContract
     from openapi.settings import WrongSettings
+    from openapi.stubs.missing import NoStub
 
     try:
         yield
@@ -29,6 +30,7 @@ def complaints_shown() -> Iterator[None]:
         SchemaOutdated,
         UnfitRole,
         EmbeddedPostgresError,
+        NoStub,
     ) as error:
         from openapi.invocation import pasteable
 

@@ -1,4 +1,4 @@
-"""The commands about a contract: `errand contract`."""
+"""The commands about a contract: `errand contract`, `errand stubs`."""
 
 from pathlib import Path
 
@@ -49,3 +49,37 @@ def diff(old: Path, new: Path) -> None:
         click.echo(f"Changes: {len(changes)}. Breaking: {breaking}.", err=True)
     if breaking:
         raise click.exceptions.Exit(1)
+
+
+def complete_operation(_: click.Context, __: click.Parameter, typed: str) -> list[str]:
+    """The operations that a shell proposes: those that nothing implements."""
+    from openapi.contract.document import Contract
+    from openapi.stubs.missing import missing_operations
+
+    return [each.id for each in missing_operations(Contract.load()) if each.id.startswith(typed)]
+
+
+@click.command()
+@click.argument(
+    "operations", nargs=-1, metavar="[OPERATION_ID]...", shell_complete=complete_operation
+)
+@click.option("--write", is_flag=True, help="Make the files, or append to them.")
+def stubs(operations: tuple[str, ...], write: bool) -> None:
+    """Print the code that operations of the contract need and lack.
+
+    It is a handler for each operation, its test, and for a new resource the model and the
+    migration: for all operations that nothing implements, or for those that are named.
+    """
+    with complaints_shown():
+        from openapi.contract.document import Contract
+        from openapi.stubs import files as project
+
+        files = project.files_of(Contract.load(), operations)
+        if write:
+            project.write(files)
+        for file in files:
+            click.echo(file.title if write else f"# {file.title}\n{file.text}")
+    for name in project.new_modules(files):
+        click.echo(f"In pyproject.toml, add {name} to the layers of handlers.", err=True)
+    if not files:
+        click.echo("Every operation of the contract is implemented.", err=True)

@@ -4,7 +4,7 @@ from alembic import context
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import StaticPool
 
-from db.schema.models import Task
+from db.schema.tables import METADATA
 
 # Any number will do, as long as nothing else locks it; see `pg_advisory_xact_lock`.
 MIGRATION_LOCK = 0x657272616E64
@@ -13,7 +13,7 @@ engine = create_engine(
     "postgresql+psycopg2://", creator=context.config.attributes["connect"], poolclass=StaticPool
 )
 with engine.connect() as connection:
-    context.configure(connection=connection, target_metadata=Task.metadata)
+    context.configure(connection=connection, target_metadata=METADATA)
     with context.begin_transaction():
         # Held until the end of the transaction: servers that start together migrate in turn.
         connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))

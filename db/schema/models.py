@@ -23,7 +23,6 @@ from sqlalchemy import (
 )
 from sqlmodel import Field, SQLModel
 
-from db.owner import OWNER
 from db.schema.fields import Serves, TaskFields
 
 KEY_LENGTH = 255
@@ -210,11 +209,3 @@ class Secret(SQLModel, table=True):
 
     purpose: str = Field(primary_key=True, max_length=20)
     value: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-
-
-OWNED_TABLES = [
-    table.name
-    for table in User.metadata.sorted_tables
-    if OWNER in table.c or table.name == User.__tablename__
-]
-"""The tables whose rows belong to one user each."""

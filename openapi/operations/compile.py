@@ -53,6 +53,9 @@ def _operation(
             specification, path=path, method=method, resolver=resolver
         )
     except ResolverError as error:
-        raise Unsupported(f"nothing implements the operation: {error}", where) from error
+        name = definition["operationId"].rpartition(".")[2]
+        advice = f"`errand stubs {name}` prints a handler for it"
+        detail = f"nothing implements the operation: {error}; {advice}"
+        raise Unsupported(detail, where) from error
     notices = deprecation_headers(definition, where, contract.changed_at)
     return Operation(described, definition, where, settings, notices)

@@ -63,7 +63,7 @@ class Parameter:
     def __init__(self, definition: dict[str, Any], where: Where) -> None:
         self.name: str = definition["name"]
         self.location: str = definition["in"]
-        self.argument = self.name.lower().replace("-", "_")
+        self.argument = argument_of(definition)
         where = (*where, f"the parameter {self.name}")
         _refuse_unsupported(definition, where)
         schema = definition["schema"]
@@ -114,6 +114,12 @@ class Parameter:
     def is_repeatable(self) -> bool:
         """Whether it may be given more than once."""
         return self.is_array and self._separator is None
+
+
+def argument_of(definition: dict[str, Any]) -> str:
+    """The name of the handler's argument for a parameter."""
+    name: str = definition["name"]
+    return name.lower().replace("-", "_")
 
 
 def _refuse_unsupported(definition: dict[str, Any], where: Where) -> None:

@@ -31,7 +31,7 @@ from db.postgres.pool import Pool
 from db.postgres.roles import APPLICATION
 from db.postgres.statement import Access, Statement
 from db.schema.fields import DEFAULTS
-from db.schema.models import OWNED_TABLES
+from db.schema.tables import OWNED_TABLES
 from db.tasks import statements
 from db.tasks.list_queries import ListQuery, Page, Shape
 from db.tasks.list_statements import statement_of

@@ -20,7 +20,7 @@ from db.errors import SchemaOutdated
 from db.migrate import NEWEST, check_role, migrate, schema_version
 from db.postgres.embedded import running_postgres
 from db.postgres.roles import APPLICATION, as_application
-from db.schema.models import Task
+from db.schema.tables import METADATA
 from tests.support import http
 from tests.support.databases import (
     administration,
@@ -71,7 +71,7 @@ def test_models_and_migrations_agree(new_database: Callable[[], str]) -> None:
         context = MigrationContext.configure(
             connection, opts={"compare_type": True, "compare_server_default": True}
         )
-        differences = compare_metadata(context, Task.metadata)
+        differences = compare_metadata(context, METADATA)
     engine.dispose()
 
     assert differences == []

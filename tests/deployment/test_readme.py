@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.project import README, ROOT
+from tests.support.copies import copied
+from tests.support.project import README
 from tests.support.servers import LISTENING
 
 COMMANDS = re.findall(r"^```sh\n(.+)\n```$", README.read_text(), re.MULTILINE)
@@ -24,10 +25,9 @@ pytestmark = [
 @pytest.fixture
 def clone() -> Iterator[Path]:
     """The project and nothing that was made from it, somewhere else."""
-    made = shutil.ignore_patterns(".git", ".venv", ".env", ".*_cache", "__pycache__", "*.egg-info")
     with tempfile.TemporaryDirectory(prefix="errand-") as folder:
         Path(folder).chmod(0o755)
-        yield shutil.copytree(ROOT, Path(folder) / "clone", ignore=made)
+        yield copied(Path(folder) / "clone")
 
 
 @pytest.fixture

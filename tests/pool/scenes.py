@@ -31,7 +31,7 @@ from sqlalchemy import (
 from db.postgres.pool import Pool, PoolOptions
 from db.postgres.statement import Access, Statement
 from db.schema import clauses
-from db.schema.models import OWNED_TABLES
+from db.schema.tables import OWNED_TABLES
 from db.tasks import statements
 
 MOMENT = 0.05

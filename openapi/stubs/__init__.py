@@ -1,0 +1,1 @@
+"""From operations that nothing implements to code: handlers, their tests, models, migrations."""
