@@ -54,9 +54,14 @@ def diff(old: Path, new: Path) -> None:
 def complete_operation(_: click.Context, __: click.Parameter, typed: str) -> list[str]:
     """The operations that a shell proposes: those that nothing implements."""
     from openapi.contract.document import Contract
-    from openapi.stubs.missing import missing_operations
+    from openapi.contract.faults import UnusableContract
+    from openapi.stubs.missing import NoStub, missing_operations
 
-    return [each.id for each in missing_operations(Contract.load()) if each.id.startswith(typed)]
+    try:
+        missing = missing_operations(Contract.load())
+    except (UnusableContract, NoStub):
+        return []
+    return [each.id for each in missing if each.id.startswith(typed)]
 
 
 @click.command()

@@ -269,6 +269,8 @@ def test_written_stubs_change_no_line_and_are_not_written_twice(tmp_path: Path) 
     start = run_in(folder, "openapi", "contract", "check")
     printed = run_in(folder, "openapi", "stubs")
     unwritten = contents(folder)
+    typed = {"COMP_WORDS": "errand stubs pu", "COMP_CWORD": "2"}
+    proposed = run_in(folder, "openapi", _ERRAND_COMPLETE="bash_complete", **typed)
     written = run_in(folder, "openapi", "stubs", "--write")
     after = contents(folder)
     again = run_in(folder, "openapi", "stubs", "--write")
@@ -277,6 +279,7 @@ def test_written_stubs_change_no_line_and_are_not_written_twice(tmp_path: Path) 
     assert "openapi stubs list_gadgets` prints a handler for it" in start.stderr
     assert "# handlers/gadgets.py (new)\n" in printed.stdout
     assert unwritten == before
+    assert proposed.stdout == "plain,put_sizes\n"
     assert (written.returncode, again.stdout) == (0, "")
     assert all(after[name].startswith(text) for name, text in before.items())
     assert [name for name, text in before.items() if after[name] != text] == ["handlers/tasks.py"]

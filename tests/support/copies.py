@@ -16,12 +16,12 @@ def copied(folder: Path) -> Path:
     return shutil.copytree(ROOT, folder, ignore=MADE)
 
 
-def run_in(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+def run_in(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a module of Python on the copy."""
     return subprocess.run(
         [sys.executable, "-m", *command],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(folder)},
+        env={**os.environ, "PYTHONPATH": str(folder), **environment},
         capture_output=True,
         text=True,
         check=False,
