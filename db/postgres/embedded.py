@@ -3,8 +3,10 @@
 import fcntl
 import logging
 import os
+import shutil
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +20,9 @@ from db.private_files import open_private
 log = logging.getLogger("errand.database")
 
 LOOK_SECONDS = 0.5
+USERS_LOCK = "users.lock"
+# A process that has just opened the lock may not hold it yet.
+YOUNG_SECONDS = 60
 
 
 @contextmanager
@@ -27,7 +32,7 @@ def running_postgres(
     """Yield the libpq URL of a PostgreSQL server on data_dir; the folder's last user stops it."""
     with _faults_explained(data_dir):
         server = Server(data_dir, durable=durable, max_connections=max_connections)
-        users = open_private(server.folder / "users.lock")
+        users = open_private(server.folder / USERS_LOCK)
     with users:
         fcntl.flock(users, fcntl.LOCK_SH)
         try:
@@ -41,6 +46,19 @@ def running_postgres(
             with suppress(BlockingIOError):
                 fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 server.stop()
+
+
+def remove_abandoned(data_dir: Path) -> None:
+    """Stop the server of a folder whose users were killed, and remove the folder."""
+    lock = data_dir / USERS_LOCK
+    if data_dir.is_symlink() or data_dir.lstat().st_uid != os.geteuid() or not lock.exists():
+        return
+    if time.time() - lock.stat().st_mtime < YOUNG_SECONDS:
+        return
+    with open_private(lock) as users, suppress(BlockingIOError, EmbeddedPostgresError):
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        Server(data_dir, durable=False, max_connections=1).stop()
+        shutil.rmtree(data_dir, ignore_errors=True)
 
 
 def _started(server: Server) -> Postmaster:

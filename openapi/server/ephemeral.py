@@ -5,19 +5,24 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from db.errors import EmbeddedPostgresError
+from db.postgres.embedded import remove_abandoned
 from openapi.settings import Settings, variable
 
+PREFIX = "errand-ephemeral-"
 REMOVAL_SECONDS, POLL_SECONDS = 10, 0.05
 
 
 @contextmanager
 def on_ephemeral_data(settings: Settings) -> Iterator[Settings]:
     """The same settings with an embedded database in a new private folder, removed at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="errand-ephemeral-"))
+    for abandoned in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            remove_abandoned(abandoned)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     try:
         yield settings.model_copy(update={"database_url": None, "data_dir": folder})
     except EmbeddedPostgresError as error:

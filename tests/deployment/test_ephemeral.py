@@ -1,5 +1,6 @@
 """`errand serve --ephemeral`: the real server, and no trace of it afterwards."""
 
+import os
 import signal
 import socket
 import tempfile
@@ -74,6 +75,36 @@ def test_data_are_gone_after_a_signal_during_the_start(temporary: Path) -> None:
     process.communicate(timeout=30)
 
     assert data_folders(temporary) == []
+
+
+def test_data_of_a_killed_server_are_removed_by_the_next_and_those_of_others_are_not(
+    temporary: Path,
+) -> None:
+    killed = started_ephemerally(temporary)
+    left = postmaster_of(temporary, killed)
+    other = started_ephemerally(temporary)
+    running = postmaster_of(temporary, other)
+    killed.kill()
+    killed.communicate(timeout=30)
+    for lock in temporary.glob("*/users.lock"):
+        os.utime(lock, (0, 0))
+
+    following = started_ephemerally(temporary)
+    url_of(following)
+    exists = psutil.pid_exists(left), psutil.pid_exists(running), len(data_folders(temporary))
+    for process in (other, following):
+        process.terminate()
+        process.communicate(timeout=30)
+
+    assert exists == (False, True, 2)
+    assert data_folders(temporary) == []
+
+
+def postmaster_of(temporary: Path, process: Server) -> int:
+    """The PostgreSQL of a server that has just been started, the latest in the folder."""
+    url_of(process)
+    latest = max(temporary.rglob("postmaster.pid"), key=lambda file: file.stat().st_mtime_ns)
+    return int(latest.read_text().split()[0])
 
 
 def test_data_are_gone_after_a_start_that_fails(temporary: Path) -> None:
