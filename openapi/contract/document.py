@@ -1,4 +1,4 @@
-"""The contract, loaded and checked by Connexion, and the places of what is wrong with it."""
+"""The contract, loaded and checked by Connexion."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
