@@ -5,25 +5,25 @@ from collections.abc import Callable, Iterable
 from operator import attrgetter
 
 from db.postgres.group import Call
-from db.postgres.turns import Refusal, Turns
+from db.postgres.owner_locks import MakeError, OwnerLocks
 
 by_owner = attrgetter("owner")
 
 
 class ReadCalls:
-    """Calls that read, in the order in which they came."""
+    """Waiting calls that read, in the order of their arrival."""
 
     def __init__(self) -> None:
         self._calls: deque[Call] = deque()
 
     @property
     def ready(self) -> int:
-        """How many can be sent."""
+        """The number of calls that can be sent now."""
         return len(self._calls)
 
     @property
     def deadline(self) -> float:
-        """Until when the first of them may wait."""
+        """The deadline of the oldest call."""
         return self._calls[0].deadline
 
     def add(self, call: Call) -> None:
@@ -31,7 +31,7 @@ class ReadCalls:
         self._calls.append(call)
 
     def take(self, most: int) -> list[Call]:
-        """The next calls to send, less those whose callers have gone."""
+        """Remove and return the next calls to send; cancelled calls are dropped."""
         calls = self._calls
         taken: list[Call] = []
         while calls and len(taken) < most:
@@ -40,32 +40,32 @@ class ReadCalls:
                 taken.append(call)
         return taken
 
-    def end(self, calls: list[Call]) -> None:
-        """What was taken has been executed, or never will be."""
+    def release(self, calls: list[Call]) -> None:
+        """Do nothing: calls that read hold no lock."""
 
-    def expire_ready(self, cutoff: float, refusal: Refusal) -> None:
-        """Refuse what was to be sent before."""
-        self._calls = deque(_unexpired(self._calls, cutoff, refusal))
+    def expire_ready(self, cutoff: float, make_error: MakeError) -> None:
+        """Fail the calls whose deadline is before the cutoff."""
+        self._calls = deque(_unexpired(self._calls, cutoff, make_error))
 
 
 class WriteCalls:
-    """Calls that write; those of an owner that have not been sent go together, in their turn."""
+    """Waiting calls that write. The calls of one owner share the owner's lock and a group."""
 
-    def __init__(self, turns: Turns, on_ready: Callable[[], None]) -> None:
+    def __init__(self, locks: OwnerLocks, on_ready: Callable[[], None]) -> None:
         self.ready = 0
-        self._turns = turns
+        self._locks = locks
         self._on_ready = on_ready
         self._calls: dict[int, list[Call]] = {}
-        """By owner."""
-        self._owners: deque[int] = deque()
-        """Whose turn has begun, in that order."""
-        self._waiting: set[int] = set()
-        """Whose turn has not."""
+        """The waiting calls of each owner."""
+        self._ready_owners: deque[int] = deque()
+        """The owners whose lock these calls hold, in the order in which it was granted."""
+        self._blocked_owners: set[int] = set()
+        """The owners whose lock another write holds."""
 
     @property
     def deadline(self) -> float:
-        """Until when the first of those that are ready may wait."""
-        return self._calls[self._owners[0]][0].deadline
+        """The deadline of the first call that is ready."""
+        return self._calls[self._ready_owners[0]][0].deadline
 
     def add(self, call: Call) -> None:
         """Queue a call."""
@@ -73,32 +73,35 @@ class WriteCalls:
         calls = self._calls.get(owner)
         if calls is not None:
             calls.append(call)
-            self.ready += owner not in self._waiting
-        elif self._turns.begin(owner):
+            self.ready += owner not in self._blocked_owners
+        elif self._locks.try_acquire(owner):
             self._calls[owner] = [call]
-            self._owners.append(owner)
+            self._ready_owners.append(owner)
             self.ready += 1
         else:
             self._wait(owner, [call])
 
     def _wait(self, owner: int, calls: list[Call]) -> None:
         self._calls[owner] = calls
-        self._waiting.add(owner)
-        self._turns.wait(owner, self)
+        self._blocked_owners.add(owner)
+        self._locks.wait(owner, self)
 
-    def begin(self, owner: int) -> bool:
-        """It is the owner's turn."""
-        self._waiting.remove(owner)
-        self._owners.append(owner)
+    def grant(self, owner: int) -> bool:
+        """Take the owner's lock: the calls of the owner are now ready."""
+        self._blocked_owners.remove(owner)
+        self._ready_owners.append(owner)
         self.ready += len(self._calls[owner])
         self._on_ready()
         return True
 
     def take(self, most: int) -> list[Call]:
-        """The next calls to send, less those whose callers have gone, in the order of locks."""
+        """Remove and return the next calls to send, sorted by owner; cancelled calls are dropped.
+
+        All groups lock the rows of owners in the same order, so that no two groups deadlock.
+        """
         taken: list[Call] = []
-        while self._owners and len(taken) < most:
-            owner = self._owners.popleft()
+        while self._ready_owners and len(taken) < most:
+            owner = self._ready_owners.popleft()
             calls = self._calls.pop(owner)
             self.ready -= len(calls)
             room = most - len(taken)
@@ -110,38 +113,38 @@ class WriteCalls:
                 if not call.result.done():
                     taken.append(call)
             if len(taken) == others:
-                self._turns.end(owner)
+                self._locks.release(owner)
         taken.sort(key=by_owner)
         return taken
 
-    def end(self, calls: list[Call]) -> None:
-        """End the turns of the owners whose calls were taken."""
+    def release(self, calls: list[Call]) -> None:
+        """Release the owners' locks that calls returned by `take` hold."""
         for owner in {call.owner for call in calls}:
-            self._turns.end(owner)
+            self._locks.release(owner)
 
-    def expire_ready(self, cutoff: float, refusal: Refusal) -> None:
-        """Refuse what is ready and was to be sent before."""
-        owners, self._owners = self._owners, deque()
+    def expire_ready(self, cutoff: float, make_error: MakeError) -> None:
+        """Fail the ready calls whose deadline is before the cutoff."""
+        owners, self._ready_owners = self._ready_owners, deque()
         self.ready = 0
         for owner in owners:
-            if self.expire(owner, cutoff, refusal):
-                self._owners.append(owner)
+            if self.expire(owner, cutoff, make_error):
+                self._ready_owners.append(owner)
                 self.ready += len(self._calls[owner])
             else:
-                self._turns.end(owner)
+                self._locks.release(owner)
 
-    def expire(self, owner: int, cutoff: float, refusal: Refusal) -> bool:
-        """Refuse the owner's calls that were to be sent before; false if none is left."""
-        calls = self._calls[owner] = _unexpired(self._calls[owner], cutoff, refusal)
+    def expire(self, owner: int, cutoff: float, make_error: MakeError) -> bool:
+        """Fail the owner's calls whose deadline is before the cutoff; false if no call is left."""
+        calls = self._calls[owner] = _unexpired(self._calls[owner], cutoff, make_error)
         if not calls:
             del self._calls[owner]
-            self._waiting.discard(owner)
+            self._blocked_owners.discard(owner)
         return bool(calls)
 
 
-def _unexpired(calls: Iterable[Call], cutoff: float, refusal: Refusal) -> list[Call]:
-    """The calls that still wait; those that were to be sent before are refused."""
+def _unexpired(calls: Iterable[Call], cutoff: float, make_error: MakeError) -> list[Call]:
+    """The calls that still wait, after those whose deadline is before the cutoff have failed."""
     for call in calls:
         if call.deadline < cutoff:
-            call.fail(refusal())
+            call.fail(make_error())
     return [call for call in calls if not call.result.done()]

@@ -18,9 +18,9 @@ from db.postgres.calls import ReadCalls, WriteCalls
 from db.postgres.connection import Connection, Row
 from db.postgres.failures import UNCERTAIN, had_no_effect, is_failing
 from db.postgres.group import Call, Document, Group
+from db.postgres.owner_locks import MakeError
 from db.postgres.pool import Pool
 from db.postgres.statement import Access, Statement
-from db.postgres.turns import Refusal
 
 
 class Bounds(NamedTuple):
@@ -57,7 +57,7 @@ class CallQueue:
         self._statement = statement
         self._bounds = _bounds(statement)
         is_read = statement.access is Access.READ
-        self._calls = ReadCalls() if is_read else WriteCalls(pool.turns, self._go_on)
+        self._calls = ReadCalls() if is_read else WriteCalls(pool.owner_locks, self._go_on)
         self._awaited = 0
         self._is_scheduled = False
 
@@ -73,9 +73,9 @@ class CallQueue:
         self._go_on()
         return call
 
-    def expire(self, cutoff: float, refusal: Refusal) -> bool:
-        """Refuse calls that were to be sent before; false if none is left."""
-        self._calls.expire_ready(cutoff, refusal)
+    def expire(self, cutoff: float, make_error: MakeError) -> bool:
+        """Fail the calls whose deadline is before the cutoff; false if no call is left."""
+        self._calls.expire_ready(cutoff, make_error)
         self._is_scheduled = self._calls.ready > 0
         return self._is_scheduled
 
@@ -91,7 +91,7 @@ class CallQueue:
         if calls and is_usable:
             self._begin(calls, connection)
         else:
-            self._calls.end(calls)
+            self._calls.release(calls)
             _fail(calls, NotExecuted())
         self._go_on()
         return bool(calls) and is_usable
@@ -142,7 +142,7 @@ class CallQueue:
 
     def _end(self, group: Group, rows: "asyncio.Future[list[Row]]") -> None:
         # The next group goes first, so that the database need not wait until results are read.
-        self._calls.end(group.calls)
+        self._calls.release(group.calls)
         self._await_no_more(group)
         self._pool.release(group.connection)
         if not rows.cancelled():

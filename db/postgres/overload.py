@@ -5,7 +5,7 @@ to wait longer serves no more requests, it only serves all of them later.
 """
 
 from db.errors import DatabaseAway, Overloaded
-from db.postgres.turns import Turns
+from db.postgres.owner_locks import OwnerLocks
 from db.postgres.waiting_line import WaitingLine
 
 FOREVER = float("inf")
@@ -27,7 +27,7 @@ class Overload:
         return self._burst if now - self._last_calm < self._burst else self._standing
 
     def refuse_overdue(
-        self, line: WaitingLine, turns: Turns, now: float, *, early: float, is_connected: bool
+        self, line: WaitingLine, locks: OwnerLocks, now: float, *, early: float, is_connected: bool
     ) -> None:
         """Refuse what has waited too long for a connection or its turn, or will have so early."""
         bound = self.bound(now + self._burst - line.oldest_deadline, now)
@@ -37,19 +37,19 @@ class Overload:
                 return Overloaded(f"No database connection became free within {bound:g} s.")
             return DatabaseAway(f"There was no connection to the database for {bound:g} s.")
 
-        def out_of_turn() -> Exception:
+        def not_locked() -> Exception:
             return Overloaded(f"Another change for this user did not end within {self._burst:g} s.")
 
         # A deadline is what a request has if it waits for as long as in a burst.
         line.expire(now + self._burst - bound + min(early, bound / 2), unserved)
-        turns.expire(now + min(early, self._burst / 2), out_of_turn)
+        locks.expire(now + min(early, self._burst / 2), not_locked)
 
 
-def refuse_all(line: WaitingLine, turns: Turns) -> None:
+def refuse_all(line: WaitingLine, locks: OwnerLocks) -> None:
     """Refuse all that waits: the server stops."""
 
     def closing() -> Exception:
         return DatabaseAway(CLOSING)
 
     line.expire(FOREVER, closing)
-    turns.expire(FOREVER, closing)
+    locks.expire(FOREVER, closing)

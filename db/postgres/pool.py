@@ -17,11 +17,11 @@ from db.postgres.connector import Connector
 from db.postgres.failures import UNCERTAIN, domain_error, is_failing, is_worth_a_retry
 from db.postgres.libpq import SWEEP_INTERVAL
 from db.postgres.overload import CLOSING, Overload, refuse_all
+from db.postgres.owner_locks import OwnerLocks
 from db.postgres.roles import powers_query
 from db.postgres.statement import Access, Statement
 from db.postgres.throttled_log import ThrottledLog
 from db.postgres.transaction import Transaction
-from db.postgres.turns import Turns
 from db.postgres.waiting_line import ConnectionRequest, Waiter, WaitingLine
 
 TRIES = 3
@@ -72,7 +72,7 @@ class Pool:
         self._overload = Overload(options.wait_timeout, options.overload_timeout)
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
-        self.turns = Turns()
+        self.owner_locks = OwnerLocks()
         self.runs_groups = options.prepare
         """Whether its connections know the functions that run groups of calls."""
 
@@ -86,7 +86,7 @@ class Pool:
         """Stop, cancel what is under way, and close every connection."""
         self._closed = True
         self._free.clear()
-        refuse_all(self._line, self.turns)
+        refuse_all(self._line, self.owner_locks)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -96,7 +96,7 @@ class Pool:
         """Run one statement as a transaction of its own; once more where that is safe."""
         if not statement.changes_user_data:
             return await self._fetch(statement, values)
-        async with self.turns.hold(values[OWNER].int, self.deadline()):
+        async with self.owner_locks.hold(values[OWNER].int, self.deadline()):
             return await self._fetch(statement, values)
 
     async def _fetch(self, statement: Statement, values: dict[str, Any]) -> list[Row]:
@@ -115,16 +115,17 @@ class Pool:
 
     @asynccontextmanager
     async def transaction(self, owner: UUID | None = None) -> AsyncIterator[Transaction]:
-        """Statements that take effect together, or not at all; the owner is whose data they write.
+        """Statements that take effect together, or not at all.
 
-        One that writes an owner's data waits for its turn before it takes a connection.
+        If they write the data of an owner, the transaction waits for the owner's lock before it
+        takes a connection.
         """
         if owner is None:
             async with self._transaction() as transaction:
                 yield transaction
         else:
             async with (
-                self.turns.hold(owner.int, self.deadline()),
+                self.owner_locks.hold(owner.int, self.deadline()),
                 self._transaction() as transaction,
             ):
                 yield transaction
@@ -193,7 +194,7 @@ class Pool:
         else:
             self._line.add(waiter)
         if self._closed:
-            refuse_all(self._line, self.turns)
+            refuse_all(self._line, self.owner_locks)
 
     async def _requested(self, deadline: float, ahead: bool) -> Connection:
         request = ConnectionRequest(deadline)
@@ -256,7 +257,7 @@ class Pool:
             await asyncio.sleep(SWEEP_INTERVAL)
             self._overload.refuse_overdue(
                 self._line,
-                self.turns,
+                self.owner_locks,
                 asyncio.get_running_loop().time(),
                 early=SWEEP_INTERVAL,
                 is_connected=bool(self._connections),

@@ -5,7 +5,7 @@ from collections import deque
 from typing import Protocol
 
 from db.postgres.connection import Connection
-from db.postgres.turns import Refusal
+from db.postgres.owner_locks import MakeError
 
 
 class Waiter(Protocol):
@@ -18,7 +18,7 @@ class Waiter(Protocol):
     def take(self, connection: Connection) -> bool:
         """Use the connection, and release it later; false if there is no use for it any more."""
 
-    def expire(self, cutoff: float, refusal: Refusal) -> bool:
+    def expire(self, cutoff: float, make_error: MakeError) -> bool:
         """Refuse what was to be served before; false if nothing is left."""
 
 
@@ -36,10 +36,10 @@ class ConnectionRequest:
         self.connection.set_result(connection)
         return True
 
-    def expire(self, cutoff: float, refusal: Refusal) -> bool:
+    def expire(self, cutoff: float, make_error: MakeError) -> bool:
         """Refuse it, if it was to be served before."""
         if self.deadline < cutoff and not self.connection.done():
-            self.connection.set_exception(refusal())
+            self.connection.set_exception(make_error())
         return not self.connection.done()
 
 
@@ -72,6 +72,6 @@ class WaitingLine:
                 return True
         return False
 
-    def expire(self, cutoff: float, refusal: Refusal) -> None:
+    def expire(self, cutoff: float, make_error: MakeError) -> None:
         """Refuse what was to be served before."""
-        self._waiters = deque(each for each in self._waiters if each.expire(cutoff, refusal))
+        self._waiters = deque(each for each in self._waiters if each.expire(cutoff, make_error))

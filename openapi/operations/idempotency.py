@@ -46,7 +46,7 @@ class Idempotency:
     async def respond(self, context: Context, arguments: Arguments, handle: Handle) -> Response:
         """The response of the first request with the key, or of this one if it is the first."""
         claim = arguments[OWNER], arguments.pop(ARGUMENT).strip('"')
-        # A second request with the key would wait for the turn of the first: see `Turns`.
+        # A second request with the key would only wait for the owner's lock: see `OwnerLocks`.
         if claim in self._in_flight:
             raise KeyInUse(replays.IN_USE)
         self._in_flight.add(claim)

@@ -10,7 +10,7 @@ import pytest
 
 from db.postgres.calls import ReadCalls, WriteCalls
 from db.postgres.group import Call
-from db.postgres.turns import Turns
+from db.postgres.owner_locks import OwnerLocks
 
 GROUP = 16
 
@@ -35,7 +35,7 @@ def steps(action: Callable[[], Any]) -> int:
 
 
 async def steps_to_take_a_group(kind: str, waiting: int) -> int:
-    calls = ReadCalls() if kind == "read" else WriteCalls(Turns(), lambda: None)
+    calls = ReadCalls() if kind == "read" else WriteCalls(OwnerLocks(), lambda: None)
     loop = asyncio.get_running_loop()
     for number in range(waiting):
         calls.add(Call(b"{}", number, 0.0, loop.create_future()))

@@ -32,7 +32,7 @@ def race(
 ) -> list[httpx.Response]:
     """Hold the row that every write of this user needs until each server waits for it.
 
-    Within one server the user's writes take turns: the others race as soon as one is done.
+    Within one server the user's writes run one after the other: one write of each server races.
     """
     assert len(requests) <= RACERS
     holder = psycopg2.connect(as_owner(servers.database_url))

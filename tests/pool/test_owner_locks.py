@@ -1,4 +1,4 @@
-"""Writes of one owner take turns; what waits for its turn holds no connection."""
+"""Writes of one owner run one after the other; a write that waits holds no connection."""
 
 import asyncio
 import random
@@ -71,7 +71,9 @@ async def test_an_owner_whose_row_is_locked_holds_one_connection(
 
 
 @on_both_loops
-async def test_calls_that_wait_for_a_turn_go_as_one_group(url: str, server: Observer) -> None:
+async def test_calls_that_wait_for_the_owners_lock_go_as_one_group(
+    url: str, server: Observer
+) -> None:
     async with groups_of(4, url) as (fetch, _):
         first = asyncio.ensure_future(fetch(NOTE_LATE, OWNER, text="first", seconds=0.3))
         await asyncio.sleep(MOMENT)
@@ -82,7 +84,7 @@ async def test_calls_that_wait_for_a_turn_go_as_one_group(url: str, server: Obse
 
 
 @on_both_loops
-async def test_statements_and_transactions_take_turns_in_the_order_in_which_they_came(
+async def test_statements_and_transactions_get_the_owners_lock_in_the_order_of_their_arrival(
     url: str, server: Observer
 ) -> None:
     async with groups_of(4, url) as (fetch, pool):
@@ -100,7 +102,7 @@ async def test_statements_and_transactions_take_turns_in_the_order_in_which_they
             written.append(text)
 
         works = [transact("a"), write("b"), transact("c"), transact("d"), write("with b")]
-        async with asyncio.TaskGroup() as group, pool.turns.hold(OWNER.int, pool.deadline()):
+        async with asyncio.TaskGroup() as group, pool.owner_locks.hold(OWNER.int, pool.deadline()):
             for work in works:
                 group.create_task(work)
                 await asyncio.sleep(MOMENT)
@@ -110,7 +112,7 @@ async def test_statements_and_transactions_take_turns_in_the_order_in_which_they
 
 
 @on_both_loops
-async def test_a_transaction_waits_for_its_turn_without_a_connection(
+async def test_a_transaction_waits_for_the_owners_lock_without_a_connection(
     url: str, server: Observer
 ) -> None:
     async with groups_of(2, url) as (fetch, pool):
@@ -131,7 +133,7 @@ async def test_a_transaction_waits_for_its_turn_without_a_connection(
 
 @in_both_modes
 @on_both_loops
-async def test_a_turn_that_does_not_come_in_time_is_refused(
+async def test_a_write_that_gets_no_lock_in_time_fails_as_overloaded(
     url: str, lock: connection, prepare: bool
 ) -> None:
     async with groups_of(2, url, wait=0.3, prepare=prepare) as (fetch, pool):
@@ -152,7 +154,7 @@ async def test_a_turn_that_does_not_come_in_time_is_refused(
 
 
 @on_both_loops
-async def test_no_turn_is_lost_to_writes_that_are_cancelled(url: str) -> None:
+async def test_cancelled_writes_release_the_owners_lock(url: str) -> None:
     async with groups_of(2, url) as (fetch, pool):
 
         async def transact() -> None:
@@ -172,11 +174,11 @@ async def test_no_turn_is_lost_to_writes_that_are_cancelled(url: str) -> None:
                 assert result in ("x", None) or isinstance(result, asyncio.CancelledError)
 
         assert await asyncio.wait_for(fetch(NOTE, OWNER, text="last"), 2) == "last"
-        await eventually(lambda: not pool.turns._lines)
+        await eventually(lambda: not pool.owner_locks._waiters)
 
 
 @on_both_loops
-async def test_no_turn_is_lost_to_waits_that_end_as_it_comes(url: str) -> None:
+async def test_no_lock_is_lost_if_a_wait_times_out_as_the_lock_is_granted(url: str) -> None:
     async with groups_of(1, url, wait=0.1) as (fetch, pool):
         for _ in range(6):
             calls = [fetch(NOTE_LATE, OWNER, text="x", seconds=0.01) for _ in range(30)]
@@ -184,11 +186,11 @@ async def test_no_turn_is_lost_to_waits_that_end_as_it_comes(url: str) -> None:
                 assert result == "x" or isinstance(result, Overloaded)
 
         assert await fetch(NOTE_LATE, OWNER, text="x", seconds=0) == "x"
-        await eventually(lambda: not pool.turns._lines)
+        await eventually(lambda: not pool.owner_locks._waiters)
 
 
 @on_both_loops
-async def test_the_turn_of_a_call_whose_caller_has_gone_passes_on(
+async def test_the_lock_of_a_cancelled_call_goes_to_the_next_write(
     url: str, server: Observer
 ) -> None:
     async with groups_of(1, url) as (fetch, _):
@@ -202,7 +204,7 @@ async def test_the_turn_of_a_call_whose_caller_has_gone_passes_on(
 
 
 @on_both_loops
-async def test_a_pool_that_closes_refuses_what_waits_for_its_turn(url: str) -> None:
+async def test_a_pool_that_closes_fails_the_writes_that_wait_for_a_lock(url: str) -> None:
     async with groups_of(2, url) as (fetch, pool):
         works = []
         for work in (
