@@ -1,6 +1,5 @@
-"""Swagger UI in a real browser that reaches nothing but this server, and pages that call it."""
+"""What the browser lets the pages do, and which pages it lets call the server."""
 
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -9,52 +8,9 @@ from typing import Any
 import pytest
 
 from tests.support.browser import CHROMIUM, Page
-from tests.support.contract import DOCUMENT
 from tests.support.servers import Serve
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
-
-OPERATIONS = [
-    f"operations-{operation['tags'][0]}-{operation['operationId']}"
-    for item in DOCUMENT["paths"].values()
-    for operation in item.values()
-    if "operationId" in operation
-]
-
-
-def test_swagger_ui_shows_every_operation_without_another_server(server: str, page: Page) -> None:
-    page.opens(f"{server}/docs")
-
-    for operation in OPERATIONS:
-        assert page.sees(f"document.getElementById({operation!r})"), operation
-    assert page.complaints == []
-
-
-@pytest.mark.parametrize(
-    ("operation", "status"),
-    [
-        ("operations-Tasks-create_task", 201),
-        ("operations-Tasks-list_tasks", 200),
-        ("operations-Health-get_readiness", 200),
-    ],
-)
-def test_swagger_ui_tries_an_operation_out(
-    server: str, page: Page, operation: str, status: int
-) -> None:
-    assert any(tried_out(page, server, operation, status) for _ in range(5))
-    assert page.complaints == []
-
-
-def tried_out(page: Page, server: str, operation: str, status: int) -> bool:
-    """Whether it was answered; Swagger UI hangs if it is clicked before it is ready."""
-    page.opens(f"{server}/docs")
-    page.clicks(f"#{operation} .opblock-summary-control")
-    time.sleep(1)
-    page.clicks(f"#{operation} .btn.execute")
-    shown = f"#{operation} .live-responses-table tbody .response-col_status"
-    return page.sees(
-        f"document.querySelector({shown!r})?.innerText.startsWith('{status}')", seconds=5
-    )
 
 
 @pytest.mark.parametrize("path", ["/docs", "/problems"])

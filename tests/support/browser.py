@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import time
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -109,10 +110,17 @@ class Page:
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < PHONE}
         self._ask("Emulation.setDeviceMetricsOverride", **size)
 
+    def picture(self, width: int, height: int) -> bytes:
+        """The page as a PNG, from its top left corner."""
+        clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
+        shot = self._ask("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)
+        return b64decode(shot["data"])
+
     def types(self, selector: str, text: str) -> None:
-        """Type into a field, once it is there."""
+        """Type into a field, in the place of its text, once it is there."""
         assert self.sees(f"document.querySelector({selector!r})"), selector
-        self.evaluates(f"document.querySelector({selector!r}).focus()")
+        for prepared in ("focus", "select"):
+            self.evaluates(f"document.querySelector({selector!r}).{prepared}()")
         self._ask("Input.insertText", text=text)
 
     def clicks(self, selector: str) -> None:
