@@ -40,6 +40,12 @@ WITH_NOTHING = {"get_liveness": 200, "get_readiness": 200}
 TEXTS_WITHOUT_CONTRAST = (ROOT / "tests" / "support" / "contrast.js").read_text()
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 REQUESTS = "performance.getEntriesByType('resource').map(({name}) => name)"
+COVERED = """
+[...document.querySelectorAll('.copy-to-clipboard, .download-contents')].filter(button => {
+  const code = button.parentElement.querySelector('code');
+  return code && code.getBoundingClientRect().bottom > button.getBoundingClientRect().top;
+}).length
+"""
 PHONE, DESK = 390, 1280
 
 
@@ -87,6 +93,7 @@ def test_swagger_ui_does_all_operations_and_can_be_read_in_both_modes_on_both_de
     for dark in (False, True):
         for width in (PHONE, DESK):
             page.shows_as(dark=dark, width=width)
+            assert page.sees("!document.getAnimations().length")
             assert page.evaluates(TEXTS_WITHOUT_CONTRAST) == []
             assert page.evaluates(OVERFLOW) == 0
 
@@ -104,5 +111,6 @@ def test_swagger_ui_shows_an_error_readably(server: str, page: Page) -> None:
     assert json.loads(shown.body)["detail"] == f"This user has no task {task}."
     assert page.evaluates(TEXTS_WITHOUT_CONTRAST) == []
     assert page.evaluates(OVERFLOW) == 0
+    assert page.evaluates(COVERED) == 0
     # The browser's own line about the status.
     assert [each["entry"]["source"] for each in page.complaints] == ["network"]

@@ -110,9 +110,9 @@ class Page:
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < PHONE}
         self._ask("Emulation.setDeviceMetricsOverride", **size)
 
-    def picture(self, width: int, height: int) -> bytes:
-        """The page as a PNG, from its top left corner."""
-        clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
+    def picture(self, width: int, height: int, top: int = 0) -> bytes:
+        """The page as a PNG, from that line on."""
+        clip = {"x": 0, "y": top, "width": width, "height": height, "scale": 1}
         shot = self._ask("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)
         return b64decode(shot["data"])
 

@@ -1,0 +1,1 @@
+"""The pictures of the pages, made from what they show."""
