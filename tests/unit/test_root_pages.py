@@ -31,7 +31,8 @@ on_every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.nam
 
 @on_every_page
 def test_every_relative_link_leads_to_a_file_and_a_heading(page: Path) -> None:
-    targets = re.findall(r"\]\((?!https?:)([^)\s]+)\)", prose(page))
+    links = re.findall(r"\]\((?!https?:)([^)\s]+)\)", prose(page))
+    targets = [*links, *re.findall(r"src=\"([^\"]+)\"", prose(page))]
 
     assert not [target for target in targets if not leads_somewhere(page, target)]
 
