@@ -120,7 +120,7 @@ class CallQueue:
     def _send(self) -> None:
         connection = self._pool.acquire_free()
         if connection is None:
-            self._pool.line_up(self)
+            self._pool.enqueue(self)
         elif not self.take(connection):
             self._pool.release(connection)
 

@@ -13,25 +13,25 @@ import psycopg2
 from db.errors import ConnectionLost, StatementTimedOut
 from db.owner import OWNER
 from db.postgres.connection import Connection, Row
+from db.postgres.connection_queue import ConnectionQueue, ConnectionRequest, ConnectionWaiter
 from db.postgres.connector import Connector
 from db.postgres.failures import UNCERTAIN, domain_error, is_failing, is_worth_a_retry
 from db.postgres.libpq import SWEEP_INTERVAL
-from db.postgres.overload import CLOSING, Overload, refuse_all
+from db.postgres.overload import CLOSING, Overload, fail_all
 from db.postgres.owner_locks import OwnerLocks
 from db.postgres.roles import powers_query
 from db.postgres.statement import Access, Statement
 from db.postgres.throttled_log import ThrottledLog
 from db.postgres.transaction import Transaction
-from db.postgres.waiting_line import ConnectionRequest, Waiter, WaitingLine
 
-TRIES = 3
+MOST_ATTEMPTS = 3
 
 CANCEL_TIMEOUT = 3.0
 
 
 @dataclass(frozen=True)
 class PoolOptions:
-    """Where the database is, how many connections there are, and how long anything may take."""
+    """The database's URL, the number of connections, and the time limits."""
 
     url: str
     size: int
@@ -42,13 +42,13 @@ class PoolOptions:
     prepare: bool
 
     def for_a_command(self) -> "PoolOptions":
-        """One connection, for which there is as much time as it takes to connect."""
-        patience = self.connect_timeout
-        return replace(self, size=1, wait_timeout=patience, overload_timeout=patience)
+        """The options for one connection; a request waits as long as connecting may take."""
+        longest = self.connect_timeout
+        return replace(self, size=1, wait_timeout=longest, overload_timeout=longest)
 
 
 class Pool:
-    """Runs statements, each on whichever connection is free; replaces connections that are lost."""
+    """Runs each statement on a connection that is free, and replaces lost connections."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Pool:
         statements: Sequence[Statement],
         owned_tables: Sequence[str],
     ) -> None:
-        """The statements are prepared; row-level security must be active on the tables."""
+        """Every connection prepares the statements; it is only used with row-level security."""
         self._options = options
         self._connector = Connector(
             options.url,
@@ -68,50 +68,50 @@ class Pool:
         self._log = ThrottledLog()
         self._connections: set[Connection] = set()
         self._free: list[Connection] = []
-        self._line = WaitingLine()
+        self._queue = ConnectionQueue()
         self._overload = Overload(options.wait_timeout, options.overload_timeout)
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self.owner_locks = OwnerLocks()
         self.runs_groups = options.prepare
-        """Whether its connections know the functions that run groups of calls."""
+        """Whether the connections have the functions that run groups of calls."""
 
     def open(self) -> None:
-        """Begin to connect; requests may come at once, and wait."""
+        """Begin to connect; requests that come before that wait."""
         for _ in range(self._options.size):
             self.in_background(self._connect())
         self.in_background(self._sweep())
 
     async def close(self) -> None:
-        """Stop, cancel what is under way, and close every connection."""
+        """Fail all waiting requests, cancel all statements, and close every connection."""
         self._closed = True
         self._free.clear()
-        refuse_all(self._line, self.owner_locks)
+        fail_all(self._queue, self.owner_locks)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*map(self._dismiss, self._connections))
 
     async def fetch(self, statement: Statement, **values: Any) -> list[Row]:
-        """Run one statement as a transaction of its own; once more where that is safe."""
+        """Run one statement as its own transaction; run it again if it failed and that is safe."""
         if not statement.changes_user_data:
             return await self._fetch(statement, values)
         async with self.owner_locks.hold(values[OWNER].int, self.deadline()):
             return await self._fetch(statement, values)
 
     async def _fetch(self, statement: Statement, values: dict[str, Any]) -> list[Row]:
-        for tried in count(1):
+        for attempt in count(1):
             connection = await self.acquire(self.deadline())
             try:
                 if connection.lacks(statement):
                     await connection.prepare(statement)
                 return await connection.fetch(connection.sql(statement, values), values)
             except psycopg2.Error as error:
-                if not self._worth_another(error, connection, statement, tried):
+                if not self._is_retried(error, connection, statement, attempt):
                     raise self.explained(error, connection) from error
             finally:
                 self.release(connection)
-        raise AssertionError("a try returns, raises, or is followed by another")
+        raise AssertionError("every attempt returns, raises, or is followed by another one")
 
     @asynccontextmanager
     async def transaction(self, owner: UUID | None = None) -> AsyncIterator[Transaction]:
@@ -139,7 +139,8 @@ class Pool:
                 yield transaction
                 await transaction.commit()
             except BaseException:
-                # Critical section: cancelled as an answer came, it would be free, but not idle.
+                # Critical section: if the caller was cancelled just as a result came, no statement
+                # runs, but the transaction is still open.
                 if not connection.busy and not connection.lost:
                     await connection.fetch("ROLLBACK")
                 raise
@@ -149,28 +150,28 @@ class Pool:
             transaction.over = True
             self.release(connection)
 
-    def _worth_another(
-        self, error: psycopg2.Error, connection: Connection, statement: Statement, tried: int
+    def _is_retried(
+        self, error: psycopg2.Error, connection: Connection, statement: Statement, attempt: int
     ) -> bool:
         if is_worth_a_retry(error):
-            return tried < TRIES
-        # Where the server has restarted, every connection may prove to be lost.
+            return attempt < MOST_ATTEMPTS
+        # After a restart of PostgreSQL every connection may be lost.
         is_read = statement.access is Access.READ
-        return connection.lost and is_read and tried < TRIES + self._options.size
+        return connection.lost and is_read and attempt < MOST_ATTEMPTS + self._options.size
 
     def explained(self, error: psycopg2.Error, connection: Connection) -> Exception:
-        """What callers are to know of an error."""
+        """The error for callers; logs that the database is failing, if it is."""
         if is_failing(error):
             cause = f"{error.diag.message_primary} ({error.pgcode})"
             self._log.warn(str(error.pgcode), f"the database is failing: {cause}")
         return domain_error(error, lost=connection.lost)
 
     def deadline(self) -> float:
-        """Until when a request that comes now may wait for a connection."""
+        """The time until which a request that comes now may wait for a connection."""
         return asyncio.get_running_loop().time() + self._options.wait_timeout
 
     async def acquire(self, deadline: float, *, ahead: bool = False) -> Connection:
-        """A connection that has nothing to do; it must be released."""
+        """A free connection; the caller must release it."""
         while (connection := self.acquire_free()) is None:
             connection = await self._requested(deadline, ahead)
             if not connection.lost:
@@ -179,7 +180,7 @@ class Pool:
         return connection
 
     def acquire_free(self) -> Connection | None:
-        """A connection that has nothing to do, if there is one now; it must be released."""
+        """A free connection, if there is one now; the caller must release it."""
         while self._free:
             connection = self._free.pop()
             if not connection.lost:
@@ -187,40 +188,40 @@ class Pool:
             self._replace(connection)
         return None
 
-    def line_up(self, waiter: Waiter, *, ahead: bool = False) -> None:
-        """Have the waiter take a connection that becomes free, or refuse it in time."""
+    def enqueue(self, waiter: ConnectionWaiter, *, ahead: bool = False) -> None:
+        """Give the waiter the next free connection; its requests fail at their deadlines."""
         if ahead:
-            self._line.add_ahead(waiter)
+            self._queue.add_first(waiter)
         else:
-            self._line.add(waiter)
+            self._queue.add(waiter)
         if self._closed:
-            refuse_all(self._line, self.owner_locks)
+            fail_all(self._queue, self.owner_locks)
 
     async def _requested(self, deadline: float, ahead: bool) -> Connection:
         request = ConnectionRequest(deadline)
-        self.line_up(request, ahead=ahead)
+        self.enqueue(request, ahead=ahead)
         try:
             return await request.connection
         except asyncio.CancelledError:
-            # Critical section: a connection may have been handed over, and would never be released.
+            # Critical section: the connection may have been handed over in the same moment.
             connection = request.connection
             if connection.done() and not connection.cancelled() and not connection.exception():
                 self.release(connection.result())
             raise
 
     def release(self, connection: Connection) -> None:
-        """Give the connection to what waits the longest, once it has nothing left to do."""
+        """Give the connection to the first waiter, as soon as no statement runs on it."""
         if connection.lost:
             self._replace(connection)
         elif self._closed:
-            pass  # close() sees to it
+            pass  # close() closes it
         elif connection.busy:
             self.in_background(self._settle(connection))
-        elif not self._line.take(connection):
+        elif not self._queue.take(connection):
             self._free.append(connection)
 
     async def _settle(self, connection: Connection) -> None:
-        """Make a connection usable again whose statement was abandoned."""
+        """Cancel a statement whose caller was cancelled, then release its connection."""
         await connection.settle(CANCEL_TIMEOUT)
         self.release(connection)
 
@@ -249,14 +250,14 @@ class Pool:
         self.release(connection)
 
     async def _sweep(self) -> None:
-        """Bound how long requests wait and statements run, and notice connections that are lost.
+        """Fail requests and statements that take too long, and replace lost connections.
 
-        One look at everything ten times a second costs a request nothing, unlike a timer each.
+        One check of everything ten times a second costs a request nothing; a timer for each would.
         """
         while True:
             await asyncio.sleep(SWEEP_INTERVAL)
-            self._overload.refuse_overdue(
-                self._line,
+            self._overload.fail_overdue(
+                self._queue,
                 self.owner_locks,
                 asyncio.get_running_loop().time(),
                 early=SWEEP_INTERVAL,
@@ -273,7 +274,7 @@ class Pool:
                     )
 
     def in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        """Have work done that ends with the pool, at the latest."""
+        """Run work in the background; `close` cancels it."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -18,7 +18,7 @@ def test_a_wait_is_long_in_a_burst_and_short_once_the_queue_stands() -> None:
     overload = Overload(burst=1.0, standing=0.2)
     ages = [0.0, 0.1, 0.3, 0.6, 0.9, 0.9, 0.9, 0.9, 0.3, 0.1, 0.5]
 
-    bounds = [overload.bound(age, 100 + number * 0.3) for number, age in enumerate(ages)]
+    bounds = [overload.longest_wait(age, 100 + number * 0.3) for number, age in enumerate(ages)]
 
     assert bounds == [1, 1, 1, 1, 1, 0.2, 0.2, 0.2, 0.2, 1, 1]
 

@@ -163,4 +163,4 @@ async def test_an_outage_leaves_no_waiters_behind(network: Network) -> None:
         results = await asyncio.gather(*waits, return_exceptions=True)
 
         assert all(isinstance(each, DatabaseAway) for each in results)
-        assert not pool._line._waiters
+        assert not pool._queue._waiters

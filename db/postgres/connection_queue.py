@@ -1,4 +1,4 @@
-"""The line of what waits for a connection: the oldest first, and none older than a bound."""
+"""The queue for connections: the waiter with the earliest deadline gets the next free one."""
 
 import asyncio
 from collections import deque
@@ -8,18 +8,18 @@ from db.postgres.connection import Connection
 from db.postgres.owner_locks import MakeError
 
 
-class Waiter(Protocol):
-    """What waits for a connection: one request, or a queue of calls."""
+class ConnectionWaiter(Protocol):
+    """A waiter for a connection: one request, or the calls of one statement."""
 
     @property
     def deadline(self) -> float:
-        """Until when the first of its requests may wait."""
+        """The earliest deadline of its requests."""
 
     def take(self, connection: Connection) -> bool:
-        """Use the connection, and release it later; false if there is no use for it any more."""
+        """Use the connection, and release it later; false if the waiter does not need it."""
 
     def expire(self, cutoff: float, make_error: MakeError) -> bool:
-        """Refuse what was to be served before; false if nothing is left."""
+        """Fail the requests whose deadline is before the cutoff; false if no request is left."""
 
 
 class ConnectionRequest:
@@ -30,48 +30,48 @@ class ConnectionRequest:
         self.connection: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
 
     def take(self, connection: Connection) -> bool:
-        """Hand the connection over, unless the request has gone."""
+        """Hand the connection over, unless the request was cancelled or has failed."""
         if self.connection.done():
             return False
         self.connection.set_result(connection)
         return True
 
     def expire(self, cutoff: float, make_error: MakeError) -> bool:
-        """Refuse it, if it was to be served before."""
+        """Fail the request if its deadline is before the cutoff."""
         if self.deadline < cutoff and not self.connection.done():
             self.connection.set_exception(make_error())
         return not self.connection.done()
 
 
-class WaitingLine:
-    """Serves in the order of deadlines, which is that in which the requests came."""
+class ConnectionQueue:
+    """Waiters in the order of their deadlines, which is the order of their arrival."""
 
     def __init__(self) -> None:
-        self._waiters: deque[Waiter] = deque()
+        self._waiters: deque[ConnectionWaiter] = deque()
 
     @property
     def oldest_deadline(self) -> float:
-        """The earliest deadline; infinity if nothing waits."""
+        """The earliest deadline; infinity if the queue is empty."""
         return min((each.deadline for each in self._waiters), default=float("inf"))
 
-    def add(self, waiter: Waiter) -> None:
-        """Line up; a waiter stands behind those that came before it, be it for the second time."""
+    def add(self, waiter: ConnectionWaiter) -> None:
+        """Insert the waiter by its deadline: one that comes again is not put at the end."""
         place = len(self._waiters)
         while place and self._waiters[place - 1].deadline > waiter.deadline:
             place -= 1
         self._waiters.insert(place, waiter)
 
-    def add_ahead(self, waiter: Waiter) -> None:
-        """Line up before all others."""
+    def add_first(self, waiter: ConnectionWaiter) -> None:
+        """Insert the waiter before all others."""
         self._waiters.appendleft(waiter)
 
     def take(self, connection: Connection) -> bool:
-        """Give the connection to the first that has a use for it; false if none has."""
+        """Give the connection to the first waiter that needs it; false if no waiter does."""
         while self._waiters:
             if self._waiters.popleft().take(connection):
                 return True
         return False
 
     def expire(self, cutoff: float, make_error: MakeError) -> None:
-        """Refuse what was to be served before."""
+        """Fail the requests whose deadline is before the cutoff."""
         self._waiters = deque(each for each in self._waiters if each.expire(cutoff, make_error))
