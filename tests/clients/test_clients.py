@@ -9,7 +9,7 @@ from tests.support.programs import Client
 LIVED = "the task has lived\n"
 
 MODELS = {
-    *("ChangePage", "Fault", "Health", "Me", "Problem"),
+    *("ChangePage", "Cleared", "Fault", "Health", "Me", "Problem"),
     *("Batch", "BatchResult", "BatchResults"),
     *("BatchCreate", "BatchDelete", "BatchRestore", "BatchToggle", "BatchUpdate"),
     *("DeletedTask", "Task", "TaskCreate", "TaskPatch", "TaskUpdate"),

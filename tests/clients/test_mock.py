@@ -56,7 +56,7 @@ def mock(guarded_server: str) -> Iterator[str]:
 
 def ask(mock: str, operation: Operation, **headers: str) -> httpx.Response:
     """Send a valid request of that operation."""
-    url = mock + operation.path.format(**IDS)
+    url = mock + operation.path.format(**IDS) + operation.required_query
     return http.request(operation.method, url, headers=headers, json=operation.example())
 
 
@@ -89,7 +89,7 @@ def test_a_mock_refuses_a_request_without_a_token_as_the_server_does(
 
 @pytest.mark.parametrize("operation", [each for each in OPERATIONS.values() if each.body])
 def test_a_mock_refuses_an_invalid_body_as_the_server_does(mock: str, operation: Operation) -> None:
-    url = mock + operation.path.format(**IDS)
+    url = mock + operation.path.format(**IDS) + operation.required_query
 
     response = http.request(operation.method, url, headers=AUTHORIZED, json={"colour": 1})
 
