@@ -27,18 +27,18 @@ LARGE = 64 * 1024
 
 
 class Connection(Protocol):
-    """What an exchange needs of the connection that it is part of."""
+    """The part of a connection that an exchange uses."""
 
     transport: asyncio.Transport
     flow: FlowControl
     server_state: ServerState
 
     def on_response_complete(self) -> None:
-        """Turn to the next request."""
+        """Go on to the next request."""
 
 
 class Exchange:
-    """A request and its response. A system call costs more than a copy: most are one write."""
+    """A request and its response; most responses are written with one system call."""
 
     disconnected = False
     response_started = False
@@ -67,7 +67,7 @@ class Exchange:
         self._has_news = is_received
 
     def add_body(self, parts: list[bytes], *, is_received: bool) -> None:
-        """Take what has arrived of the body; after the response it is dropped."""
+        """Add parts of the body that have arrived; after the response they are dropped."""
         self.is_received = is_received
         if self.response_complete:
             return
@@ -78,16 +78,16 @@ class Exchange:
         self._wake()
 
     def disconnect(self) -> None:
-        """End the request: the client has gone."""
+        """End the request: the client has disconnected."""
         self.disconnected = True
         self._wake()
 
     def refuse(self, refusal: Refusal) -> None:
-        """Note that the protocol has refused the rest of the request, and with what."""
+        """Note the response with which the protocol has refused the rest of the request."""
         self._refusal = refusal
 
     async def receive(self) -> Message:
-        """What has arrived of the body since the last call, or that the client has gone."""
+        """The part of the body that has arrived since the last call, or the disconnection."""
         if self._expects_continue and not self._connection.transport.is_closing():
             self._expects_continue = False
             self._connection.transport.write(CONTINUE)
@@ -103,7 +103,7 @@ class Exchange:
         return {"type": "http.request", "body": body, "more_body": not self.is_received}
 
     async def send(self, message: Message) -> None:
-        """Keep the head until there is a body; write both at once, or the chunks of a stream."""
+        """Write the head together with the body, or with the first chunk of a stream."""
         if message["type"] == "http.response.start":
             self.response_started = True
             self._expects_continue = False
@@ -118,7 +118,7 @@ class Exchange:
                 self._complete()
 
     def abort(self) -> None:
-        """End a response that was begun and stops, so that the client notices."""
+        """End a response that cannot be completed, so that the client notices."""
         if not self.response_started or self.response_complete:
             return
         if self._stream is None:
@@ -127,7 +127,7 @@ class Exchange:
             self._stream.abort()
 
     async def _news(self) -> None:
-        """Wait until there may be something that `receive` has not returned yet.
+        """Wait until `receive` may have something new to return.
 
         The future is made here, not with the exchange: most requests have no body.
         """
@@ -143,7 +143,7 @@ class Exchange:
         if self.disconnected or self._connection.transport.is_closing():
             raise ClientDisconnected
         if self._stream is None:
-            # HTTP/1.0 knows no chunks: there the end of the connection is that of the body.
+            # HTTP/1.0 has no chunks: there the body ends with the connection.
             is_chunked = self.scope["http_version"] == "1.1"
             head = self._head(CHUNKED) if is_chunked else self._head()
             self._stream = BodyStream(self._connection, head, is_chunked=is_chunked)
@@ -158,7 +158,7 @@ class Exchange:
         if len(body) < LARGE:
             self._connection.transport.write(head + body)
         else:
-            # Connections that do not read the same large file share it.
+            # Not copied: many slow clients of one large file share its bytes.
             self._connection.transport.writelines([head, body])
 
     def _head(self, *framing: Header) -> bytes:
@@ -180,8 +180,8 @@ class Exchange:
 class BodyStream:
     """The body of a streamed response.
 
-    Chunks that are sent before the event loop turns are written together; a chunk of a producer
-    that waits for the next one is written at once.
+    Chunks that are sent in one iteration of the event loop are written together. If the producer
+    waits before its next chunk, the chunk is written at once.
     """
 
     def __init__(self, connection: Connection, head: bytes, *, is_chunked: bool) -> None:
@@ -193,12 +193,12 @@ class BodyStream:
         self._is_scheduled = False
 
     async def send(self, chunk: bytes) -> None:
-        """Send a chunk; wait while the client reads more slowly than it is sent."""
+        """Send a chunk; wait while the client reads too slowly (back-pressure)."""
         self._chunks.append(chunk)
         self._size += len(chunk)
         if self._size >= WRITE_SIZE:
             self._write()
-            # Other requests get their turn even if the producer never waits.
+            # Let other requests run even if the producer never waits.
             await asyncio.sleep(0)
         elif not self._is_scheduled:
             self._is_scheduled = True
@@ -209,12 +209,12 @@ class BodyStream:
                 raise ClientDisconnected
 
     def finish(self, chunk: bytes) -> None:
-        """Write what is left and the end of the body."""
+        """Write the rest and the end of the body."""
         self._chunks.append(chunk)
         self._write(LAST_CHUNK if self._is_chunked else b"")
 
     def abort(self) -> None:
-        """Close the connection without the last chunk; where there are none, reset it."""
+        """Close the connection without the last chunk; without chunks, reset it."""
         transport = self._connection.transport
         if transport.is_closing():
             return
@@ -242,7 +242,7 @@ class BodyStream:
 
 def reset(transport: asyncio.Transport) -> None:
     """Close a connection so that the client sees an error, not an end."""
-    linger = struct.pack("ii", 1, 0)  # on, for no seconds: RST instead of FIN
+    linger = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: RST instead of FIN
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     transport.abort()
 
@@ -250,7 +250,7 @@ def reset(transport: asyncio.Transport) -> None:
 def scope_of(
     parser: RequestParser, client: Any, server: Any, state: dict[str, Any]
 ) -> dict[str, Any]:
-    """The ASGI scope of the request that has been parsed last."""
+    """The ASGI scope of the request that was parsed last."""
     path = parser.path.decode("ascii")
     return {
         "type": "http",
@@ -270,7 +270,7 @@ def scope_of(
 
 
 def rendered(status: int, headers: Iterable[Header]) -> bytes:
-    """The head of a response; raises if a header would end it."""
+    """The head of a response; raises if a header has a line break (response splitting)."""
     lines = list(map(b": ".join, headers))
     head = STATUS_LINE[status] + b"\r\n".join([*lines, b"\r\n"])
     if not len(lines) + 2 == head.count(b"\n") == head.count(b"\r"):

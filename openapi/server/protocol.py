@@ -1,4 +1,4 @@
-"""A connection of a client: its requests are served in order, and none for ever."""
+"""A connection of a client: its requests are served in order, with a deadline for each part."""
 
 import asyncio
 from typing import Any
@@ -20,19 +20,21 @@ from openapi.http.problems import (
 )
 from openapi.http.request import Refusal
 from openapi.http.response import Headers
-from openapi.server.connections import Connections
+from openapi.server.connection_limits import Connections
 from openapi.server.exchange import CLOSE, Exchange, rendered, scope_of
 from openapi.server.parser import NotHTTP, RequestParser
 from openapi.server.request_log import RequestLog
+from openapi.server.slow_clients import DrainDeadline
 
-# What a client may send ahead, before its last request has its response.
+# Bytes of pipelined requests that are kept until the request before them has its response.
 MOST_PIPELINED = 64 * 1024
-# When the server stops: clients that use a connection more often than this lose no request.
+# Connections stay open so long when the server stops: no client that sends more often loses a
+# request.
 LINGER_SECONDS = 1
 
 
 class Protocol(asyncio.Protocol):
-    """Speaks HTTP/1.1 on one connection: one request at a time, with deadlines for each part."""
+    """HTTP/1.1 on one connection: one request at a time."""
 
     transport: asyncio.Transport
     flow: FlowControl
@@ -67,13 +69,12 @@ class Protocol(asyncio.Protocol):
         self._is_stopping = False
         self._idle_since = 0.0
         self._idle_timer: asyncio.TimerHandle | None = None
-        self._drain_timer: asyncio.TimerHandle | None = None
         self._request_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a request, or refuse the connection if there are too many."""
         self.transport = transport
-        self.flow = FlowControl(transport)
+        self.flow = DrainDeadline(transport, self._drain_timeout)
         self._server = get_local_addr(transport)
         self._client = get_remote_addr(transport)
         self.address = self._client and self._client[0]
@@ -86,10 +87,9 @@ class Protocol(asyncio.Protocol):
             self._refuse(CROWDED, refusal, [RETRY_AFTER])
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wake the pending request; drop references, else they stay until Python collects."""
+        """Tell the request in flight; drop references, so that no garbage collection is needed."""
         self.server_state.connections.discard(self)
         self._stop_request_timer()
-        self._stop_drain_timer()
         if self._idle_timer is not None:
             self._idle_timer.cancel()
         if self._exchange is not None:
@@ -102,42 +102,40 @@ class Protocol(asyncio.Protocol):
 
     @property
     def idle_since(self) -> float | None:
-        """When it last had a request in flight, or was made; none if it has one now."""
+        """Since when no request is in flight; None if one is."""
         return None if self._is_in_flight() else self._idle_since
 
     def close_idle(self) -> None:
-        """Close the connection; if the client has not read the response yet, drop that."""
+        """Close the connection; drop a response that the client has not read."""
         if self.transport.get_write_buffer_size():
             self.transport.abort()
         else:
             self.transport.close()
 
     def pause_writing(self) -> None:
-        """Set a deadline: much of what was written is not read yet."""
+        """Pause responses: the client has not read much of what was written."""
         self.flow.pause_writing()
-        self._drain_timer = self._loop.call_later(self._drain_timeout, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Go on: most of what was written has been read."""
-        self._stop_drain_timer()
+        """Continue: the client has read most of what was written."""
         self.flow.resume_writing()
 
     def shutdown(self) -> None:
-        """Serve what arrives within a moment, say that the connection closes, and close it."""
+        """Serve requests for one more second, with `Connection: close`; then close it."""
         self._is_stopping = True
         if self._exchange is not None:
             self._exchange.keep_alive = False
         self._loop.call_later(LINGER_SECONDS, self._close_if_idle)
 
     def data_received(self, data: bytes) -> None:
-        """Parse a request, or keep what is pipelined behind one that is in flight."""
+        """Parse a request, or keep it if another one is in flight (pipelining)."""
         if self._pipelined:
             self._keep_pipelined(self._pipelined[self._pipelined_start :] + data, 0)
         else:
             self._receive(data, 0)
 
     def on_response_complete(self) -> None:
-        """Turn to the next request, which may be pipelined, or may never come."""
+        """Parse the next request if it is pipelined; else wait for it, but not for ever."""
         if self.transport.is_closing():
             return
         if self._pipelined:
@@ -189,7 +187,7 @@ class Protocol(asyncio.Protocol):
             self.flow.resume_reading()
 
     def _begin_exchange(self) -> None:
-        """Have the request served, by one task for all requests of the connection."""
+        """Pass the request to the application; one task serves all requests of a connection."""
         parser = self._parser
         self._exchange = Exchange(
             self,
@@ -221,7 +219,7 @@ class Protocol(asyncio.Protocol):
             self.transport.close()
 
     def _start_idle_timer(self, seconds: float) -> None:
-        """Set one timer for many requests: it finds out how long the last has been served."""
+        """Set one timer for many requests: it checks how long the connection has been idle."""
         self._idle_timer = self._loop.call_later(seconds, self._on_idle_timeout)
 
     def _on_idle_timeout(self) -> None:
@@ -238,7 +236,7 @@ class Protocol(asyncio.Protocol):
             self.close_idle()
 
     def _start_request_timer(self) -> None:
-        """Set a deadline for a request that arrives in parts; few do."""
+        """Set a deadline for a request that has not arrived whole; few need one."""
         self._request_timer = self._loop.call_later(self._request_timeout, self._on_request_timeout)
 
     def _stop_request_timer(self) -> None:
@@ -252,12 +250,9 @@ class Protocol(asyncio.Protocol):
         if self._parser.is_idle or was_refused:
             self.transport.close()
         else:
-            self._refuse(TIMED_OUT, f"It did not come within {self._request_timeout:g} s.")
-
-    def _stop_drain_timer(self) -> None:
-        if self._drain_timer is not None:
-            self._drain_timer.cancel()
-            self._drain_timer = None
+            self._refuse(
+                TIMED_OUT, f"The request did not arrive within {self._request_timeout:g} s."
+            )
 
     def _is_idle(self) -> bool:
         return self._parser.is_idle and not self._is_in_flight()
@@ -266,7 +261,7 @@ class Protocol(asyncio.Protocol):
         return self._exchange is not None and not self._exchange.response_complete
 
     def _refuse(self, kind: Kind, detail: str, headers: Headers | None = None) -> None:
-        """Close the connection, and say why, unless that would be read as part of a response."""
+        """Close the connection with an error response, unless another response has been started."""
         exchange = self._exchange
         in_flight = exchange is not None and not exchange.response_complete
         if exchange is None or not in_flight or not exchange.response_started:
@@ -276,7 +271,7 @@ class Protocol(asyncio.Protocol):
             self.transport.write(rendered(kind.status, [CLOSE, *response.headers]) + response.body)
             refusal = Refusal(response, request_id)
             if exchange is not None and in_flight:
-                # The application logs every request that it has.
+                # The application logs every request that it gets.
                 exchange.refuse(refusal)
             else:
                 self._log.add_refusal(refusal, self.address)

@@ -25,7 +25,7 @@ from db.postgres.roles import as_application
 from openapi.access.policy import validate_access_settings
 from openapi.server.announcement import announce
 from openapi.server.app import App
-from openapi.server.connections import Connections
+from openapi.server.connection_limits import Connections
 from openapi.server.ephemeral import on_ephemeral_data
 from openapi.server.listening import bind, listen, opener_for_workers
 from openapi.server.processes import Server, Workers

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from openapi.server.connections import Connections
+from openapi.server.connection_limits import Connections
 from tests.support import http
 from tests.support.responses import assert_problem
 from tests.support.servers import Serve
@@ -79,7 +79,7 @@ def test_request_in_flight_is_not_closed_for_a_new_connection(
     server = serve(ERRAND_CONNECTION_LIMIT="3")
     busy = [in_flight(connect(server)) for _ in range(3)]
 
-    assert_crowded(connect(server), "It takes 3.")
+    assert_crowded(connect(server), "The server accepts 3 connections.")
 
     busy[0].sends(BODY)
     assert busy[0].answer().status_code == 201
@@ -90,7 +90,7 @@ def test_one_address_gets_only_part_of_the_connections(serve: Serve, connect: Co
     server = serve(ERRAND_ADDRESS_CONNECTION_LIMIT="2")
     busy = [in_flight(connect(server, ELSEWHERE)) for _ in range(2)]
 
-    assert_crowded(connect(server, ELSEWHERE), "It takes 2 from one address.")
+    assert_crowded(connect(server, ELSEWHERE), "The server accepts 2 connections from one address.")
     assert_serves(connect(server))
 
     busy[0].leaves()

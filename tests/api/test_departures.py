@@ -15,7 +15,7 @@ from psycopg2.extensions import connection
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from openapi.server.connections import Connections
+from openapi.server.connection_limits import Connections
 from openapi.server.exchange import Exchange
 from openapi.server.protocol import Protocol
 from openapi.server.request_log import RequestLog

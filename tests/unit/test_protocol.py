@@ -7,7 +7,7 @@ from starlette.types import ASGIApp
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from openapi.server.connections import Connections
+from openapi.server.connection_limits import Connections
 from openapi.server.protocol import Protocol
 from openapi.server.request_log import RequestLog
 from tests.support.wire import request

@@ -1,4 +1,4 @@
-"""The connections of a worker: how many there are in all, and how many of each address."""
+"""Limits of the connections of a worker: in all, and from each address."""
 
 from collections.abc import Collection, Iterable
 from heapq import nsmallest
@@ -7,25 +7,25 @@ from typing import Protocol
 from openapi.access.proxies import Networks
 from openapi.access.rate_limits import network
 
-# To find the longest idle means to look at all: so it is done once for many.
+# A search for the longest idle connections looks at all of them: it evicts many at once.
 EVICTED_AT_ONCE = 1 / 64
 
 
 class Connection(Protocol):
-    """What there is to know of a connection."""
+    """The part of a connection that its limits use."""
 
     address: str | None
 
     @property
     def idle_since(self) -> float | None:
-        """When it last had a request in flight, or was made; none if it has one now."""
+        """Since when no request is in flight; None if one is."""
 
     def close_idle(self) -> None:
         """Close it, to make room for another."""
 
 
 class Connections:
-    """Bounds the connections; room is made by closing the longest idle."""
+    """Limits the connections; at a limit it closes those that have been idle the longest."""
 
     def __init__(self, limit: int, limit_per_address: int, proxies: Iterable[str] = ()) -> None:
         self._limit = limit
@@ -35,20 +35,20 @@ class Connections:
         self._of_address: dict[str, set[Connection]] = {}
 
     def add(self, connection: Connection) -> str | None:
-        """Add a connection, or return why there is no room for it."""
+        """Add a connection, or return the reason to refuse it."""
         address = self._counted_as(connection)
         siblings = self._of_address.get(address, ()) if address else ()
         if not self._make_room(siblings, self._limit_per_address):
-            return f"It takes {self._limit_per_address:,} from one address."
+            return f"The server accepts {self._limit_per_address:,} connections from one address."
         if not self._make_room(self._all, self._limit):
-            return f"It takes {self._limit:,}."
+            return f"The server accepts {self._limit:,} connections."
         self._all.add(connection)
         if address:
             self._of_address.setdefault(address, set()).add(connection)
         return None
 
     def discard(self, connection: Connection) -> None:
-        """Forget a connection that is closed."""
+        """Remove a closed connection."""
         self._all.discard(connection)
         address = self._counted_as(connection)
         siblings = self._of_address.get(address)
@@ -58,6 +58,7 @@ class Connections:
                 del self._of_address[address]
 
     def _counted_as(self, connection: Connection) -> str:
+        """The network to count the connection under; none behind a trusted proxy."""
         address = connection.address
         return "" if address is None or address in self._proxies else network(address)
 
