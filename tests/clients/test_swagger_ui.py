@@ -99,6 +99,23 @@ def test_swagger_ui_does_all_operations_and_can_be_read_in_both_modes_on_both_de
 
 
 @pytest.mark.long
+def test_swagger_ui_shows_every_schema_readably(server: str, page: Page) -> None:
+    SwaggerUi.at(server, page)
+    page.clicks(".models .models-control")
+    assert page.sees("document.querySelector('.models .model-box-control')")
+    page.evaluates("document.querySelectorAll('.model-box-control').forEach(each => each.click())")
+    assert page.sees("document.querySelector('.models .star')")
+
+    for dark in (False, True):
+        page.shows_as(dark=dark, width=PHONE)
+        assert page.sees("!document.getAnimations().length")
+        assert page.evaluates(TEXTS_WITHOUT_CONTRAST) == []
+        assert page.evaluates(OVERFLOW) == 0
+    frames = "[...document.querySelectorAll('.models .model-container')]"
+    assert page.evaluates(f"{frames}.filter(each => each.scrollWidth > each.clientWidth)") == []
+
+
+@pytest.mark.long
 def test_swagger_ui_shows_an_error_readably(server: str, page: Page) -> None:
     page.shows_as(dark=True, width=PHONE)
     ui = SwaggerUi.at(server, page)
