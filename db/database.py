@@ -1,4 +1,4 @@
-"""The database: one object, made when the server starts and passed to whatever needs data."""
+"""The database: one object, made when the server starts and passed down."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 
 class Session(Protocol):
-    """What statements are run through: the database, or one transaction of it."""
+    """Runs statements: the database, or one of its transactions."""
 
     def fetch(self, statement: Statement, /, **values: Any) -> Coroutine[Any, Any, list[Row]]:
         """Run a statement, and return its rows."""
@@ -43,12 +43,12 @@ class Session(Protocol):
     def transaction(self, owner: UUID, /) -> AbstractAsyncContextManager[Transaction]:
         """Statements that write the owner's data, and take effect together or not at all.
 
-        Within a transaction it is a savepoint: undone alone if it fails, committed with the rest.
+        Within a transaction it is a savepoint: rolled back alone, committed with the rest.
         """
 
 
 class Database:
-    """Runs statements on a pool of connections, each as a transaction of its own.
+    """Runs statements on a pool of connections, each as its own transaction.
 
     It is open inside `async with`.
     """
@@ -69,7 +69,7 @@ class Database:
         await self._pool.close()
 
     async def ping(self) -> None:
-        """Return if the database responds, ahead of all that waits for it."""
+        """Return if the database responds; a ping goes before all waiting requests."""
         await self._ping.ping()
 
     def observe_writes(self, observer: Callable[[UUID], None]) -> None:
@@ -77,7 +77,7 @@ class Database:
         self._observers.append(observer)
 
     def fetch(self, statement: Statement, /, **values: Any) -> Coroutine[Any, Any, list[Row]]:
-        """Run one statement as a transaction of its own, and return its rows."""
+        """Run one statement as its own transaction, and return its rows."""
         rows = self._pool.fetch(statement, **values)
         return self._observed(rows, values[OWNER]) if statement.changes_user_data else rows
 
@@ -90,7 +90,7 @@ class Database:
     ) -> Coroutine[Any, Any, Document]:
         """The same, of a statement about one user that returns one JSON document or none.
 
-        Calls of the same statement that come at once share a round trip and a commit.
+        Concurrent calls of one statement share a round trip and a commit.
         """
         document = self._groups.fetch(statement, values)
         if statement.access is Access.READ:
@@ -108,7 +108,7 @@ class Database:
     async def transaction(self, owner: UUID, /) -> AsyncIterator[Transaction]:
         """Statements on one connection that take effect together, or not at all.
 
-        Before it takes the connection it waits until no other write of the owner's is under way.
+        It waits for the owner's lock before it takes a connection.
         """
         async with self._pool.transaction(owner) as transaction:
             yield transaction

@@ -46,7 +46,7 @@ class TooManyReplays(DomainError):
 
 
 class ArgumentRefused(DomainError):
-    """An argument satisfies its schema, but not the data."""
+    """An argument is valid for its schema, but not for the stored data."""
 
     argument: ClassVar[str]
 
@@ -145,12 +145,12 @@ class UnfitRole(Exception):
 
 
 class ConnectionRefused(Exception):
-    """The database refuses our role, password or database name: to wait changes nothing."""
+    """The database refuses our role, password or database name; a later attempt would fail, too."""
 
 
 class SchemaOutdated(Exception):
-    """The database's schema is not the one this version works with."""
+    """The database's schema is not the one that this version needs."""
 
 
 class EmbeddedPostgresError(Exception):
-    """The embedded PostgreSQL cannot run; the message says what to do about it."""
+    """The embedded PostgreSQL cannot run; the message says how to fix that."""

@@ -19,12 +19,12 @@ from db.postgres.statement import Statement
 
 Row = tuple[Any, ...]
 
-# A statement that may not fit the socket's buffer wants to be flushed; a smaller one is sent whole.
-FITS_THE_SOCKET = 8192
+# A longer statement may not fit into the socket's buffer, and must be flushed.
+SENT_AT_ONCE = 8192
 
-# PostgreSQL ends the session with it: it shuts down, or a transaction was idle for too long.
+# These severities end the session: PostgreSQL shuts down, or a transaction was idle too long.
 ENDS_SESSION = {"FATAL", "PANIC"}
-# The host has become a standby; the session does not know our statements, be it a pooler's.
+# The host has become a standby, or the session lacks our statements: it may be a pooler's.
 USELESS = {errorcodes.READ_ONLY_SQL_TRANSACTION, errorcodes.INVALID_SQL_STATEMENT_NAME}
 
 
@@ -37,14 +37,14 @@ def _json(value: dict[str, Any]) -> Json:
 
 
 class Connection:
-    """Runs one statement at a time; not to be used again after it is lost or closed."""
+    """Runs one statement at a time. A connection that is lost or closed cannot be used again."""
 
     def __init__(self, raw: Any, url: str, statement_timeout: float) -> None:
         self.url = url
         self.prepared: PreparedStatements | None = None
-        """What its session has prepared; None if sessions cannot prepare, be it a pooler's."""
+        """The statements that its session has prepared; None if it must not prepare any."""
         self.has_functions = False
-        """Whether its session knows the functions that run a group of calls."""
+        """Whether its session has the functions that run groups of calls."""
         self.refused_to_write = False
         self._raw = raw
         self._cursor = raw.cursor()
@@ -53,7 +53,7 @@ class Connection:
         self._watched = True
         self._loop.add_reader(self._descriptor, self.advance)
         self._result: asyncio.Future[list[Row]] | None = None
-        self._settled: asyncio.Future[None] | None = None
+        self._ended: asyncio.Future[None] | None = None
         self._statement_timeout = statement_timeout
         self._deadline = 0.0
 
@@ -62,35 +62,35 @@ class Connection:
         """Connect."""
         raw = await libpq.connect(url)
         register_default_json(raw, loads=orjson.loads)
-        # Only towards the database: what comes back stays text, as JSON wants it. Here, for
-        # SQLAlchemy, which migrates, registers an adapter of its own, that takes longer.
+        # Parameters only: UUIDs in results stay text, for JSON. At each connection, because
+        # SQLAlchemy registers a slower adapter when it runs the migrations.
         register_adapter(UUID, _literal)
         register_adapter(dict, _json)
         return cls(raw, url, statement_timeout)
 
     @property
     def announced_pid(self) -> int:
-        """The process id of the session, as it was announced when this connected."""
+        """The process id that PostgreSQL, or a pooler, announced when the connection was opened."""
         pid: int = self._raw.info.backend_pid
         return pid
 
     @property
     def busy(self) -> bool:
-        """Whether a statement is under way."""
+        """Whether a statement is running."""
         return self._result is not None
 
     @property
     def overdue(self) -> bool:
-        """Whether a statement takes longer than it may."""
+        """Whether the statement has run longer than the statement timeout."""
         return self.busy and self._loop.time() > self._deadline
 
     @property
     def lost(self) -> bool:
-        """Whether it is of no further use."""
+        """Whether the connection is closed, by either side."""
         return bool(self._raw.closed)
 
     def sql(self, statement: Statement, values: dict[str, Any]) -> str:
-        """What runs a statement on this connection."""
+        """The SQL that runs a statement on this connection."""
         return statement.sql(values, prepared=self.has(statement))
 
     def has(self, statement: Statement) -> bool:
@@ -102,7 +102,7 @@ class Connection:
         return self.prepared is not None and self.prepared.lacks(statement)
 
     async def prepare(self, statement: Statement) -> None:
-        """Prepare a statement on demand: a round trip that later calls of it are spared.
+        """Prepare a statement before its first call; later calls need no such round trip.
 
         If the database refuses, the statement runs on this connection without being prepared.
         """
@@ -114,13 +114,13 @@ class Connection:
                 raise
             self.prepared.refuse(statement)
         except BaseException:
-            self.close()  # what its session knows is uncertain
+            self.close()  # it is unknown whether the session has prepared the statement
             raise
         else:
             self.prepared.add(statement)
 
     def fetch(self, sql: str, values: dict[str, Any] | None = None) -> "asyncio.Future[list[Row]]":
-        """Send a statement; the future brings its rows."""
+        """Send a statement; the result of the future is its rows."""
         statement: bytes = self._cursor.mogrify(sql, values)
         self._deadline = self._loop.time() + self._statement_timeout
         result = self._result = self._loop.create_future()
@@ -129,31 +129,31 @@ class Connection:
         except psycopg2.Error as error:
             self.close(error)
         else:
-            if len(statement) > FITS_THE_SOCKET:
+            if len(statement) > SENT_AT_ONCE:
                 self.advance()
         return result
 
     def expire(self, error: Exception) -> None:
-        """Fail the statement under way for its caller; the database may go on with it."""
+        """Raise an error for the caller of the running statement; the database may still run it."""
         if self._result is not None and not self._result.done():
             self._result.set_exception(error)
 
-    async def settle(self, timeout: float) -> None:
-        """Cancel the statement under way, with its transaction, or else close the connection."""
+    async def cancel(self, timeout: float) -> None:
+        """Cancel the running statement and roll back; close the connection if that fails."""
         try:
             async with asyncio.timeout(timeout):
                 await libpq.cancel(self._raw)
                 if self.busy:
-                    self._settled = self._loop.create_future()
-                    await self._settled
-                # A cancellation that comes too late hits this one, and not the next caller's.
+                    self._ended = self._loop.create_future()
+                    await self._ended
+                # A late cancellation hits this ROLLBACK, and no statement of the next caller.
                 await self.fetch("ROLLBACK")
-        except Exception:  # one that cannot be settled, for whatever reason, is not used again
+        except Exception:  # the state of the session is unknown
             self.close()
 
     def close(self, reason: Exception | None = None) -> None:
-        """Close it, whatever it is doing."""
-        # Forget the descriptor first, and once: the closed socket's may soon be another's.
+        """Close the connection; a running statement fails."""
+        # Unwatch the descriptor before the close, and once: a new socket may soon have its number.
         if self._watched:
             self._watched = False
             self._loop.remove_reader(self._descriptor)
@@ -162,16 +162,16 @@ class Connection:
         self._finish(error=reason or psycopg2.OperationalError("the connection was closed"))
 
     def advance(self) -> None:
-        """Take what the database has sent; between statements that can only be its farewell.
+        """Read what the database has sent; notice if the connection is lost.
 
-        Called when there is something to read, and now and then: libuv stops to watch a socket on
-        which it has seen an error, though there may be more to read.
+        Called when the socket is readable, and at intervals: libuv stops watching a socket after an
+        error, even if there is more to read.
         """
         try:
             rows = self._polled()
             if rows is not None:
                 self._finish(rows)
-        except Exception as error:  # a ValueError, too: a moment after the year 9999
+        except Exception as error:  # also a ValueError: a time after the year 9999
             code = getattr(error, "pgcode", None)
             self.refused_to_write = code == errorcodes.READ_ONLY_SQL_TRANSACTION
             if self._raw.closed or not self.busy or code in USELESS or _ends_session(error):
@@ -181,7 +181,7 @@ class Connection:
 
     @asynccontextmanager
     async def advancing(self) -> AsyncIterator[None]:
-        """Advance it now and then: one that no pool has yet is swept by none."""
+        """Call `advance` at intervals, for a connection that is not in the pool yet."""
         sweeping = asyncio.create_task(self._advance_for_ever())
         try:
             yield
@@ -212,8 +212,8 @@ class Connection:
                 result.set_result(rows or [])
             else:
                 result.set_exception(error)
-        if self._settled is not None and not self._settled.done():
-            self._settled.set_result(None)
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(None)
 
 
 def _ends_session(error: Exception) -> bool:

@@ -1,4 +1,4 @@
-"""New connections: to the host that serves, as a fit role, with the statements prepared."""
+"""New connections: to a host that responds, with a safe role and with prepared statements."""
 
 import asyncio
 import random
@@ -18,8 +18,8 @@ SHORTEST_PAUSE = 0.05
 LONGEST_PAUSE = 0.5
 HEAD_START = 1.0
 
-# Without the first a list is planned anew for each request, which takes PostgreSQL as long as the
-# list itself. Without the others PostgreSQL keeps the session of a server that has vanished.
+# Without the first setting PostgreSQL plans a list for each request, which takes as long as to read
+# it. Without the others PostgreSQL keeps the sessions of a server that has vanished.
 SESSION = [
     "SET plan_cache_mode = force_generic_plan",
     "SET tcp_keepalives_idle = 5",
@@ -30,8 +30,8 @@ SESSION = [
 FACTS = "SELECT pg_backend_pid(), current_setting('transaction_read_only') = 'on'"
 
 POOLED = (
-    "there is a connection pooler before the database: statements are not prepared, and requests"
-    " do not share transactions; ERRAND_PREPARE=off would say the same"
+    "there is a connection pooler in front of the database: statements are not prepared, and"
+    " requests do not share transactions; ERRAND_PREPARE=off has the same effect"
 )
 
 
@@ -58,46 +58,49 @@ class Connector:
         self._log = ThrottledLog()
 
     async def connect(self) -> Connection:
-        """A new connection, however long that takes; one at a time spares a database in need."""
+        """A new connection, however long that takes.
+
+        Only one is opened at a time, to spare a database that is starting or overloaded.
+        """
         async with self._one_at_a_time:
-            connection = await self._first_of_all_hosts()
+            connection = await self._connect_to_any()
             self._urls.remove(connection.url)
             self._urls.insert(0, connection.url)
             return connection
 
     def avoid(self, url: str) -> None:
-        """Prefer another host, unless another is preferred already."""
+        """Prefer another host from now on, if this one was preferred."""
         if self._urls[0] == url:
             self._urls.append(self._urls.pop(0))
 
-    async def _first_of_all_hosts(self) -> Connection:
-        """A connection to the preferred host; if it fails or is slow, to the first that serves.
+    async def _connect_to_any(self) -> Connection:
+        """A connection to the preferred host; if it fails or is slow, to the first that responds.
 
-        Each host is tried again and again by itself, so that one that hangs delays no other.
+        Every host has its own loop of attempts: one that hangs does not delay the others.
         """
         preferred, *others = self._urls
         attempt = asyncio.create_task(self._attempt(preferred))
-        tasks = [asyncio.create_task(self._persist(preferred, attempt))]
+        tasks = [asyncio.create_task(self._connect_to(preferred, attempt))]
         winner = None
         try:
             await asyncio.wait([attempt], timeout=HEAD_START)
             if not attempt.done() or attempt.result() is None:
-                tasks += [asyncio.create_task(self._persist(each)) for each in others]
+                tasks += [asyncio.create_task(self._connect_to(each)) for each in others]
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             winner = done.pop().result()
             return winner
         finally:
             for task in tasks:
                 task.cancel()
-            # Critical section: another may have connected in the same moment.
+            # Critical section: another host may have connected in the same moment.
             for result in await asyncio.gather(*tasks, return_exceptions=True):
                 if isinstance(result, Connection) and result is not winner:
                     result.close()
 
-    async def _persist(
+    async def _connect_to(
         self, url: str, attempt: Awaitable[Connection | None] | None = None
     ) -> Connection:
-        """A connection to the host, as soon as there is one."""
+        """A connection to the host; tries until there is one."""
         pause = SHORTEST_PAUSE
         while (connection := await (attempt or self._attempt(url))) is None:
             attempt = None
@@ -119,9 +122,9 @@ class Connector:
         return None
 
     async def _prepared(self, url: str) -> Connection:
-        """A connection that is fit for use.
+        """A connection whose role is checked and whose statements are prepared.
 
-        Each one is checked, because the database may be another one than at the start.
+        The role is checked each time: after a failover it may have other rights.
         """
         connection = await Connection.open(url, self._statement_timeout)
         try:
@@ -146,7 +149,7 @@ class Connector:
                 await self._make_functions(connection)
 
     async def _make_functions(self, connection: Connection) -> None:
-        """Make the functions that run groups of calls, if the role may; else each runs alone."""
+        """Create the functions that run groups of calls; if the role may not, calls run alone."""
         try:
             await connection.fetch("; ".join(self._functions))
         except psycopg2.Error as error:

@@ -1,55 +1,55 @@
-"""What an error of PostgreSQL's means: whether to run the statement again, what to tell callers."""
+"""Errors of PostgreSQL: whether a statement is run again, and which domain error callers get."""
 
 import psycopg2
 from psycopg2 import errorcodes
 
 from db.errors import ConnectionLost, DatabaseAway, DatabaseFailing, StatementTimedOut
 
-# The statement had no effect, and the same one may well succeed.
-WORTH_A_RETRY = {
+# The statement had no effect, and may succeed if it is run again.
+RETRYABLE = {
     errorcodes.SERIALIZATION_FAILURE,
     errorcodes.DEADLOCK_DETECTED,
     errorcodes.READ_ONLY_SQL_TRANSACTION,
-    # The session is not the one in which the statements were prepared.
+    # This is not the session that has prepared the statements.
     errorcodes.INVALID_SQL_STATEMENT_NAME,
 }
 
 TIMED_OUT = {errorcodes.QUERY_CANCELED, errorcodes.LOCK_NOT_AVAILABLE}
 
-# A node behind the database is away; no disk, memory or connections are left; a disk is broken.
+# A node of the database cannot be reached; disk, memory or connections are used up; a disk failed.
 FAILING_CLASSES = {
     errorcodes.CLASS_CONNECTION_EXCEPTION,
     errorcodes.CLASS_INSUFFICIENT_RESOURCES,
     errorcodes.CLASS_SYSTEM_ERROR,
 }
 
-UNCERTAIN = "A change may have been made or not: look."
+UNCERTAIN = "A change may or may not have been made: check."
 
 
-def is_worth_a_retry(error: BaseException) -> bool:
-    """Whether the statement had no effect, and may have one if it is run again."""
-    return getattr(error, "pgcode", None) in WORTH_A_RETRY
+def is_retryable(error: BaseException) -> bool:
+    """Whether the statement had no effect, and may succeed if it is run again."""
+    return getattr(error, "pgcode", None) in RETRYABLE
 
 
 def had_no_effect(error: BaseException, *, lost: bool) -> bool:
-    """Whether the database has refused the statement, and not just vanished."""
-    return is_worth_a_retry(error) or (getattr(error, "pgcode", None) is not None and not lost)
+    """Whether the statement certainly changed nothing: the database reported an error for it."""
+    return is_retryable(error) or (getattr(error, "pgcode", None) is not None and not lost)
 
 
 def domain_error(error: psycopg2.Error, *, lost: bool) -> Exception:
-    """What callers are to know of an error, or itself if it is a fault of ours."""
+    """The domain error for callers; the error itself if it is a bug of this program."""
     code = error.pgcode
-    if code in WORTH_A_RETRY:
-        return DatabaseAway("The database could not take the change; nothing was changed.")
+    if code in RETRYABLE:
+        return DatabaseAway("The database did not accept the change; nothing was changed.")
     if code in TIMED_OUT:
         return StatementTimedOut("The database cancelled the statement; nothing was changed.")
     if lost:
         return ConnectionLost(f"The connection to the database broke. {UNCERTAIN}")
     if is_failing(error):
-        return DatabaseFailing("The database lacks what it needs to work; nothing was changed.")
+        return DatabaseFailing("The database reported a failure of its own; nothing was changed.")
     return error
 
 
 def is_failing(error: psycopg2.Error) -> bool:
-    """Whether the database cannot work as it should, whatever it is asked to do."""
+    """Whether the database itself is failing, whatever the statement is."""
     return error.pgcode is not None and error.pgcode[:2] in FAILING_CLASSES

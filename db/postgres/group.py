@@ -7,7 +7,7 @@ from typing import Any
 from db.postgres.connection import Connection, Row
 
 Document = Any
-"""What a statement returns, as JSON."""
+"""The result of a statement: any JSON value."""
 
 
 @dataclass(slots=True, eq=False)
@@ -22,12 +22,12 @@ class Call:
     was_put_back: bool = False
 
     @property
-    def had_company(self) -> bool:
-        """Whether it was sent with others."""
-        return self.group is not None and self.group.has_company
+    def was_grouped(self) -> bool:
+        """Whether it was sent together with other calls."""
+        return self.group is not None and self.group.has_several
 
     def fail(self, error: BaseException) -> None:
-        """It was not executed, or it is unknown whether it was."""
+        """Raise the error for the caller, unless the call has ended."""
         if not self.result.done():
             self.result.set_exception(error)
 
@@ -35,7 +35,7 @@ class Call:
 class Group:
     """Calls that take effect together, or not at all."""
 
-    __slots__ = ("awaited", "calls", "connection", "has_company", "rows")
+    __slots__ = ("calls", "connection", "counting", "has_several", "rows")
 
     def __init__(
         self, calls: list[Call], rows: "asyncio.Future[list[Row]]", connection: Connection
@@ -43,19 +43,19 @@ class Group:
         self.calls = calls
         self.rows = rows
         self.connection = connection
-        self.has_company = len(calls) > 1
-        self.awaited: asyncio.TimerHandle | None = None
-        """Ends the time for which other calls wait for this group to end."""
+        self.has_several = len(calls) > 1
+        self.counting: asyncio.TimerHandle | None = None
+        """The timer that ends the time for which the group counts as running."""
         for call in calls:
             call.group = self
 
-    def leave(self) -> None:
-        """A caller has gone; once all have, the statement is cancelled."""
+    def cancel_if_abandoned(self) -> None:
+        """Cancel the statement if the caller of every call was cancelled."""
         if all(call.result.done() for call in self.calls):
             self.rows.cancel()
 
-    def hand_out(self) -> list[Call]:
-        """Give each call its row; returns the calls for which there was no time."""
+    def distribute(self) -> list[Call]:
+        """Give each call its row; return the calls that the function did not reach in time."""
         rows = self.rows.result()
         for call, (document,) in zip(self.calls, rows, strict=False):
             if not call.result.done():

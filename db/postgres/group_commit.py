@@ -1,8 +1,8 @@
-"""Group commit: calls that come at the same time share a round trip to the database, and a commit.
+"""Group commit: concurrent calls of one statement share a round trip to the database and a commit.
 
-Calls of a statement that come while the database is busy with it go together next: the busier the
-database, the larger the groups. Each call still names its own owner to the policies. A group that
-cannot be done as a whole has no effect, and each of its calls is then made alone.
+Calls that arrive while the database runs the statement wait, and are sent as the next group: the
+busier the database, the larger the groups. Each call names its own owner to row-level security. If
+a group fails, it has no effect, and each of its calls runs alone.
 """
 
 import asyncio
@@ -24,31 +24,34 @@ from db.postgres.statement import Access, Statement
 
 
 class Bounds(NamedTuple):
-    """How many calls make a full group, and how many groups are awaited by one that is not full."""
+    """When a group is sent: when it is full, or when few groups are running."""
 
     most: int
-    awaited: int
+    """The number of calls in a full group."""
+
+    running: int
+    """A group that is not full waits while so many groups are running."""
 
 
-# Who writes by turns needs fewer commits, and less of PostgreSQL's time, than who writes at once.
-# It takes two groups of gets to keep both PostgreSQL and the server at work, of pages one.
-WRITES = Bounds(most=64, awaited=1)
-READS = Bounds(most=16, awaited=2)
-PAGES = Bounds(most=16, awaited=1)
+# Writes: one group after the other makes fewer commits, which costs PostgreSQL less time. Reads of
+# one task: with two groups both PostgreSQL and this process are busy; with pages one is enough.
+WRITES = Bounds(most=64, running=1)
+READS = Bounds(most=16, running=2)
+PAGES = Bounds(most=16, running=1)
 
-# Most groups take less. One that takes longer waits for another server's lock or for a slow disk,
-# or reads many rows; to wait for it would gain nothing.
-LONGEST_AWAITED = 0.003
+# A group counts as running for at most 3 ms. One that takes longer waits for a lock of another
+# server or for a slow disk, or reads many rows: the next group gains nothing by waiting for it.
+COUNTED_SECONDS = 0.003
 
 MOST_QUEUES = 128
 
 
 class NotExecuted(Exception):
-    """A call had no effect: another of its group failed, or there was no time for it left."""
+    """A call had no effect: its group failed, or took too long to reach it. It is run alone."""
 
 
 class CallQueue:
-    """Calls of one statement; sends them in groups, as connections become free."""
+    """The waiting calls of one statement; sends them in groups."""
 
     def __init__(self, pool: Pool, statement: Statement) -> None:
         assert statement.returns_document, statement.name
@@ -57,20 +60,20 @@ class CallQueue:
         self._statement = statement
         self._bounds = _bounds(statement)
         is_read = statement.access is Access.READ
-        self._calls = ReadCalls() if is_read else WriteCalls(pool.owner_locks, self._go_on)
-        self._awaited = 0
+        self._calls = ReadCalls() if is_read else WriteCalls(pool.owner_locks, self._schedule)
+        self._running = 0
         self._is_scheduled = False
 
     @property
     def deadline(self) -> float:
-        """Until when its first call may wait for a connection."""
+        """The deadline of its first call."""
         return self._calls.deadline
 
     def add(self, arguments: bytes, owner: int) -> Call:
         """Queue one call."""
         call = Call(arguments, owner, self._pool.deadline(), self._loop.create_future())
         self._calls.add(call)
-        self._go_on()
+        self._schedule()
         return call
 
     def expire(self, cutoff: float, make_error: MakeError) -> bool:
@@ -80,7 +83,7 @@ class CallQueue:
         return self._is_scheduled
 
     def take(self, connection: Connection) -> bool:
-        """Send a group on the connection, or have no use for it."""
+        """Send a group on the connection; false if there is none, or it cannot be sent there."""
         is_usable = connection.has_functions and not connection.lost
         if is_usable and connection.lacks(self._statement):
             self._pool.in_background(self._prepare(connection))
@@ -89,33 +92,33 @@ class CallQueue:
         is_usable = is_usable and connection.has(self._statement)
         calls = self._calls.take(self._bounds.most)
         if calls and is_usable:
-            self._begin(calls, connection)
+            self._send_on(connection, calls)
         else:
             self._calls.release(calls)
             _fail(calls, NotExecuted())
-        self._go_on()
+        self._schedule()
         return bool(calls) and is_usable
 
     async def _prepare(self, connection: Connection) -> None:
-        """Make the statement known to the connection, which is to run it for the first time."""
+        """Prepare the statement on a connection that has not run it yet; then send a group."""
         try:
             await connection.prepare(self._statement)
         except (psycopg2.Error, Unavailable):
-            pass  # the connection is closed; each call is made alone, and fails by itself
+            pass  # the connection is closed; each call runs alone, and fails with its own error
         finally:
             if not self.take(connection):
                 self._pool.release(connection)
 
-    def _go_on(self) -> None:
-        """Send a group soon, if it is time; until then others may come that go with it."""
-        if not self._is_scheduled and self._is_time():
+    def _schedule(self) -> None:
+        """Send a group soon, if one is due; until then more calls can join it."""
+        if not self._is_scheduled and self._is_due():
             self._is_scheduled = True
             self._loop.call_soon(self._send)
 
-    def _is_time(self) -> bool:
-        """Whether to wait longer would gain nothing."""
-        most, awaited = self._bounds
-        return self._calls.ready >= (most if self._awaited >= awaited else 1)
+    def _is_due(self) -> bool:
+        """Whether a group is full, or few groups are running."""
+        most, running = self._bounds
+        return self._calls.ready >= (most if self._running >= running else 1)
 
     def _send(self) -> None:
         connection = self._pool.acquire_free()
@@ -124,50 +127,50 @@ class CallQueue:
         elif not self.take(connection):
             self._pool.release(connection)
 
-    def _begin(self, calls: list[Call], connection: Connection) -> None:
+    def _send_on(self, connection: Connection, calls: list[Call]) -> None:
         arguments = b",".join([call.arguments for call in calls]).decode()
         rows = connection.fetch(self._statement.prepared_for_each, {"calls": f"[{arguments}]"})
         group = Group(calls, rows, connection)
-        group.awaited = self._loop.call_later(LONGEST_AWAITED, self._await_no_more, group)
-        self._awaited += 1
+        group.counting = self._loop.call_later(COUNTED_SECONDS, self._stop_counting, group)
+        self._running += 1
         rows.add_done_callback(partial(self._end, group))
 
-    def _await_no_more(self, group: Group) -> None:
-        """The group has ended, or takes long."""
-        if group.awaited is not None:
-            group.awaited.cancel()
-            group.awaited = None
-            self._awaited -= 1
-            self._go_on()
+    def _stop_counting(self, group: Group) -> None:
+        """The group has ended, or has run for too long: it no longer delays the next one."""
+        if group.counting is not None:
+            group.counting.cancel()
+            group.counting = None
+            self._running -= 1
+            self._schedule()
 
     def _end(self, group: Group, rows: "asyncio.Future[list[Row]]") -> None:
-        # The next group goes first, so that the database need not wait until results are read.
+        # The next group is sent before the results are read: the database need not wait for that.
         self._calls.release(group.calls)
-        self._await_no_more(group)
+        self._stop_counting(group)
         self._pool.release(group.connection)
         if not rows.cancelled():
             if error := rows.exception():
                 self._fail(group, error)
             else:
-                self._put_back(group.hand_out())
-        group.calls = []  # else they stay, with their results, until Python looks for cycles
+                self._put_back(group.distribute())
+        group.calls = []  # breaks a cycle: the results are freed without a garbage collection
 
     def _fail(self, group: Group, error: BaseException) -> None:
         if isinstance(error, psycopg2.Error) and is_failing(error):
-            error = self._pool.explained(error, group.connection)
+            error = self._pool.translated(error, group.connection)
         elif had_no_effect(error, lost=group.connection.lost):
             error = NotExecuted()
         _fail(group.calls, error)
 
     def _put_back(self, calls: list[Call]) -> None:
-        """Calls for which a group had no time go with the next, but once: then they go alone."""
+        """Queue the calls that a group did not reach again; the second time they run alone."""
         for call in calls:
             if call.was_put_back:
                 call.fail(NotExecuted())
             elif not call.result.done():
                 call.was_put_back = True
                 self._calls.add(call)
-        self._go_on()
+        self._schedule()
 
 
 def _fail(calls: list[Call], error: BaseException) -> None:
@@ -182,14 +185,14 @@ def _bounds(statement: Statement) -> Bounds:
 
 
 class Groups:
-    """Runs statements about one user that return a JSON document each."""
+    """Runs statements about one user, each of which returns one JSON document."""
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
         self._queues: dict[str, CallQueue] = {}
 
     async def fetch(self, statement: Statement, values: dict[str, Any]) -> Document:
-        """What one statement returns, which takes effect with others or alone."""
+        """The document that the statement returns; it runs in a group or alone."""
         if not self.pool.runs_groups:
             return await self._fetch_alone(statement, values)
         queue = self._queues.get(statement.name) or self._new_queue(statement)
@@ -198,13 +201,13 @@ class Groups:
             return await call.result
         except asyncio.CancelledError:
             if call.group is not None:
-                call.group.leave()
+                call.group.cancel_if_abandoned()
             raise
         except NotExecuted:
             return await self._fetch_alone(statement, values)
         except StatementTimedOut:
-            # It may have been another of the group that took the time.
-            if statement.access is not Access.READ or not call.had_company:
+            # Another call of the group may have taken the time.
+            if statement.access is not Access.READ or not call.was_grouped:
                 raise
             return await self._fetch_alone(statement, values)
         except psycopg2.Error as error:
@@ -213,7 +216,7 @@ class Groups:
             raise ConnectionLost(f"The connection to the database broke. {UNCERTAIN}") from error
 
     def _new_queue(self, statement: Statement) -> CallQueue:
-        # There are as many statements as lists have shapes. A queue in use goes on by itself.
+        # Lists have very many statements. A queue that is removed still sends its waiting calls.
         if len(self._queues) == MOST_QUEUES:
             self._queues.clear()
         queue = self._queues[statement.name] = CallQueue(self.pool, statement)

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 import psycopg2
 from psycopg2.extensions import make_dsn, parse_dsn
 
-# Without the first four a network that swallows packets holds a request for minutes.
+# Without the first four, a request would wait for minutes if the network drops packets.
 ALWAYS = {
     "keepalives_idle": 5,
     "keepalives_interval": 2,
@@ -22,8 +22,8 @@ ENCRYPTED = {"require", "verify-ca", "verify-full"}
 def single_host_urls(url: str) -> list[str]:
     """The URL once for each of its hosts.
 
-    libpq's connect_timeout does not count on asynchronous connections: a host that swallows
-    packets would keep it from the next one, so each gets a try and a deadline of its own.
+    libpq ignores connect_timeout on asynchronous connections: a host whose packets are dropped
+    would keep it from the next one. So each host gets its own attempt and deadline.
     """
     options = {**ALWAYS, **parse_dsn(url)}
     hosts = options.get("host", "").split(",")
@@ -42,7 +42,7 @@ def check_url(url: str) -> str:
     try:
         single_host_urls(url)
     except (psycopg2.Error, ValueError):
-        # libpq's own words would show the password
+        # libpq's own message would show the password
         raise ValueError(
             "libpq does not understand it; it takes postgresql://user:password@host:port/database,"
             " or several hosts with as many ports, or one"
@@ -56,7 +56,7 @@ def host_of(url: str) -> str:
 
 
 def has_password(url: str) -> bool:
-    """Whether the URL shows a password to everyone who can read it."""
+    """Whether the URL contains a password."""
     try:
         return "password" in parse_dsn(url)
     except psycopg2.Error:
@@ -64,7 +64,7 @@ def has_password(url: str) -> bool:
 
 
 def hosts_without_tls(url: str) -> list[str]:
-    """The other machines that libpq would talk to without encryption, if it cannot have it."""
+    """The hosts on other machines with which libpq may use an unencrypted connection."""
     options = parse_dsn(url)
     if options.get("sslmode", os.environ.get("PGSSLMODE")) in ENCRYPTED:
         return []

@@ -14,10 +14,10 @@ Pointer = ctypes.c_void_p
 
 CANCEL_ACCEPTED = 3
 
-# How often every connection is looked at, whatever the event loop says of its socket.
+# Every connection is checked at this interval, even if the event loop reports nothing for it.
 SWEEP_INTERVAL = 0.1
 
-# What is called here never waits, so that Python's global lock need not be given away meanwhile.
+# These functions never block, so they may keep Python's global interpreter lock.
 _library = ctypes.PyDLL(psycopg2._psycopg.__file__)
 
 
@@ -28,7 +28,7 @@ def _function(name: str, result: Any, *arguments: Any) -> Any:
     return function
 
 
-# Of errors, nothing but their SQLSTATE: unlike texts, they are of no language.
+# Error messages with nothing but the SQLSTATE: it does not depend on the server's language.
 SQLSTATE_ONLY = 3
 set_error_verbosity = _function("PQsetErrorVerbosity", Number, Pointer, Number)
 
@@ -55,10 +55,10 @@ async def connect(url: str) -> Any:
 
 
 async def cancel(raw: Any) -> None:
-    """Have the server cancel what it runs on a connection; the request takes a second connection.
+    """Cancel the statement of a connection; libpq opens a second connection for the request.
 
-    psycopg2's own way to cancel blocks, and holds Python's global lock while it does: a network
-    that swallows packets would stop the whole process. libpq 17 has one that does not block.
+    psycopg2's `cancel` blocks, and holds the global interpreter lock: if the network drops packets,
+    the whole process stops. libpq 17 has a cancellation that does not block.
     """
     if raw.closed or not CAN_CANCEL:
         raise psycopg2.NotSupportedError("a statement of this connection cannot be cancelled")
@@ -75,9 +75,9 @@ async def cancel(raw: Any) -> None:
 
 
 async def _ready(descriptor: int, state: int) -> None:
-    """Wait until the socket can be read or written; at each step it may be another one.
+    """Wait until the socket can be read or written; each step may have a new socket.
 
-    Wait for a moment only: libuv stops to watch a socket on which it has seen an error.
+    Wait for a moment only: libuv stops watching a socket after an error.
     """
     loop = asyncio.get_running_loop()
     ready = asyncio.Event()

@@ -1,4 +1,4 @@
-"""Whether the database responds, asked once for all who want to know at the same time."""
+"""Whether the database responds: callers that ask at the same time share one query."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ VALID_FOR = 0.1
 
 
 class Ping:
-    """Pings the database at most ten times a second, ahead of all that waits for a connection."""
+    """Pings the database at most ten times a second, before all requests that wait."""
 
     def __init__(self, pool: Pool, tries: int) -> None:
         self._pool = pool
@@ -26,7 +26,7 @@ class Ping:
         await asyncio.shield(self._latest)
 
     def _expire(self, ping: asyncio.Task[None]) -> None:
-        """Forget the outcome before long; all who wanted to know it may have gone."""
+        """Forget the outcome soon; read its exception, if all callers were cancelled."""
         if not ping.cancelled():
             ping.exception()
         asyncio.get_running_loop().call_later(VALID_FOR, self._forget)
@@ -41,9 +41,9 @@ class Ping:
                 await connection.fetch("SELECT 1")
             except psycopg2.Error as error:
                 if not connection.lost:
-                    raise self._pool.explained(error, connection) from error
+                    raise self._pool.translated(error, connection) from error
             else:
                 return
             finally:
                 self._pool.release(connection)
-        raise DatabaseAway("Every connection to the database proved to be lost.")
+        raise DatabaseAway("Every connection to the database was lost.")

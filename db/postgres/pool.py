@@ -15,7 +15,7 @@ from db.owner import OWNER
 from db.postgres.connection import Connection, Row
 from db.postgres.connection_queue import ConnectionQueue, ConnectionRequest, ConnectionWaiter
 from db.postgres.connector import Connector
-from db.postgres.failures import UNCERTAIN, domain_error, is_failing, is_worth_a_retry
+from db.postgres.failures import UNCERTAIN, domain_error, is_failing, is_retryable
 from db.postgres.libpq import SWEEP_INTERVAL
 from db.postgres.overload import CLOSING, Overload, fail_all
 from db.postgres.owner_locks import OwnerLocks
@@ -108,7 +108,7 @@ class Pool:
                 return await connection.fetch(connection.sql(statement, values), values)
             except psycopg2.Error as error:
                 if not self._is_retried(error, connection, statement, attempt):
-                    raise self.explained(error, connection) from error
+                    raise self.translated(error, connection) from error
             finally:
                 self.release(connection)
         raise AssertionError("every attempt returns, raises, or is followed by another one")
@@ -145,7 +145,7 @@ class Pool:
                     await connection.fetch("ROLLBACK")
                 raise
         except psycopg2.Error as error:
-            raise self.explained(error, connection) from error
+            raise self.translated(error, connection) from error
         finally:
             transaction.over = True
             self.release(connection)
@@ -153,13 +153,13 @@ class Pool:
     def _is_retried(
         self, error: psycopg2.Error, connection: Connection, statement: Statement, attempt: int
     ) -> bool:
-        if is_worth_a_retry(error):
+        if is_retryable(error):
             return attempt < MOST_ATTEMPTS
         # After a restart of PostgreSQL every connection may be lost.
         is_read = statement.access is Access.READ
         return connection.lost and is_read and attempt < MOST_ATTEMPTS + self._options.size
 
-    def explained(self, error: psycopg2.Error, connection: Connection) -> Exception:
+    def translated(self, error: psycopg2.Error, connection: Connection) -> Exception:
         """The error for callers; logs that the database is failing, if it is."""
         if is_failing(error):
             cause = f"{error.diag.message_primary} ({error.pgcode})"
@@ -216,20 +216,20 @@ class Pool:
         elif self._closed:
             pass  # close() closes it
         elif connection.busy:
-            self.in_background(self._settle(connection))
+            self.in_background(self._cancel(connection))
         elif not self._queue.take(connection):
             self._free.append(connection)
 
-    async def _settle(self, connection: Connection) -> None:
+    async def _cancel(self, connection: Connection) -> None:
         """Cancel a statement whose caller was cancelled, then release its connection."""
-        await connection.settle(CANCEL_TIMEOUT)
+        await connection.cancel(CANCEL_TIMEOUT)
         self.release(connection)
 
     async def _dismiss(self, connection: Connection) -> None:
         try:
             if connection.busy:
                 connection.expire(ConnectionLost(f"{CLOSING} {UNCERTAIN}"))
-                await connection.settle(CANCEL_TIMEOUT)
+                await connection.cancel(CANCEL_TIMEOUT)
         finally:
             connection.close()
 

@@ -1,4 +1,4 @@
-"""What a session has prepared: some statements for good, others on demand and for a time."""
+"""The statements that a session has prepared: some permanently, others on demand."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -9,9 +9,9 @@ MOST_ON_DEMAND = 64
 
 
 class PreparedStatements:
-    """The statements that one session knows.
+    """The prepared statements of one session.
 
-    Of those that were prepared on demand, it forgets the least recently used one first.
+    Those on demand are a cache: the least recently used one is deallocated first.
     """
 
     def __init__(self) -> None:
@@ -20,11 +20,11 @@ class PreparedStatements:
         self._refused: set[str] = set()
 
     def add_permanent(self, statements: Iterable[Statement]) -> None:
-        """They have been prepared, and stay so."""
+        """Note statements that were prepared and stay prepared."""
         self._permanent.update(each.name for each in statements)
 
     def has(self, statement: Statement) -> bool:
-        """Whether the session knows the statement, which then counts as used."""
+        """Whether the session has prepared the statement; marks it as recently used."""
         if statement.name in self._permanent:
             return True
         if statement.name not in self._on_demand:
@@ -37,11 +37,11 @@ class PreparedStatements:
         return not self.has(statement) and statement.name not in self._refused
 
     def refuse(self, statement: Statement) -> None:
-        """The session cannot prepare the statement."""
+        """Note that the session cannot prepare the statement."""
         self._refused.add(statement.name)
 
     def preparation(self, statement: Statement, *, functions: bool) -> str:
-        """The SQL that prepares a statement on demand, and forgets another if there are many."""
+        """The SQL that prepares a statement on demand; if there are many, it deallocates one."""
         texts = [statement.preparation]
         if functions and statement.returns_document:
             texts.append(statement.preparation_for_each)
@@ -53,7 +53,7 @@ class PreparedStatements:
         return "; ".join(texts)
 
     def add(self, statement: Statement) -> None:
-        """It was prepared by that SQL."""
+        """Note a statement that was prepared with the SQL of `preparation`."""
         if len(self._on_demand) == MOST_ON_DEMAND:
             self._on_demand.popitem(last=False)
         self._on_demand[statement.name] = statement

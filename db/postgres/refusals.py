@@ -1,4 +1,4 @@
-"""Why a database refuses a connection, where waiting would change nothing."""
+"""Why a database refuses a connection, if a later attempt would fail, too."""
 
 import re
 import time
@@ -14,7 +14,7 @@ from db.postgres import libpq
 SECONDS = 5
 CODE = re.compile(r":\s+([0-9A-Z]{5})\s")
 SEVERITY = "FATAL:"
-# libpq's own text: the server asked for a password, and libpq had none to send.
+# A message of libpq, not of the server: the server wants a password, and there is none.
 NO_PASSWORD = "no password supplied"  # noqa: S105
 
 GIVE_PASSWORD = "put the role's password into DATABASE_URL, or into the file that PGPASSFILE names"  # noqa: S105
@@ -36,13 +36,11 @@ def refusal(url: str, error: psycopg2.OperationalError) -> ConnectionRefused | N
     advice = GIVE_PASSWORD if NO_PASSWORD in reason else ADVICE.get(_sqlstate(url))
     if advice is None:
         return None
-    return ConnectionRefused(
-        f"The database refuses the connection: {reason}. To mend it, {advice}."
-    )
+    return ConnectionRefused(f"The database refuses the connection: {reason}. To fix it, {advice}.")
 
 
 def _sqlstate(url: str) -> str:
-    """The SQLSTATE that another attempt ends with; an empty text if it has none."""
+    """The SQLSTATE with which another attempt fails; empty if there is none."""
     try:
         raw = psycopg2.connect(url, async_=1)
     except psycopg2.OperationalError:

@@ -1,4 +1,4 @@
-"""The database role of the server: one that row-level security applies to."""
+"""The database role of the server: row-level security must apply to it."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from db.errors import UnfitRole
 
 APPLICATION = "errand_app"
 
-# It asks which roles a session may become, because `SET ROLE` is a statement like any other.
+# Memberships count, too: with `SET ROLE` a session can become any role that it is a member of.
 POWERS = """
 SELECT session_user::text,
        EXISTS (SELECT FROM pg_roles
@@ -22,7 +22,7 @@ SELECT session_user::text,
 
 
 class Powers(NamedTuple):
-    """What the role of a connection could do to the owned tables, as `powers_query` finds it."""
+    """The rights of a connection's role to the owned tables: the row of `powers_query`."""
 
     role: str
     bypasses: bool
@@ -31,7 +31,7 @@ class Powers(NamedTuple):
 
 
 def powers_query(owned_tables: Iterable[str]) -> str:
-    """The query for the powers of a connection's role over tables whose rows have an owner."""
+    """The query for the rights of a connection's role to tables whose rows have an owner."""
     tables = ", ".join(f"to_regclass('{name}')" for name in owned_tables)
     return POWERS.format(tables=tables)
 
@@ -52,7 +52,7 @@ def require_fit(powers: Powers) -> None:
     else:
         return
     raise UnfitRole(
-        f"The database role {powers.role} {reason}, so that nothing but the server's own"
-        f" statements would keep users apart. Connect as {APPLICATION}, or as a member of it that"
-        " is nothing else; `errand migrate` is for the owner."
+        f"The database role {powers.role} {reason}, so row-level security would not protect"
+        f" users from each other. Connect as {APPLICATION}, or as a role that is only a member of"
+        " it; `errand migrate` is for the owner."
     )

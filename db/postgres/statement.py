@@ -66,7 +66,7 @@ class Statement:
 
     @cached_property
     def has_owner(self) -> bool:
-        """Whether it is about one user's rows."""
+        """Whether it reads or writes the rows of one user, its parameter."""
         return OWNER in self._names
 
     @cached_property
@@ -76,7 +76,7 @@ class Statement:
 
     @cached_property
     def returns_document(self) -> bool:
-        """Whether it is about one user's rows, and returns one JSON document or none."""
+        """Whether it is about one user's rows and returns one JSON document or none."""
         returned = [column.type for column in self._clause.exported_columns]
         return self.has_owner and len(returned) == 1 and isinstance(returned[0], JSON)
 
@@ -101,16 +101,16 @@ class Statement:
 
     @cached_property
     def preparation(self) -> str:
-        """The SQL that prepares it on a connection, until it is forgotten."""
+        """The SQL that prepares it on a connection."""
         types = ", ".join(kind for _, kind in self._parameters)
         parameters = f" ({types})" if types else ""
         return f"PREPARE {self.name}{parameters} AS {self._compiled.string}"
 
     def sql(self, values: dict[str, Any], *, prepared: bool) -> str:
-        """The SQL that runs it; ahead of it, a setting names the owner to row-level security.
+        """The SQL that runs it, after a setting with the owner for row-level security.
 
-        Sent as one query, both are one transaction, at whose end the setting is gone. On PostgreSQL
-        18 this costs half of what `SELECT set_config(…)` would.
+        Both are sent as one query and are one transaction; the setting ends with it. On PostgreSQL
+        18 this costs half as much as `SELECT set_config(…)`.
         """
         statement = self.prepared if prepared else self.bare
         if not self.has_owner:
@@ -131,9 +131,9 @@ class Statement:
 
     @cached_property
     def preparation_for_each(self) -> str:
-        """The SQL that makes that function, of this session alone, and prepares a call of it.
+        """The SQL that creates that function, for this session only, and prepares its call.
 
-        It names the owner of each call to row-level security, and if there are several calls, none
+        It sets the owner of each call for row-level security. If there are several calls, none
         waits long for a lock. It stops after 20 ms: calls that share a commit wait for each other.
         """
         function = f"{self.name}_for_each"
@@ -157,18 +157,18 @@ class Statement:
 
     @property
     def deallocation(self) -> str:
-        """The SQL by which a connection forgets it."""
+        """The SQL that deallocates it on a connection."""
         return f"DEALLOCATE {self.name}"
 
     @property
     def deallocation_for_each(self) -> str:
-        """The SQL by which a connection forgets that function."""
+        """The SQL that deallocates and drops that function."""
         function = f"{self.name}_for_each"
         return f"DEALLOCATE {function}; DROP FUNCTION pg_temp.{function}(json)"
 
     @cached_property
     def bare(self) -> str:
-        """The SQL that runs it on any connection; without the setting it finds no owner's rows."""
+        """The SQL that runs it unprepared; without the owner's setting it finds no rows."""
         return self._with_names(self._compiled.string.replace("%", "%%"), "%({})s")
 
     def _with_names(self, sql: str, form: str) -> str:

@@ -1,4 +1,4 @@
-"""Warnings about what may go on for long, and would else be logged for each request."""
+"""Warnings about a state that may last, which would otherwise be logged for each request."""
 
 import logging
 import time

@@ -10,7 +10,7 @@ from db.owner import OWNER
 from db.postgres.connection import Connection, Row
 from db.postgres.statement import Statement
 
-# PostgreSQL ends the transaction, and with it its locks, of a server that has frozen or vanished.
+# If this server freezes or vanishes, PostgreSQL ends the transaction and releases its locks.
 BEGIN = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '3s'; "
 SAVEPOINT = "SAVEPOINT s; "
 RELEASE = "RELEASE s; "
@@ -20,7 +20,7 @@ ROLLBACK = "ROLLBACK TO s; RELEASE s; "
 class Transaction:
     """Runs statements on the one connection of a transaction, one round trip each time.
 
-    What begins the transaction, or begins or ends a savepoint, is sent ahead of the next statement.
+    BEGIN and the commands of savepoints are sent together with the next statement.
     `changed_users` are the owners of the rows it may have changed.
     """
 
@@ -66,7 +66,7 @@ class Transaction:
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[Self]:
-        """Statements that are undone if one of them, or the code between them, fails."""
+        """Statements that are rolled back if one of them, or the code between them, fails."""
         self._ahead += SAVEPOINT
         try:
             yield self
@@ -76,7 +76,7 @@ class Transaction:
         self._end_savepoint(RELEASE)
 
     def transaction(self, _: UUID, /) -> AbstractAsyncContextManager[Self]:
-        """A savepoint: within a transaction that is what another one is."""
+        """A savepoint: a transaction within this one."""
         return self.savepoint()
 
     def _end_savepoint(self, sql: str) -> None:

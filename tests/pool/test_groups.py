@@ -56,7 +56,7 @@ async def groups_of(size: int, url: str, **options: Any) -> AsyncIterator[tuple[
 @pytest.fixture
 def awaited_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits for company waits for as long as those before them take."""
-    monkeypatch.setattr(groups, "LONGEST_AWAITED", 10)
+    monkeypatch.setattr(groups, "COUNTED_SECONDS", 10)
 
 
 def transactions(said: list[list[Any]]) -> set[tuple[int, str]]:
