@@ -1,4 +1,4 @@
-"""All completed tasks of a user go to the trash in one statement.
+"""All completed tasks of a user go to the trash in one statement, under the lock of the user's row.
 
 Each takes a revision and a moment of its own, as if they were deleted one after the other: so a
 reader of the change feed can stop between any two of them.
@@ -11,6 +11,7 @@ from sqlalchemy import CTE, Integer, func, select, update
 from db.database import Session
 from db.postgres.statement import Access, Statement
 from db.schema.clauses import LATER, MICROSECOND, ONE, tasks, this_owner, this_user, users
+from db.tasks.statements import LOCK_USER
 
 _is_completed = this_user & tasks.c.completed & tasks.c.deleted_at.is_(None)
 
@@ -23,7 +24,7 @@ _count = select(func.count(type_=Integer())).select_from(_completed).scalar_subq
 
 
 def _owner() -> CTE:
-    """The revision and the moment before the first of them, under the lock of the owner's row."""
+    """The revision and the moment before the first of them."""
     last = LATER + _count * MICROSECOND
     return (
         update(users)
@@ -39,12 +40,11 @@ def _owner() -> CTE:
 
 
 def _cleared() -> CTE:
-    """The tasks, unless one was reopened or deleted before the owner's row was locked."""
     owner = _owner()
     moment = owner.c.changed_at + _completed.c.number * MICROSECOND
     return (
         update(tasks)
-        .where(_is_completed)
+        .where(this_user)
         .where(tasks.c.id == _completed.c.id)
         .values(
             deleted_at=moment,
@@ -64,6 +64,8 @@ CATALOGUE = (CLEAR,)
 
 async def clear_completed(database: Session, user_id: UUID) -> int:
     """Soft delete all completed tasks of the user; return how many."""
-    [(count,)] = await database.fetch(CLEAR, user_id=user_id)
+    async with database.transaction(user_id) as transaction:
+        # A statement does not see which tasks were completed while it waited for the lock.
+        [(count,)] = await transaction.fetch(LOCK_USER, CLEAR, user_id=user_id)
     cleared: int = count
     return cleared

@@ -1,11 +1,15 @@
 """All completed tasks go to the trash at once."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import httpx
+import psycopg2
 import pytest
 
+from tests.support.databases import as_owner
 from tests.support.feed import Copy
+from tests.support.races import Servers, wait_for
 from tests.support.responses import assert_faults
 from tests.support.users import User, in_trash
 
@@ -83,6 +87,29 @@ def test_what_is_reopened_meanwhile_is_never_cleared(server: str, alice: User) -
 
     assert titles(alice) == reopened.result()
     assert deleted == 20 - len(reopened.result())
+
+
+def test_tasks_are_cleared_as_they_are_at_one_moment(servers: Servers, alice: User) -> None:
+    reopened = alice.creates("reopened", completed=True)
+    completed = alice.creates("completed")
+
+    with (
+        closing(psycopg2.connect(as_owner(servers.database_url))) as another,
+        another.cursor() as cursor,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        cursor.execute("UPDATE users SET revision = revision + 2 WHERE id = %s", [alice.id])
+        clearing = pool.submit(cleared, alice)
+        wait_for(servers.database_url, 1)
+        cursor.execute(
+            "UPDATE tasks SET completed = NOT completed, revision = revision + 2"
+            " WHERE user_id = %s AND id IN (%s, %s)",
+            [alice.id, *(task.document["id"] for task in (reopened, completed))],
+        )
+        another.commit()
+
+    assert clearing.result().json() == {"deleted": 1}
+    assert titles(alice) == {"reopened"}
 
 
 def test_one_user_clears_no_other_users_tasks(alice: User, bob: User) -> None:
