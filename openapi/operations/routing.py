@@ -96,20 +96,20 @@ class Router:
 
     def match(self, path: bytes) -> Match | None:
         """The route of the path, and its parameters; each segment is decoded by itself."""
-        if b"%" in path:
-            return self._match_decoded(path)
         paths = self._paths.get(path.count(b"/"))
-        return paths.match(decoded(path)) if paths else None
-
-    def _match_decoded(self, path: bytes) -> Match | None:
-        """The same, of a path with percent-encoded characters: a slash may be one of them."""
-        text = "/".join(_escaped(decoded(segment)) for segment in path.split(b"/"))
-        paths = self._paths.get(path.count(b"/"))
-        found = paths.match(text) if paths else None
-        if found is None:
+        if paths is None:
+            decoded(path)  # raises if that is impossible; of many segments each would cost
             return None
-        route, values = found
-        return route, {name: _unescaped(value) for name, value in values.items()}
+        return _match_decoded(paths, path) if b"%" in path else paths.match(decoded(path))
+
+
+def _match_decoded(paths: Paths, path: bytes) -> Match | None:
+    """The same, of a path with percent-encoded characters: a slash may be one of them."""
+    found = paths.match("/".join(_escaped(decoded(segment)) for segment in path.split(b"/")))
+    if found is None:
+        return None
+    route, values = found
+    return route, {name: _unescaped(value) for name, value in values.items()}
 
 
 def _is_variable(segment: str) -> bool:

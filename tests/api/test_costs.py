@@ -148,6 +148,12 @@ QUERIES = {
     "a long cursor in escapes": b"cursor=" + b"%61" * (HEAD // 3),
     "a long number": b"limit=" + b"9" * HEAD,
 }
+PATHS = {
+    "slashes and an escape": "/" * HEAD + "%41",
+    "segments in escapes": "/%41" * (HEAD // 4),
+    "slashes in escapes": f"/api/{'%2F' * (HEAD // 3)}/tasks",
+    "a long segment": f"/api/{'a' * HEAD}/tasks",
+}
 HEADERS = {
     "Accept of commas": ["Accept: " + "," * HEAD],
     "Accept of types": ["Accept: " + "application/json;q=0," * (HEAD // 21)],
@@ -188,5 +194,11 @@ def requests_of(operation: Operation) -> Iterator[tuple[str, bytes]]:
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=lambda each: each.id)
 def test_the_worst_requests_cost_the_event_loop_little(alone: Server, operation: Operation) -> None:
     seconds = {name: alone.least_seconds_for(content) for name, content in requests_of(operation)}
+
+    assert {name: cost for name, cost in seconds.items() if cost > MOST_SECONDS} == {}
+
+
+def test_the_worst_paths_cost_the_event_loop_little(alone: Server) -> None:
+    seconds = {name: alone.least_seconds_for(request("GET", path)) for name, path in PATHS.items()}
 
     assert {name: cost for name, cost in seconds.items() if cost > MOST_SECONDS} == {}
