@@ -1,4 +1,4 @@
-"""The statements that connections prepare at once; those of other lists, on demand."""
+"""The statements that every connection prepares; those of other lists are prepared on demand."""
 
 from db import replays, users
 from db.tasks import clearing

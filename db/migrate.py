@@ -1,4 +1,4 @@
-"""Bring a database's schema to this version, or find out whether it is there."""
+"""Migrates a database's schema to this version, or checks its version."""
 
 from contextlib import closing
 from importlib.resources import files
@@ -40,7 +40,7 @@ def migrate(url: str) -> None:
 
 
 def schema_version(url: str) -> str | None:
-    """The last migration that the database has seen."""
+    """The version of the last migration that was applied; None if none was."""
     with closing(connect(url)) as opened, opened.cursor() as cursor:
         try:
             cursor.execute("SELECT version_num FROM alembic_version")
@@ -63,7 +63,7 @@ def check_role(url: str) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """What the database says, without the statement."""
+    """The message of the database, without the statement."""
     return str(getattr(error, "orig", error)).strip().splitlines()[0]
 
 

@@ -9,7 +9,7 @@ WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 class ExposedPath(OSError):
-    """Another user could change what is there; the message says how to mend that."""
+    """Another user could change what is there; the message says how to fix that."""
 
 
 def require_private_folder(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Deletes for good what was soft deleted, and stored responses that have expired."""
+"""Purges the trash: deletes soft-deleted tasks for ever, and expired stored responses."""
 
 import asyncio
 import logging
@@ -14,11 +14,11 @@ from db.tasks import statements as tasks
 log = logging.getLogger("errand.trash")
 
 CATALOGUE = (tasks.PURGE, replays.PURGE)
-"""The statements that a connection prepares for it."""
+"""The statements that a connection prepares for the purge."""
 
 BATCH_SIZE = 1000
 DAY = 24 * 60 * 60.0
-# Not while the server starts; workers that start together purge one after the other.
+# A random delay: workers that start together do not purge at the same time.
 FIRST_DELAY = (10.0, 60.0)
 
 
@@ -38,7 +38,7 @@ async def purge_daily(database: Session, days: int) -> None:
         try:
             if purged := await purge(database, days):
                 log.info("purged %d tasks from the trash", purged)
-        except Exception as error:  # it is tried again tomorrow
+        except Exception as error:  # the next purge is tomorrow
             log.warning("the trash was not purged: %s", error)
         await asyncio.sleep(DAY)
 

@@ -1,4 +1,4 @@
-"""Stored responses: a request that repeats an Idempotency-Key gets the response of the first."""
+"""Stored responses: a request that repeats an Idempotency-Key gets the first response again."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -37,8 +37,8 @@ REUSED = "This key was sent with another request: each request needs a key of it
 FULL = "The stored responses of this user have {:,} bytes: no more are stored until some expire."
 IN_USE = "A request with this key is still being processed."
 
-# Whether a key was claimed is kept for the next statement: only a statement that begins after the
-# claim sees what was committed before it.
+# The claim keeps its result in a setting for the next statement: only a statement that starts after
+# the claim sees everything that was committed before it.
 CLAIMED = literal_column("'errand.claimed'", String)
 
 this_users_replays = replays.c.user_id == param("user_id", replays.c.user_id)
@@ -73,8 +73,8 @@ FIND = Statement(
     Access.READ,
 )
 
-# The lock comes first, as in every write of the user's: the bytes are exact, and none waits for
-# another in a circle.
+# The lock of the owner's row comes first, as in every write: so the bytes are exact, and no two
+# writes deadlock.
 _owner = select(users.c.id).where(this_owner).with_for_update(key_share=True).cte("owner")
 _expired = (
     delete(replays)
@@ -109,9 +109,9 @@ _stored: dict[str, ColumnElement[Any]] = {
     "body": param("body", replays.c.body),
     "expires_at": func.now() + bindparam("lifetime", type_=Interval),
 }
-# For a user without data it stores nothing: a repetition cannot change any of it twice. The lock is
-# taken first, so that an erasure meanwhile is no error: what fails in SQL is logged by PostgreSQL
-# with the texts of the user.
+# For a user without a row it stores nothing: a repeated request has nothing to change twice. The
+# row is locked first, so that a concurrent erasure causes no error: PostgreSQL would log the
+# statement with the texts of the user.
 _new = (
     insert(replays)
     .from_select(
@@ -162,7 +162,7 @@ class Claim:
     lifetime: timedelta
 
     async def store(self, response: StoredResponse) -> None:
-        """Store the response, and commit it together with all that led to it."""
+        """Store the response, and commit it together with the changes of the request."""
         try:
             await self.transaction.finish(
                 DELETE_EXPIRED,
@@ -173,7 +173,7 @@ class Claim:
                 lifetime=self.lifetime,
                 **response._asdict(),
             )
-        except UniqueViolation:  # another request stored first: the lock did not keep it out
+        except UniqueViolation:  # another request has stored a response despite the lock
             raise KeyInUse(IN_USE) from None
 
 
@@ -189,8 +189,8 @@ async def claim(
 ) -> AsyncIterator[Claim]:
     """Claim the key within a transaction; `stored` is the response of an earlier request with it.
 
-    Raises `KeyInUse` while another request holds the key, `KeyReused` if it was another request's,
-    `TooManyReplays` if the user's stored responses have so many bytes.
+    Raises `KeyInUse` while another request holds the key, `KeyReused` if a different request has
+    used it, `TooManyReplays` if the user's stored responses have `max_bytes`.
     """
     async with database.transaction(user_id) as transaction:
         rows = await transaction.fetch(
@@ -210,7 +210,7 @@ async def claim(
 
 
 async def _make_room(transaction: Transaction, user_id: UUID, max_bytes: int) -> None:
-    """Delete what has expired; if that is not enough, keep it deleted and raise."""
+    """Delete the expired responses; if that is not enough, commit and raise."""
     rows = await transaction.fetch(DELETE_EXPIRED, USED, user_id=user_id)
     used, wait = rows[0] if rows else (0, None)
     if used >= max_bytes:

@@ -1,4 +1,4 @@
-"""What can be done with users themselves."""
+"""The operations on users."""
 
 from uuid import UUID
 
@@ -16,5 +16,5 @@ CATALOGUE = (ERASE,)
 
 
 async def erase(database: Session, user_id: UUID) -> None:
-    """Delete the user, and with them every row that is theirs."""
+    """Delete the user and all rows that belong to the user."""
     await database.fetch(ERASE, user_id=user_id)

@@ -1,4 +1,4 @@
-"""Parts that statements have in common, written over the tables of `db.schema.models`."""
+"""Clauses that several statements use, for the tables of `db.schema.models`."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -57,7 +57,7 @@ secrets: Table = Secret.metadata.tables["secrets"]
 
 
 def param(name: str, column: ColumnElement[Any] | Any) -> ColumnElement[Any]:
-    """A value that comes with the request, as the column stores it."""
+    """A parameter of a statement, as the column stores it."""
     kind = column.type
     if isinstance(kind, Ranked):
         return as_stored(bindparam(name, type_=Text()), column)
@@ -76,7 +76,7 @@ def as_written(column: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 def as_stored(value: ColumnElement[Any], column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """A text of JSON as the column stores it."""
+    """A text from JSON, as the column stores it."""
     if isinstance(column.type, Ranked):
         return func.array_position(_values(column.type), value, type_=Integer()) - ONE
     return value if is_text(column) else cast(value, column.type)
@@ -88,7 +88,7 @@ def type_in_json(column: ColumnElement[Any]) -> TypeEngine[Any]:
 
 
 def from_json(value: ColumnElement[Any], column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Such a value, as the column stores it."""
+    """A value from such a row, as the column stores it."""
     return as_stored(value, column) if isinstance(column.type, Ranked) else value
 
 
@@ -117,7 +117,7 @@ TASK = [as_written(tasks.c[name]) for name in ACTIVE_COLUMNS]
 
 
 def document(names: list[str]) -> ColumnElement[Any]:
-    """A task in one column: where there is but one row, the driver's work is with the columns."""
+    """A task as one JSON column: for a single row the driver's cost is per column."""
     named: Iterator[tuple[ColumnElement[Any], ...]] = (
         (literal_column(f"'{name}'"), as_written(tasks.c[name])) for name in names
     )
@@ -140,8 +140,8 @@ this_tombstone = this_id & tasks.c.deleted_at.is_not(None)
 _expected = bindparam("expected", type_=ARRAY(BigInteger))
 as_expected = _expected.is_(None) | (tasks.c.revision == any_(_expected))
 
-# The clock may stand still or step back between two changes; a user's moments may not. So the
-# order of a user's tasks by `updated_at` is that by `revision`.
+# The clock may stand still or go back between two changes; the times of a user's changes must not.
+# So `updated_at` and `revision` give the same order of a user's tasks.
 LATER = func.greatest(func.clock_timestamp(), users.c.changed_at + MICROSECOND)
 MOMENT = literal_column("owner.changed_at", DateTime(timezone=True))
 NEXT = {"revision": users.c.revision + ONE, "changed_at": LATER}
@@ -174,7 +174,7 @@ _changes = bindparam("changes", type_=JSONB)
 
 
 def merged(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The column as `changes` has it, null included; as it is where `changes` do not name it."""
+    """The column's value in `changes`, which may be null; without one, the stored value."""
     key = literal_column(f"'{column.key}'", String)
     text = _changes.op("->>", return_type=Text())(key)
     is_named = _changes.op("?", return_type=Boolean())(key)

@@ -11,14 +11,14 @@ DESCRIPTION_LENGTH = 2000
 
 
 class Filter(Enum):
-    """How the tasks of a list can be chosen by a field."""
+    """How a list can be filtered by a field."""
 
     EQUAL = auto()
     ANY_OF = auto()
 
 
 class Serves(NamedTuple):
-    """Which list an index gives in order, without a look at other tasks."""
+    """The list whose tasks an index has in order, without other tasks."""
 
     order: str
     deleted: bool
@@ -31,15 +31,15 @@ def traits(*, default: str | None = None, **info: Any) -> dict[str, Any]:
 
 
 def text_of(length: int) -> Any:
-    """Text that is sorted by its code points, whatever the database's locale is."""
+    """Text that is sorted by code points, whatever the database's locale is."""
     return String(length, collation="C")
 
 
 class Ranked(TypeDecorator[int]):
-    """An enumeration, stored as the rank of its value, counted from nought.
+    """An enumeration, stored as the rank of its value, from 0.
 
-    PostgreSQL's own enumerations would be read in full: their comparisons are not leak-proof, so
-    that under row-level security no index serves them.
+    PostgreSQL's enum types are not used: their comparisons are not leak-proof, so with row-level
+    security no index could serve them.
     """
 
     impl = SmallInteger

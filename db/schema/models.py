@@ -27,7 +27,7 @@ from db.schema.fields import Serves, TaskFields
 
 KEY_LENGTH = 255
 
-# PostgreSQL's own spelling, by which Alembic knows that nothing has changed.
+# Spelled as PostgreSQL prints it; otherwise Alembic would find a difference.
 MICROSECONDS = "((EXTRACT(epoch FROM clock_timestamp()) * (1000000)::numeric))::bigint"
 REVISION_RANGE_BITS = 8
 REPLAY_SIZE = "octet_length(body) + octet_length(headers) + octet_length((key)::text) + 100"
@@ -45,8 +45,8 @@ def _moment(*, nullable: bool = False, default: str = "now()", **info: bool) -> 
 class User(SQLModel, table=True):
     """An owner of tasks; `revision` counts every write of their data, in the order of commits.
 
-    It begins with the time, so that a user who is erased and comes back never counts the same
-    again. `changed_at` is the time of the latest write: each is later than the one before it.
+    It begins with the time, so that a user who was erased and is created again never gets the same
+    revisions. `changed_at` is the time of the latest write: each is later than the one before it.
     `purged_revision` is the latest of the tombstones that were purged. `task_count` is the number
     of rows in `tasks`, tombstones included; `replay_bytes` is the sum of `size` in `replays`.
     """
@@ -184,7 +184,8 @@ class Task(TaskFields, table=True):
 class Replay(SQLModel, table=True):
     """A response to a request with a key, to be sent again until it expires.
 
-    The fingerprint tells the request from others, `headers` are JSON: pairs of name and value.
+    The fingerprint distinguishes the request from others; `headers` is JSON: pairs of name and
+    value.
     """
 
     __tablename__ = "replays"
@@ -203,7 +204,7 @@ class Replay(SQLModel, table=True):
 
 
 class Secret(SQLModel, table=True):
-    """What all servers of this database share, and no client knows."""
+    """A secret that all servers of this database share."""
 
     __tablename__ = "secrets"
 

@@ -1,8 +1,8 @@
-"""Several operations on a user's tasks in one step: read, done in memory, and written back.
+"""Batches: several operations on a user's tasks in one transaction.
 
-The tasks are read under the lock of the user's row. Every write of the user's data takes this lock
-first, and holds it until it commits: so no other transaction changes the tasks before they are
-written back. A hundred operations take as many round trips as one.
+The tasks are read, changed in memory, and written back. The read takes the lock of the user's row,
+which every write of the user's data holds until it commits: so no other transaction changes the
+tasks in between. A hundred operations take as many round trips as one.
 """
 
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ from db.tasks.rules import RULES, Draft
 from db.tasks.tasks import Task, as_read
 
 Operation = dict[str, Any]
-"""One of the contract's operations: its `op`, the task's `id`, `if_match`, fields of the task."""
+"""One operation of the batch: its `op`, the task's `id`, `if_match`, fields of the task."""
 
 
 class Done(NamedTuple):
-    """An operation that was done, and the task as it left it; none if the task was deleted."""
+    """An operation that was done, and the task after it; None if the task was deleted."""
 
     task: Task | None
 
@@ -64,17 +64,17 @@ async def _begin(
 ) -> Draft:
     """Lock the user's row, and read the tasks that the operations name."""
     creates = any(each["op"] == "create" for each in operations)
-    lock = statements.LOCK_OR_MAKE_USER if creates else statements.LOCK_USER
+    lock = statements.LOCK_OR_CREATE_USER if creates else statements.LOCK_USER
     rows = await transaction.fetch(
         lock,
-        statements.LOOK_FOR_TASKS,
+        statements.FIND_TASKS,
         user_id=user_id,
         task_ids=[UUID(each["id"]) for each in operations if "id" in each],
     )
     if not rows:
         return Draft(user_id)
     moment, revision, task_count, *_ = rows[0]
-    # A row without an id brings the other three alone.
+    # A row without an id has only the first three columns.
     found = (dict(zip(TRASH_COLUMNS, row[3:], strict=True)) for row in rows if row[3])
     return Draft(
         user_id, map(as_read, found), revision, moment, task_count=task_count, max_tasks=max_tasks
@@ -82,7 +82,7 @@ async def _begin(
 
 
 def _attempt(draft: Draft, index: int, operation: Operation, requires_if_match: bool) -> Outcome:
-    """Do one operation, or say why it is refused."""
+    """Do one operation, or return the reason for its refusal."""
     fields = {name: value for name, value in operation.items() if name not in ("op", "if_match")}
     if "id" in fields:
         fields["id"] = str(UUID(fields["id"]))
@@ -100,7 +100,7 @@ def _attempt(draft: Draft, index: int, operation: Operation, requires_if_match: 
 
 
 def _without_undone(draft: Draft, refused: Refused) -> Refused:
-    """The refusal with the task as it is stored: the batch, which changed it, is undone."""
+    """The refusal with the stored task: the changes of this batch are undone."""
     if refused.current is None or refused.current["id"] not in draft.written:
         return refused
     before = draft.before.get(refused.current["id"])

@@ -1,8 +1,8 @@
 """Long polls: requests that wait for the next change of a user's data.
 
-No connection is held meanwhile. A write of this process wakes its user's waiters at once. Writes of
-other processes are found by reading the user's revision every second: once for all who wait for
-the same user.
+They hold no database connection. A write of this process wakes its user's waiters at once. Writes
+of other processes are found by a query for the user's revision every second: one query for all
+waiters of a user.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ ReadRevision = Callable[[UUID], Awaitable[int]]
 
 
 class Waiter:
-    """A request that waits until its user's revision is another than the one it knows."""
+    """A request that waits until the user's revision differs from the one it knows."""
 
     def __init__(self) -> None:
         self.closed = False
@@ -29,7 +29,7 @@ class Waiter:
         self._known: int | None = None
 
     def about_to_read(self) -> None:
-        """From here on, no change goes unnoticed."""
+        """Prepare for a read: every later change of the data wakes the waiter."""
         self._woken.clear()
         self._known = None
 
@@ -43,12 +43,12 @@ class Waiter:
         self.wake()
 
     def compare(self, revision: int) -> None:
-        """Wake if the revision is not the one that is known."""
+        """Wake the waiter if the revision differs from the one it knows."""
         if self._known is not None and self._known != revision:
             self.wake()
 
     async def changed(self, known: int, deadline: float) -> bool:
-        """Wait until the revision is another; false at the deadline, or when the server stops."""
+        """Wait until the revision differs; false at the deadline, or when the server stops."""
         self._known = known
         if self.closed:
             return False
@@ -61,7 +61,7 @@ class Waiter:
 
 
 class ChangeNotifications:
-    """The waiters of this process, by the user whose change they wait for."""
+    """The waiters of this process, by user."""
 
     def __init__(self, read_revision: ReadRevision) -> None:
         self._read_revision = read_revision
@@ -71,7 +71,7 @@ class ChangeNotifications:
 
     @classmethod
     def of(cls, database: Database) -> Self:
-        """Those of a database, woken by each write that goes through it."""
+        """The notifications of a database: each write through it wakes the waiters."""
         notifications = cls(lambda user_id: tasks.revision(database, user_id))
         database.observe_writes(notifications.notify)
         return notifications
@@ -107,7 +107,7 @@ class ChangeNotifications:
                 waiter.close()
 
     async def _poll(self, user_id: UUID) -> None:
-        """Read the revision as long as there are waiters for another."""
+        """Read the revision every second while the user has waiters."""
         while True:
             await asyncio.sleep(INTERVAL)
             if user_id not in self._waiters:
@@ -119,7 +119,7 @@ class ChangeNotifications:
             except Unavailable:
                 continue  # the database may be back before the deadline
             except Exception:
-                self.notify(user_id)  # the waiters read for themselves, and report the error
+                self.notify(user_id)  # the waiters read, too, and report the error
                 continue
             for waiter in self._waiters.get(user_id, ()):
                 waiter.compare(revision)

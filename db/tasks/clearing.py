@@ -1,7 +1,7 @@
-"""All completed tasks of a user go to the trash in one statement, under the lock of the user's row.
+"""Soft deletes all completed tasks of a user in one statement, under the lock of the user's row.
 
-Each takes a revision and a moment of its own, as if they were deleted one after the other: so a
-reader of the change feed can stop between any two of them.
+Each task gets its own revision and time, as if they were deleted one after the other: so a page of
+the change feed can end between any two of them.
 """
 
 from uuid import UUID

@@ -23,7 +23,7 @@ from db.tasks import statements
 from db.tasks.change_notifications import ChangeNotifications
 from db.tasks.tokens import Forged, read_signer
 
-# Of a page. In JSON a character has six bytes at the most.
+# Of a page. A character has at most six bytes in JSON.
 MOST_CHARACTERS = 256 * 1024
 PURPOSE = "changes since"
 LAYOUT = struct.Struct(">3q")
@@ -32,7 +32,7 @@ TOMBSTONE = ("id", "deleted_at", "revision")
 TASK_KIND = "task"
 TASK_TOMBSTONE_KIND = "task_tombstone"
 UNUSABLE = (
-    "This is no token of this user's changes. Send `next` exactly as the last page had it, "
+    "This is not a token of this user's changes. Send `next` exactly as the last page had it, "
     "or begin again without `since`."
 )
 FORGOTTEN = (
@@ -105,14 +105,14 @@ async def _read(database: Session, user_id: UUID, reader: Reader, limit: int) ->
 
 
 def _recognised(reader: Reader, user: dict[str, Any]) -> Reader:
-    """The reader, if the database still stores every change that the reader lacks."""
+    """The reader; raises if a change after its position is no longer stored."""
     known_since, revision = _microseconds(user["user_created_at"]), user["user_revision"]
     if reader == Reader():
         return Reader(known_since, read_up_to=0, began=revision)
     if (
         reader.known_since != known_since
         or user["purged_revision"] > max(reader.read_up_to, reader.began)
-        # An older copy of the database was put in its place.
+        # The database was restored from an older backup.
         or revision < max(reader.read_up_to, reader.began)
     ):
         raise ChangesForgotten(FORGOTTEN)
@@ -149,5 +149,5 @@ async def _verified(database: Session, token: str, user_id: UUID) -> Reader:
 
 
 def _microseconds(moment: str) -> int:
-    """A moment as the database writes it, to the last digit."""
+    """A time as the database writes it, in exact microseconds since 1970."""
     return (datetime.fromisoformat(moment) - EPOCH) // timedelta(microseconds=1)

@@ -1,4 +1,4 @@
-"""Lists as values: which of a user's tasks, in which order, and from where on."""
+"""Queries for lists: the filters, the order, and the start of the page."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -19,26 +19,26 @@ Values = Mapping[str, Any]
 
 
 class Order(NamedTuple):
-    """By which field a list is sorted; ties are by id, and nulls come last."""
+    """The field by which a list is sorted; then by id. Nulls come last."""
 
     field: str
     descending: bool
 
     @classmethod
     def of(cls, sort: str | None, *, deleted: bool) -> "Order":
-        """The order that `sort` names; by default the latest come first."""
+        """The order that `sort` names; by default the newest tasks come first."""
         if sort is None:
             return cls("deleted_at" if deleted else "created_at", descending=True)
         return cls(sort.removeprefix("-"), sort.startswith("-"))
 
     @property
     def key(self) -> tuple[str, ...]:
-        """The fields whose values say where in the order a task is."""
+        """The fields that determine the position of a task in the order."""
         return ("revision",) if self.field == "updated_at" else (self.field, "id")
 
 
-class Page(Enum):
-    """From where on a page is read; before a key, it is read backwards."""
+class Start(Enum):
+    """Where a page begins; `FROM` and `UNTIL` include the task at the key."""
 
     FIRST = "first"
     OFFSET = "offset"
@@ -49,39 +49,39 @@ class Page(Enum):
 
     @property
     def is_backwards(self) -> bool:
-        """Whether the list is read in the opposite order."""
-        return self in (Page.BEFORE, Page.UNTIL)
+        """Whether the page is before the key, and so is read in the opposite order."""
+        return self in (Start.BEFORE, Start.UNTIL)
 
     @property
     def includes_key(self) -> bool:
-        """Whether a task at the key is on the page."""
-        return self in (Page.FROM, Page.UNTIL)
+        """Whether the task at the key is on the page."""
+        return self in (Start.FROM, Start.UNTIL)
 
 
 class Shape(NamedTuple):
-    """What the statement of a list depends on: all but the values."""
+    """Everything that determines the SQL of a list: all but the values."""
 
     deleted: bool
     filters: tuple[str, ...]
     order: Order
-    page: Page
+    start: Start
     ranged: str | None = None
-    """The filter whose index the page reads, a range for each of its values."""
+    """The filter whose index is read: one range of the index for each value."""
     key_is_null: bool = False
 
     @property
-    def looks_through(self) -> bool:
-        """Whether it filters what it reads, and so may stop before the page is full."""
-        return self.page is not Page.OFFSET and bool(not self.is_served or self.unserved_filters)
+    def filters_rows(self) -> bool:
+        """Whether rows of the index are filtered, so that the page may end before it is full."""
+        return self.start is not Start.OFFSET and bool(not self.is_served or self.unserved_filters)
 
     @property
     def is_served(self) -> bool:
-        """Whether an index has the tasks of this list alone, in its order."""
+        """Whether an index has exactly the tasks of this list, in its order."""
         return Serves(self.order.field, self.deleted, self.ranged) in INDEXES
 
     @property
     def unserved_filters(self) -> list[str]:
-        """The filters that the rows of the index must be compared with."""
+        """The filters that no index serves: they are compared with each row."""
         return [each for each in self.filters if each != self.ranged]
 
     @property
@@ -91,10 +91,10 @@ class Shape(NamedTuple):
 
     @property
     def statement_name(self) -> str:
-        """The same for the same shape, in every process; PostgreSQL cuts long names off."""
+        """The statement's name, equal in every process; PostgreSQL truncates long names."""
         order = f"{self.order.field}{'_desc' if self.order.descending else ''}"
         filters = [f"{each}_ranges" if each == self.ranged else each for each in self.filters]
-        parts = ["trash" if self.deleted else "tasks", "by", order, *filters, self.page.value]
+        parts = ["trash" if self.deleted else "tasks", "by", order, *filters, self.start.value]
         name = "_".join(["list", *parts, *(["null"] if self.key_is_null else [])])
         if len(name) <= LONGEST_NAME:
             return name
@@ -102,7 +102,7 @@ class Shape(NamedTuple):
 
 
 class ListQuery(NamedTuple):
-    """Which of a user's tasks, and in which order."""
+    """The filters and the order of a list."""
 
     deleted: bool
     filters: Values
@@ -119,23 +119,23 @@ class ListQuery(NamedTuple):
         return {name: _stored(name, value) for name, value in self.filters.items()}
 
     def digest(self) -> bytes:
-        """The same for the same list, in whatever order its filters are written."""
+        """A hash of the list, whatever the order of its filters."""
         filters = [
             (name, sorted(set(value)) if isinstance(value, list) else value)
             for name, value in sorted(self.filters.items())
         ]
         return blake2b(repr((self.deleted, filters, self.order)).encode(), digest_size=8).digest()
 
-    def shape(self, page: Page, *, key_is_null: bool = False) -> Shape:
-        """Its shape, for a page that begins there."""
+    def shape(self, start: Start, *, key_is_null: bool = False) -> Shape:
+        """The shape of a page with this start."""
         names = tuple(sorted(self.filters))
-        ranged = next((each for each in names if self._has_ranges(each, page)), None)
-        return Shape(self.deleted, names, self.order, page, ranged, key_is_null)
+        ranged = next((each for each in names if self._has_ranges(each, start)), None)
+        return Shape(self.deleted, names, self.order, start, ranged, key_is_null)
 
-    def _has_ranges(self, name: str, page: Page) -> bool:
+    def _has_ranges(self, name: str, start: Start) -> bool:
         """Whether an index has a range for each of the filter's values, in the list's order."""
         return (
-            page is not Page.OFFSET
+            start is not Start.OFFSET
             and Serves(self.order.field, self.deleted, name) in INDEXES
             and DEFAULTS[name] not in self.filters[name]
         )
@@ -148,5 +148,5 @@ def _without_none(filters: Values) -> Values:
 def _stored(name: str, value: Any) -> Any:
     kind = tasks.c[name].type
     if FILTERS[name] is Filter.ANY_OF:
-        value = list(dict.fromkeys(value))  # a repeated value has no second range
+        value = list(dict.fromkeys(value))  # a repeated value must not be read twice
     return kind.ranks(value) if isinstance(kind, Ranked) else value

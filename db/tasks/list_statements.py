@@ -1,8 +1,9 @@
-"""The statement of each shape of list.
+"""The SQL of lists: one statement for each shape.
 
-A page reads one range of an index, in the order of the list. What the range does not serve, it
-filters, and looks at `MOST_LOOKED_AT` rows at the most: so no list sorts or reads all of a user's
-tasks. The last of so many rows is returned whether it matches or not: the list goes on behind it.
+A page reads one range of an index, in the order of the list. The filters that the index does not
+serve are compared with each row, with at most `MOST_SCANNED` rows: so no list sorts or reads all
+tasks of a user. If so many rows were scanned, the last of them is returned even if it does not
+match: the next page begins after it.
 """
 
 from functools import lru_cache
@@ -40,28 +41,28 @@ from db.schema.clauses import (
     users,
 )
 from db.schema.fields import Filter
-from db.tasks.list_queries import FILTERS, ListQuery, Order, Page, Shape
+from db.tasks.list_queries import FILTERS, ListQuery, Order, Shape, Start
 
-MOST_LOOKED_AT = 1000
+MOST_SCANNED = 1000
 MOST_SHAPES = 1024
 
 
 @lru_cache(maxsize=MOST_SHAPES)
 def statement_of(shape: Shape) -> Statement:
-    """The statement that reads such a page.
+    """The statement that reads a page of this shape.
 
-    It returns a document: the owner's revision, and in the same snapshot a page of their tasks.
-    Their ids come together, their titles, and so on: names would be as long as what they name.
+    It returns a document: the owner's revision and, from the same snapshot, an array for each field
+    of the tasks. Objects would repeat the names of the fields for each task.
     """
     page = _range(shape) if shape.ranged is None else _ranges(shape, tasks.c[shape.ranged])
     found = page.limit(bindparam("limit", type_=Integer)).subquery("page")
     names = [name for name in shape.names if name != OWNER]
-    # The arrays keep the page's order: it alone is read.
+    # The arrays keep the order of the page: `array_agg` reads its rows in that order.
     arrays = [func.array_agg(as_written(found.c[name])) for name in names]
-    if shape.looks_through:
+    if shape.filters_rows:
         arrays.append(func.array_agg(found.c.edge))
     document = func.json_build_array(_owner_revision, *arrays, type_=JSON)
-    # By offset it is a statement of its own, so that no other waits in a group for skipped rows.
+    # A page by offset has its own statement: no other call waits in its group for skipped rows.
     return Statement(
         shape.statement_name,
         select(document.label("page")).select_from(found),
@@ -70,34 +71,34 @@ def statement_of(shape: Shape) -> Statement:
     )
 
 
-# An aggregate, so that it is one value even where a statement has forgotten its owner.
+# An aggregate is one value even if the condition on the owner were missing.
 _owner_revision = select(func.max(users.c.revision)).where(this_owner).scalar_subquery()
 
 
 def _range(shape: Shape, also: ColumnElement[bool] = true()) -> Select[Any]:  # noqa: B008
-    """Rows of one range of an index, in the order of the list."""
+    """The rows of one range of an index, in the order of the list."""
     served = this_user & _served(shape) & _beyond(shape) & also
     ordered = select(*tasks.c).where(served).order_by(*_order_by(shape, tasks))
     unserved = _unserved(shape)
-    if shape.page is Page.OFFSET:
+    if shape.start is Start.OFFSET:
         return ordered.where(*unserved).offset(bindparam("offset", type_=Integer))
     if not unserved:
         return ordered
-    looked_at = ordered.limit(literal_column(str(MOST_LOOKED_AT), Integer)).subquery("looked_at")
+    scanned = ordered.limit(literal_column(str(MOST_SCANNED), Integer)).subquery("scanned")
     position = func.row_number(type_=BigInteger()).over()
-    numbered = select(*looked_at.c, position.label("position")).subquery("numbered")
-    is_last = numbered.c.position == literal_column(str(MOST_LOOKED_AT), Integer)
+    numbered = select(*scanned.c, position.label("position")).subquery("numbered")
+    is_last = numbered.c.position == literal_column(str(MOST_SCANNED), Integer)
     matches = and_(*(each.is_(True) for each in _unserved(shape, numbered)))
     # The rows keep their order. ORDER BY here would sort them again, and read all rows for it.
     return select(*numbered.c, case((is_last, matches)).label("edge")).where(matches | is_last)
 
 
 def _ranges(shape: Shape, column: Any) -> Select[Any]:
-    """Rows of several ranges of an index, one for each value of a filter."""
+    """The rows of several ranges of an index, one for each value of a filter."""
     values = func.unnest(bindparam(shape.ranged, type_=ARRAY(column.type)))
     wanted = values.table_valued("value").render_derived(name="wanted")
     value = literal_column("wanted.value", column.type)
-    # Its index leaves out the value of most rows; this repeats the condition of the index.
+    # A partial index, without the default value: the query must repeat its condition.
     rare = column != literal_column(str(column.server_default.arg), column.type)
     rows = _range(shape, (column == value) & rare).limit(bindparam("limit", type_=Integer))
     found = rows.lateral("found")
@@ -107,7 +108,7 @@ def _ranges(shape: Shape, column: Any) -> Select[Any]:
 
 
 def _served(shape: Shape) -> ColumnElement[bool]:
-    """The condition of the index, where it has one list's tasks alone."""
+    """The condition of the index, if it has exactly the tasks of the list."""
     return _of_list(shape, tasks) if shape.is_served else true()
 
 
@@ -123,7 +124,7 @@ def _of_list(shape: Shape, rows: FromClause) -> ColumnElement[bool]:
 
 
 def _matches(name: str, rows: FromClause) -> ColumnElement[bool]:
-    """Whether a task has the value that is wanted, or one of them."""
+    """Whether a task has the value of the filter, or one of its values."""
     column = rows.c[name]
     if FILTERS[name] is Filter.ANY_OF:
         return column == any_(bindparam(name, type_=ARRAY(column.type)))
@@ -131,8 +132,8 @@ def _matches(name: str, rows: FromClause) -> ColumnElement[bool]:
 
 
 def _order_by(shape: Shape, rows: FromClause) -> list[ColumnElement[Any]]:
-    descending = shape.order.descending is not shape.page.is_backwards
-    nulls_last = not shape.page.is_backwards
+    descending = shape.order.descending is not shape.start.is_backwards
+    nulls_last = not shape.start.is_backwards
     ordered: list[ColumnElement[Any]] = []
     for column in _terms(shape.order, rows):
         term = column.desc() if descending else column.asc()
@@ -143,20 +144,20 @@ def _order_by(shape: Shape, rows: FromClause) -> list[ColumnElement[Any]]:
 
 
 def _terms(order: Order, rows: FromClause) -> list[ColumnElement[Any]]:
-    """What rows are sorted by."""
+    """The columns by which rows are sorted."""
     if order.field == "updated_at":
         return [rows.c.revision_range, rows.c.revision]
     return [rows.c[order.field], rows.c.id]
 
 
 def _is_nullable(order: Order) -> bool:
-    """Whether a task of the list may have no value to be sorted by."""
+    """Whether the sorted field of a task in the list may be null."""
     return bool(tasks.c[order.field].nullable) and order.field != "deleted_at"
 
 
 def _beyond(shape: Shape) -> ColumnElement[bool]:
-    """Whether a task is on the page's side of the key, or at it if the page includes it."""
-    if shape.page in (Page.FIRST, Page.OFFSET):
+    """Whether a task is on the page's side of the key, or at the key if the page includes it."""
+    if shape.start in (Start.FIRST, Start.OFFSET):
         return true()
     key = [param(f"key_{name}", tasks.c[name]) for name in shape.order.key]
     if shape.order.field == "updated_at":
@@ -166,19 +167,19 @@ def _beyond(shape: Shape) -> ColumnElement[bool]:
     column, no_value = tasks.c[shape.order.field], tasks.c[shape.order.field].is_(None)
     if not shape.key_is_null:
         beyond = _compared(shape, _terms(shape.order, tasks), key)
-        return column.is_not(None) & beyond if shape.page.is_backwards else or_(beyond, no_value)
+        return column.is_not(None) & beyond if shape.start.is_backwards else or_(beyond, no_value)
     beyond = no_value & _compared(shape, [tasks.c.id], key[1:])
-    return or_(column.is_not(None), beyond) if shape.page.is_backwards else beyond
+    return or_(column.is_not(None), beyond) if shape.start.is_backwards else beyond
 
 
 def _compared(shape: Shape, terms: list[Any], key: list[Any]) -> ColumnElement[bool]:
-    descending = shape.order.descending is not shape.page.is_backwards
-    sign = ("<" if descending else ">") + ("=" if shape.page.includes_key else "")
+    descending = shape.order.descending is not shape.start.is_backwards
+    sign = ("<" if descending else ">") + ("=" if shape.start.includes_key else "")
     return tuple_(*terms).bool_op(sign)(tuple_(*key))
 
 
 _NEWEST_FIRST = ListQuery.of({}, None, deleted=False)
-LIST, LIST_AFTER = (statement_of(_NEWEST_FIRST.shape(each)) for each in (Page.FIRST, Page.AFTER))
+LIST, LIST_AFTER = (statement_of(_NEWEST_FIRST.shape(each)) for each in (Start.FIRST, Start.AFTER))
 
 CATALOGUE = (LIST, LIST_AFTER)
-"""The statements that a connection prepares at once: those of the list without parameters."""
+"""The statements that every connection prepares: those of the list without parameters."""

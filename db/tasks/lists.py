@@ -10,7 +10,7 @@ from db.errors import CursorRefused
 from db.owner import OWNER
 from db.tasks import cursors
 from db.tasks.cursors import Key, key_of
-from db.tasks.list_queries import ListQuery, Page, Shape
+from db.tasks.list_queries import ListQuery, Shape, Start
 from db.tasks.list_statements import statement_of
 from db.tasks.tasks import NO_REVISION, Task
 
@@ -18,7 +18,7 @@ CURSOR_AND_OFFSET = "Send either `cursor` or `offset`: both say where the page b
 
 
 class TaskPage(NamedTuple):
-    """Some of a user's tasks, tokens of the pages beside it, and the user's revision."""
+    """Tasks, the cursors of the previous and the next page, and the user's revision."""
 
     tasks: list[Task]
     previous: str | None
@@ -42,20 +42,20 @@ async def page(
     values: dict[str, Any] = {"limit": limit + 1}
     if cursor is not None:
         current = await cursors.verified(database, cursor, user_id, query)
-        shape = query.shape(current.page, key_is_null=current.key[0] is None)
+        shape = query.shape(current.start, key_is_null=current.key[0] is None)
         values.update(current.values(query))
     elif offset:
-        shape = query.shape(Page.OFFSET)
+        shape = query.shape(Start.OFFSET)
         values["offset"] = offset
     else:
-        shape = query.shape(Page.FIRST)
+        shape = query.shape(Start.FIRST)
     revision, *columns = await database.fetch_document(
         statement_of(shape), user_id=user_id, **query.parameters, **values
     )
-    tasks, goes_on_at = _read(str(user_id), columns, limit, shape, query)
+    tasks, more_after = _read(str(user_id), columns, limit, shape, query)
     previous, following = [
         each and await cursors.signed(database, each, user_id, query)
-        for each in cursors.neighbour_cursors(tasks, goes_on_at, current, query)
+        for each in cursors.neighbour_cursors(tasks, more_after, current, query)
     ]
     return TaskPage(tasks, previous, following, revision or NO_REVISION)
 
@@ -63,18 +63,18 @@ async def page(
 def _read(
     owner: str, columns: list[Any], limit: int, shape: Shape, query: ListQuery
 ) -> tuple[list[Task], Key | None]:
-    """The tasks, from one column for each field; and the key behind which there may be more."""
-    edges = columns.pop() if shape.looks_through else None
+    """The tasks of one array per field; and the key after which there may be more tasks."""
+    edges = columns.pop() if shape.filters_rows else None
     tasks = _from_columns(owner, columns, shape)
-    goes_on_at = None
+    more_after = None
     if edges is not None and tasks:
-        tasks, goes_on_at = _until_edge(tasks, edges, query)
+        tasks, more_after = _up_to_last_row(tasks, edges, query)
     if len(tasks) > limit:
         tasks = tasks[:limit]
-        goes_on_at = key_of(tasks[-1], query)
-    if shape.page.is_backwards:
+        more_after = key_of(tasks[-1], query)
+    if shape.start.is_backwards:
         tasks.reverse()
-    return tasks, goes_on_at
+    return tasks, more_after
 
 
 def _from_columns(owner: str, columns: list[Any], shape: Shape) -> list[Task]:
@@ -85,9 +85,9 @@ def _from_columns(owner: str, columns: list[Any], shape: Shape) -> list[Task]:
 
 @cache
 def _reader(names: tuple[str, ...]) -> Callable[[str, list[Any]], list[Task]]:
-    """A function that makes tasks with these fields of their columns.
+    """A function that makes tasks from one array for each of these fields.
 
-    It is compiled from a text: a literal dictionary is made in half the time of any other.
+    It is compiled from a text: a dictionary literal takes half the time of any other way.
     """
     variables = [f"field_{number}" for number, name in enumerate(names) if name != OWNER]
     fields = ", ".join(
@@ -101,13 +101,13 @@ def _reader(names: tuple[str, ...]) -> Callable[[str, list[Any]], list[Task]]:
     return reader
 
 
-def _until_edge(
+def _up_to_last_row(
     tasks: list[Task], edges: list[bool | None], query: ListQuery
 ) -> tuple[list[Task], Key | None]:
-    """The tasks up to the last row that the statement read, and the key of that row.
+    """The tasks up to the last row that the statement scanned, and the key of that row.
 
-    `edges` has a value for that row alone: whether it matches the filters. Where the statement
-    read several ranges, each has such a row; the list goes on behind the first of them.
+    `edges` is not null for that row only: whether it matches the filters. If the statement scanned
+    several ranges, each has such a row; the next page begins after the first of them.
     """
     for index, matches in enumerate(edges):
         if matches is not None:

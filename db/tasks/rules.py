@@ -1,8 +1,8 @@
-"""What a write means: pure functions over a draft of a user's tasks, each written once.
+"""The rules of writes: pure functions over a draft of a user's tasks.
 
-A rule raises why it refuses, returns an event if it changes a task, and None if it changes nothing.
-It changes the draft in no way: `Draft.apply` does, with the event. A batch runs the rules; the
-statements of single writes do the same in SQL, as the test of their equivalence shows.
+A rule raises an error if it refuses the operation. It returns an event if the task changes, and
+None if nothing changes. It never changes the draft: `Draft.apply` applies the event. A batch runs
+the rules; the statements of single writes do the same in SQL, and a test compares the two.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -28,7 +28,7 @@ MICROSECOND = timedelta(microseconds=1)
 
 
 class Event(NamedTuple):
-    """A change of a task: what the feed, and whatever else follows changes, needs to know."""
+    """A change of one task, with the task before and after it."""
 
     kind: str
     """The operation: create, update, toggle, delete, restore."""
@@ -53,7 +53,7 @@ class Event(NamedTuple):
 
 
 class Draft:
-    """A user's tasks as the events so far leave them, those in the trash among them."""
+    """A user's tasks after the events so far, those in the trash included."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Draft:
         task_count: int = 0,
         max_tasks: int = MAX_TASKS,
     ) -> None:
-        """`revision` is the owner's latest; `moment` is one that is later than every change.
+        """`revision` is the owner's latest; `moment` is later than all changes of the owner.
 
         `task_count` is the number of all tasks of the owner, not only of these.
         """
@@ -101,7 +101,7 @@ class Draft:
         return task
 
     def apply(self, event: Event) -> None:
-        """Let the task be as the event leaves it."""
+        """Replace the task by the one after the event."""
         self.tasks[event.after["id"]] = event.after
         self.events.append(event)
 
@@ -113,7 +113,7 @@ class Draft:
 
 
 def create(draft: Draft, _: Versions, fields: Mapping[str, Any]) -> Event:
-    """A new task, under an id that the user has never used."""
+    """Create a task with an id that the user has never used."""
     task_id = fields.get("id") or str(uuid7())
     if task_id in draft.tasks:
         raise IdTaken(id_taken(task_id), draft.tasks[task_id])
@@ -126,7 +126,7 @@ def create(draft: Draft, _: Versions, fields: Mapping[str, Any]) -> Event:
 
 
 def update(draft: Draft, expected: Versions, fields: Mapping[str, Any]) -> Event | None:
-    """The task with the fields that are named; if none is, nothing changes."""
+    """Change the named fields; without any, nothing changes."""
     task = as_expected(draft.active(fields["id"]), expected)
     if fields.keys() == {"id"}:
         return None
@@ -134,21 +134,21 @@ def update(draft: Draft, expected: Versions, fields: Mapping[str, Any]) -> Event
 
 
 def toggle(draft: Draft, expected: Versions, fields: Mapping[str, Any]) -> Event:
-    """The task completed, or open again."""
+    """Complete the task, or reopen it."""
     task = as_expected(draft.active(fields["id"]), expected)
     toggled = {"completed": not task["completed"]}
     return Event("toggle", task, {**task, **toggled, **draft.stamps()})
 
 
 def delete(draft: Draft, expected: Versions, fields: Mapping[str, Any]) -> Event:
-    """The task's tombstone, which is in the trash."""
+    """Soft delete the task: it becomes a tombstone in the trash."""
     task = as_expected(draft.active(fields["id"]), expected)
     stamps = draft.stamps()
     return Event("delete", task, {**task, **stamps, "deleted_at": stamps["updated_at"]})
 
 
 def restore(draft: Draft, expected: Versions, fields: Mapping[str, Any]) -> Event | None:
-    """The task out of the trash; one that is not in it stays as it is."""
+    """Restore the task from the trash; a task that is not there does not change."""
     if fields["id"] not in draft.tasks:
         raise unknown(UUID(fields["id"]))
     task = as_expected(draft.tasks[fields["id"]], expected)

@@ -1,6 +1,6 @@
 """The statements about tasks, in the contract's order.
 
-Each is one round trip and leads with the owner; nothing is executed here.
+Each is one round trip, and names the owner. Nothing is executed here.
 """
 
 from sqlalchemy import (
@@ -85,7 +85,7 @@ def _creation(name: str, *conditions: ColumnElement[bool]) -> Statement:
         name,
         insert(tasks)
         .from_select([*_new, *stamps], select(*_new.values(), *stamps.values()))
-        # The rest is as it was sent; to write it once more would be a tenth of the cost.
+        # The other fields are as the client sent them: to return them would cost a tenth more.
         .returning(document([name for name in ACTIVE_COLUMNS if name not in KNOWN_COLUMNS])),
         Access.WRITE,
     )
@@ -93,9 +93,8 @@ def _creation(name: str, *conditions: ColumnElement[bool]) -> Statement:
 
 CREATE = _creation("create_task")
 
-# An id of the client's may be taken, be it since a moment: `has_task` sees what was committed while
-# this statement waited for the lock. To look is a sixth of the cost, which an id of the server's
-# is spared.
+# The client's id may already be used. `has_task` also sees what was committed while this statement
+# waited for the lock. This check is a sixth of the cost; an id that the server made needs none.
 CREATE_WITH_ID = _creation(
     "create_task_with_id", ~func.has_task(_owner_id, _new["id"], type_=Boolean())
 )
@@ -116,19 +115,19 @@ TOGGLE = Statement("toggle_task", changed(completed=~tasks.c.completed), Access.
 
 RESTORE = Statement("restore_task", changed(this_tombstone, deleted_at=null()), Access.WRITE)
 
-# A task, or the tombstone of one.
-LOOK = Statement("look_for_task", select(document(TRASH_COLUMNS)).where(this_id), Access.READ)
+# A task or its tombstone.
+FIND = Statement("find_task", select(document(TRASH_COLUMNS)).where(this_id), Access.READ)
 
-# A batch begins with the lock that every write of the user's takes, so that what it reads after
-# that stays true until it writes. To read is a statement of its own, because a statement sees
-# nothing that was committed while it waited for a lock.
+# A batch first takes the lock that every write of the user takes: so the rows that it then reads do
+# not change before it writes. The read is another statement, because a statement does not see what
+# was committed while it waited for a lock.
 LOCK_USER = Statement(
     "lock_user", select(users.c.revision).where(this_owner).with_for_update(), Access.LOCK
 )
 
-# One who is erased meanwhile is made anew, which DO NOTHING would not do.
-LOCK_OR_MAKE_USER = Statement(
-    "lock_or_make_user",
+# A user who was erased in the meantime is created again; DO NOTHING would not do that.
+LOCK_OR_CREATE_USER = Statement(
+    "lock_or_create_user",
     insert(users)
     .values(id=param("user_id", users.c.id))
     .on_conflict_do_update(index_elements=["id"], set_={"revision": users.c.revision})
@@ -136,9 +135,9 @@ LOCK_OR_MAKE_USER = Statement(
     Access.WRITE,
 )
 
-# Tasks of these ids, in the trash or not, and beside each the time and its owner's counters.
-LOOK_FOR_TASKS = Statement(
-    "look_for_tasks",
+# The tasks with these ids, in the trash or not, each with the time and its owner's counters.
+FIND_TASKS = Statement(
+    "find_tasks",
     select(
         func.to_char(func.timezone(UTC, LATER), RFC_3339).label("moment"),
         users.c.revision.label("owner_revision"),
@@ -174,7 +173,7 @@ _counted = (
     .cte("owner")
 )
 _upserted = insert(tasks).from_select([OWNER, *STORED_COLUMNS], select(_counted.c.id, *_rows))
-# Their revisions are beyond all that are there, so that no two tasks have one at any moment.
+# The new revisions are higher than all stored ones, so no two tasks ever have the same one.
 WRITE_TASKS = Statement(
     "write_tasks",
     _upserted.on_conflict_do_update(
@@ -194,8 +193,8 @@ PURGE = Statement(
     Access.WRITE,
 )
 
-# Within a range the tasks are few, and sorted by revision. Where nothing is new, none is read.
-# A tombstone from before a reader began is of a task that the reader has never got.
+# The few tasks of a revision range are sorted by revision. If nothing is new, none is read.
+# A tombstone older than the reader's begin is left out: the reader never got that task.
 _after = param("after", tasks.c.revision)
 _changed = (
     select(*TASK, as_written(tasks.c.deleted_at))
@@ -232,7 +231,7 @@ SIGNING_KEY = Statement(
 )
 
 CATALOGUE = (
-    *(REVISION, CREATE, CREATE_WITH_ID, TASK_COUNT, GET, UPDATE, DELETE, TOGGLE, RESTORE, LOOK),
-    *(LOCK_USER, LOCK_OR_MAKE_USER, LOOK_FOR_TASKS, WRITE_TASKS, PURGE, CHANGES, SIGNING_KEY),
+    *(REVISION, CREATE, CREATE_WITH_ID, TASK_COUNT, GET, UPDATE, DELETE, TOGGLE, RESTORE, FIND),
+    *(LOCK_USER, LOCK_OR_CREATE_USER, FIND_TASKS, WRITE_TASKS, PURGE, CHANGES, SIGNING_KEY),
 )
 """The statements that a connection prepares."""

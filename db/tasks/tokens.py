@@ -33,7 +33,7 @@ class Signer:
         return content
 
     def _mac(self, content: bytes, purpose: str, user_id: UUID) -> bytes:
-        # The user's 16 bytes and the purpose's end set the three apart: no two ways to read them.
+        # The user id has 16 bytes, and the purpose ends with NUL: the message is unambiguous.
         message = user_id.bytes + purpose.encode() + b"\0" + content
         return hmac.digest(self._key, message, "sha256")[:MAC_LENGTH]
 
@@ -53,7 +53,7 @@ def _bytes(token: str) -> bytes:
         signed = urlsafe_b64decode(token + "=" * (-len(token) % 4))
     except ValueError:
         raise Forged from None
-    # Base64 is decoded leniently, and has bits without meaning: only one spelling is right.
+    # The decoder ignores some bits and characters: accept only the text that the server wrote.
     if _text(signed) != token:
         raise Forged
     return signed

@@ -19,7 +19,7 @@ NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2}
 MOST_PARAMETERS = 10_000
 BOOLEANS = {"true": True, "false": False}
 
-# In a fourth of the time that UUID itself takes.
+# It takes a quarter of the time of `UUID`.
 _uuid = TypeAdapter(UUID).validator.validate_python
 
 LONGEST_NAME = 200

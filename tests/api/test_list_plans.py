@@ -13,8 +13,8 @@ from psycopg2.extensions import connection
 
 from db.postgres.statement import Statement
 from db.schema.models import REVISION_RANGE_BITS
-from db.tasks.list_queries import ListQuery, Page, Shape
-from db.tasks.list_statements import MOST_LOOKED_AT, statement_of
+from db.tasks.list_queries import ListQuery, Shape, Start
+from db.tasks.list_statements import MOST_SCANNED, statement_of
 from db.tasks.statements import CHANGES
 from tests.support.databases import administration
 from tests.support.fields import SORTS, WRITABLE, all_filters
@@ -32,9 +32,9 @@ QUERIES = [
     for filters in all_filters()
 ]
 SHAPES: dict[Shape, ListQuery] = {
-    query.shape(page): query
+    query.shape(start): query
     for query in QUERIES
-    for page in (Page.FIRST, Page.AFTER, Page.BEFORE, Page.FROM, Page.UNTIL)
+    for start in (Start.FIRST, Start.AFTER, Start.BEFORE, Start.FROM, Start.UNTIL)
 }
 
 
@@ -89,7 +89,7 @@ def in_the_middle(crowded: connection) -> Callable[..., Any]:
 
 
 def key_in_the_middle(in_the_middle: Callable[..., Any], shape: Shape) -> dict[str, Any]:
-    if shape.page is Page.FIRST:
+    if shape.start is Start.FIRST:
         return {}
     key = in_the_middle(tuple(shape.order.key), shape.order.field, shape.deleted)
     written = (
@@ -133,7 +133,7 @@ def test_no_page_reads_or_sorts_more_than_a_bound(
     query = SHAPES[shape]
     values = {**query.parameters, **key_in_the_middle(in_the_middle, shape)}
     ranges = len(query.filters[shape.ranged]) if shape.ranged else 1
-    most = ranges * (MOST_LOOKED_AT if shape.looks_through else LIMIT) + A_RANGE
+    most = ranges * (MOST_SCANNED if shape.filters_rows else LIMIT) + A_RANGE
 
     plan = plan_of(crowded, statement_of(shape), values)
 
@@ -146,16 +146,16 @@ def test_no_page_reads_or_sorts_more_than_a_bound(
 
 def test_what_is_listed_most_is_one_range_of_an_index(crowded: connection) -> None:
     query = ListQuery.of({}, None, deleted=False)
-    plan = plan_of(crowded, statement_of(query.shape(Page.FIRST)), {})
+    plan = plan_of(crowded, statement_of(query.shape(Start.FIRST)), {})
 
     [scan] = [node for node in nodes(plan) if node.get("Relation Name") == "tasks"]
     assert scan["Index Name"] == "tasks_newest_first"
     assert rows_of(scan) == LIMIT
-    assert not query.shape(Page.FIRST).looks_through
+    assert not query.shape(Start.FIRST).filters_rows
 
 
 def test_an_offset_costs_more_the_deeper_it_is(crowded: connection) -> None:
-    shape = ListQuery.of({}, None, deleted=False).shape(Page.OFFSET)
+    shape = ListQuery.of({}, None, deleted=False).shape(Start.OFFSET)
 
     plan = plan_of(crowded, statement_of(shape), {"offset": MANY // 2})
 
@@ -177,7 +177,7 @@ def test_a_page_of_changes_reads_one_range_of_an_index(
 
 
 def test_no_statement_is_named_as_another() -> None:
-    shapes = [query.shape(page) for query in QUERIES for page in Page]
+    shapes = [query.shape(start) for query in QUERIES for start in Start]
     names = {shape.statement_name: shape for shape in shapes}
 
     assert len(names) == len(set(shapes))

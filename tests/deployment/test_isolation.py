@@ -33,7 +33,7 @@ from db.postgres.statement import Access, Statement
 from db.schema.fields import DEFAULTS
 from db.schema.tables import OWNED_TABLES
 from db.tasks import statements
-from db.tasks.list_queries import ListQuery, Page, Shape
+from db.tasks.list_queries import ListQuery, Shape, Start
 from db.tasks.list_statements import statement_of
 from openapi.settings import load_settings
 from tests.support.databases import administration, as_owner
@@ -84,10 +84,10 @@ KEYS = {
 
 
 def key_of(shape: Shape) -> dict[str, Any]:
-    if shape.page in (Page.FIRST, Page.OFFSET):
+    if shape.start in (Start.FIRST, Start.OFFSET):
         return {}
     least, greatest = KEYS[shape.order.field]
-    descending = shape.order.descending is not shape.page.is_backwards
+    descending = shape.order.descending is not shape.start.is_backwards
     key = (greatest if descending else least, UUID(int=2**128 - 1 if descending else 0))
     return {f"key_{name}": each for name, each in zip(shape.order.key, key, strict=False)}
 
@@ -103,8 +103,8 @@ LISTS = {
     for sort in (None, "-updated_at")
     for deleted in (False, True)
     for query in [ListQuery.of(each, sort, deleted=deleted) for each in FILTERED]
-    for page in (Page.FIRST, Page.AFTER)
-    for shape in [query.shape(page)]
+    for start in (Start.FIRST, Start.AFTER)
+    for shape in [query.shape(start)]
 }
 """Some of the lists, of each kind of plan, and values by which they would find Bob's tasks."""
 

@@ -13,12 +13,12 @@ from db.postgres import prepared
 from db.postgres.connection import Connection
 from db.postgres.statement import Access, Statement
 from db.tasks import lists
-from db.tasks.list_queries import ListQuery, Page
+from db.tasks.list_queries import ListQuery, Start
 from db.tasks.list_statements import statement_of
 from openapi.settings import load_settings
 
 QUERY = ListQuery.of({"completed": True}, "title", deleted=False)
-NAME = statement_of(QUERY.shape(Page.FIRST)).name
+NAME = statement_of(QUERY.shape(Start.FIRST)).name
 COUNT = "(SELECT count(*) FROM pg_prepared_statements WHERE name {} )::integer"
 
 
@@ -67,7 +67,7 @@ def test_least_recently_used_statement_is_forgotten(
 ) -> None:
     monkeypatch.setattr(prepared, "MOST_ON_DEMAND", 3)
     queries = [ListQuery.of({}, sort, deleted=True) for sort in ("title", "-title", "updated_at")]
-    others = [f"'{statement_of(each.shape(Page.FIRST)).name}'" for each in queries]
+    others = [f"'{statement_of(each.shape(Start.FIRST)).name}'" for each in queries]
 
     async def known() -> list[int]:
         async with database_of(new_database()) as database:
