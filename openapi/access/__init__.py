@@ -1,1 +1,1 @@
-"""Who may send requests, and how many: tokens, keys, rate limits, CORS."""
+"""Access to the API: tokens and their keys, rate limits, CORS, hosts, trusted proxies."""

@@ -1,4 +1,4 @@
-"""Authenticates callers by their bearer tokens, and keeps them to their own data."""
+"""Authenticates callers by their bearer tokens, and denies access to the data of other users."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,12 +15,14 @@ from openapi.http.problems import FORBIDDEN, KEYS_AWAY, RETRY_AFTER, UNAUTHENTIC
 from openapi.settings import Settings, WrongSettings, variable
 
 REALM = b'Bearer realm="errand"'
-UNKNOWN = "This operation needs a token: send it as `Authorization: Bearer …`."
-NOT_YOURS = "The token is another user's than the path's; GET /api/me tells whose it is."
+NO_CREDENTIALS = "This operation needs a token: send it as `Authorization: Bearer …`."
+NOT_YOURS = (
+    "The path belongs to another user than the token. GET /api/me returns the user of the token."
+)
 
 
 class Guard:
-    """Authenticates callers by bearer tokens. Enter it to keep the keys fresh."""
+    """Authenticates callers by bearer tokens; inside `async with` the keys are refreshed."""
 
     def __init__(self, keys: Keys, **rules: Any) -> None:
         self._keys = keys
@@ -33,15 +35,15 @@ class Guard:
         await self._keys.__aexit__(*error)
 
     def remembered(self, credentials: bytes | None) -> Caller | None:
-        """The caller, if their token was verified before and is still good."""
+        """The caller, if the token was verified before and is still valid."""
         token = _token_in(credentials)
         return None if token is None else self._verifier.remembered(token)
 
     async def authenticate(self, credentials: bytes | None) -> Caller:
-        """The caller that the credentials prove; raises if they prove none."""
+        """The user that the token names; raises if there is no valid token."""
         token = _token_in(credentials)
         if token is None:
-            raise _unauthenticated(REALM, UNKNOWN)
+            raise _unauthenticated(REALM, NO_CREDENTIALS)
         try:
             return await self._verifier.verify(token)
         except InvalidToken as error:
@@ -74,7 +76,7 @@ def _unauthenticated(challenge: bytes, detail: str, key_id: str | None = None) -
 
 
 def _is_same_id(owner: str, user_id: UUID) -> bool:
-    """Whether the text is that id, or no id at all, which the check of parameters refuses."""
+    """Whether the text is that id; true if it is no id: the validation of parameters refuses it."""
     try:
         return UUID(owner) == user_id
     except ValueError:
@@ -82,7 +84,7 @@ def _is_same_id(owner: str, user_id: UUID) -> bool:
 
 
 def guard_with(settings: Settings) -> Guard:
-    """The guard that knows the keys of these settings."""
+    """The guard with the keys and the rules of the settings."""
     try:
         keys = _keys(settings)
     except UnusableKeys as error:

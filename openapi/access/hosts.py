@@ -12,8 +12,8 @@ MOST_REMEMBERED = 1000
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 NOT_ONE_HOST = "There must be one Host, such as errand.example.com:8000."
-# The name of any other web page could be made to lead to this address (DNS rebinding).
-NOT_OURS = (
+# An attacker can make any other name resolve to this address (DNS rebinding).
+UNKNOWN_NAME = (
     "Without tokens, Host must be an IP address, localhost, or a name that ERRAND_HOSTS lists."
 )
 NOT_THIS_SITE = (
@@ -25,11 +25,11 @@ class Hosts:
     """Refuses requests whose Host is missing, doubled or malformed (RFC 9112, 3.2)."""
 
     def __init__(self) -> None:
-        # What was accepted before is accepted by one look-up.
+        # A Host that was accepted before costs one look-up.
         self._accepted: set[bytes | None] = set()
 
     def check(self, request: Request) -> None:
-        """Raise unless the request is addressed as it must be."""
+        """Raise unless the request has one well-formed Host."""
         if request.headers.get(b"host") not in self._accepted:
             self._accept(request)
 
@@ -53,10 +53,10 @@ class Hosts:
 
 
 class OpenModeHosts(Hosts):
-    """Refuses names of others, too, and what pages of other sites would change.
+    """Also refuses other host names, and writes from pages of other sites.
 
-    In open mode nothing but the address tells a friend from a web page: a page's own name can be
-    made to lead to this server, and any page can send what needs no preflight.
+    Open mode has no tokens. A page could make its own host name resolve to this server (DNS
+    rebinding), and any page can send requests that need no preflight (CSRF).
     """
 
     def __init__(self, names: Collection[str], origins: Collection[str]) -> None:
@@ -65,7 +65,7 @@ class OpenModeHosts(Hosts):
         self._origins = frozenset(origin.encode() for origin in origins)
 
     def check(self, request: Request) -> None:
-        """Raise unless the request is addressed as it must be, and no other site's write."""
+        """Raise unless the Host is accepted and no page of another site writes."""
         headers = request.headers
         if headers.get(b"host") not in self._accepted:
             self._accept(request)
@@ -83,7 +83,7 @@ class OpenModeHosts(Hosts):
     def _check_name(self, name: str, *, bracketed: bool) -> None:
         super()._check_name(name, bracketed=bracketed)
         if name.lower() not in self._names and not _is_address(name):
-            raise Problem(WRONG_HOST, NOT_OURS)
+            raise Problem(WRONG_HOST, UNKNOWN_NAME)
 
 
 def _is_address(name: str) -> bool:

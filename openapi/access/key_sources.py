@@ -1,4 +1,4 @@
-"""Where the keys of tokens come from: an issuer's URL, a file, or a setting."""
+"""The sources of the keys that verify tokens: an issuer's URL, a file, or a setting."""
 
 import asyncio
 import ipaddress
@@ -38,9 +38,9 @@ class KeysUnavailable(Exception):
 class Keys:
     """The trusted keys, refreshed in the background.
 
-    A request waits for a fetch only before the first one has ended, or for a key id that is not
-    known; all requests wait for the same fetch, and there is at most one in a pause. While fetches
-    fail, no request waits: only the background tries again.
+    A request waits for a fetch only until the first fetch has ended, or if its key id is unknown.
+    All requests wait for the same fetch, and there is at most one per pause. While fetches fail, no
+    request waits: the background tries again.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Keys:
         pause: float = PAUSE,
         longest_outage: float = LONGEST_OUTAGE,
     ) -> None:
-        """Fetch from the source every interval, and after a failure every pause."""
+        """Fetch from the source at each `interval`; after a failure, after each `pause`."""
         self._source = source
         self._read = read
         self._name = name
@@ -99,7 +99,7 @@ class Keys:
 
     def _current(self, name: str | None) -> Key | None:
         key = self._keys.get(name) or self._keys.get(None)
-        return key if key is not None and time.time() < key.good_until else None
+        return key if key is not None and time.time() < key.valid_until else None
 
     def _may_fetch(self) -> bool:
         if self._failing:
@@ -130,14 +130,14 @@ class Keys:
     async def _fetched(self) -> None:
         try:
             self.take(await self._source())
-        except Exception as error:  # requests go on, whatever an issuer does
+        except Exception as error:  # requests continue, whatever the issuer sends
             self._fail(error)
         loop = asyncio.get_running_loop()
         wait = self._pause if self._failing else self._interval
         self._next = loop.call_later(wait, self._begin_again)
 
     def take(self, document: bytes) -> None:
-        """Trust the keys of the document and no others; a broken one raises and changes nothing."""
+        """Trust exactly the keys of the document; raises if it is unusable, and changes nothing."""
         if document != self._document:
             self._trust(self._read(document))
             self._document = document
@@ -145,17 +145,17 @@ class Keys:
             log.info("the keys of tokens are available again from %s", self._name)
         self._failing = False
         for key in self._keys.values():
-            key.good_until = time.time() + self._longest_outage
+            key.valid_until = time.time() + self._longest_outage
 
     def _trust(self, keys: KeySet) -> None:
-        """A key that is still there stays the same object; removed keys verify nothing any more."""
+        """Replace the keys: a key that stays is the same object; tokens of removed keys end now."""
         before, self._keys = self._keys, keys
         for name, known in before.items():
             new = keys.get(name)
             if new is not None and new.is_same_as(known):
                 keys[name] = known
             else:
-                known.good_until = -math.inf
+                known.valid_until = -math.inf
 
     def _fail(self, error: Exception) -> None:
         if not self._failing:
@@ -225,7 +225,7 @@ def keys_at(
 
 
 def _authorities() -> ssl.SSLContext:
-    """Certificate authorities, read once: it takes tens of milliseconds."""
+    """The certificate authorities; reading them takes tens of milliseconds, so it is done once."""
     try:
         return httpx.create_ssl_context()
     except OSError as error:
@@ -248,17 +248,17 @@ def _bounded(document: bytes) -> bytes:
 
 
 def checked_url(url: str) -> httpx.URL:
-    """The URL of a JWK set; raises unless the way there can be trusted."""
+    """The URL of a JWK set; raises unless the connection to it can be trusted."""
     try:
         address = httpx.URL(url)
     except httpx.InvalidURL as error:
-        raise UnusableKeys(f"{url!r} is no URL: {error}") from None
+        raise UnusableKeys(f"{url!r} is not a URL: {error}") from None
     if not address.host or address.userinfo:
-        raise UnusableKeys("the URL of the keys names a host, and no user or password")
+        raise UnusableKeys("the URL of the keys must name a host, and no user or password")
     if address.scheme != "https" and not (address.scheme == "http" and _is_loopback(address.host)):
         raise UnusableKeys(
-            f"{url!r} must begin with https: an attacker who can change the keys on their way"
-            " can sign for every user (http is for the loopback address only)"
+            f"{url!r} must begin with https: an attacker who changes the keys in transit can sign"
+            " tokens for every user (http is for the loopback address only)"
         )
     return address
 

@@ -1,4 +1,4 @@
-"""Public keys that sign tokens, as issuers write them down: a JWK set, or one key in PEM."""
+"""Public keys that verify tokens, as issuers publish them: a JWK set, or one key in PEM."""
 
 import logging
 import math
@@ -21,7 +21,7 @@ log = logging.getLogger("errand.tokens")
 
 PublicKey = Ed25519PublicKey | EllipticCurvePublicKey | RSAPublicKey
 
-# The type of a key decides how it is read; all else that it says of itself only narrows its use.
+# The type of a key determines how it is read; its other members can only restrict its use.
 READ_AS = {"OKP": "EdDSA", "EC": "ES256", "RSA": "RS256"}
 ALGORITHMS = frozenset({"EdDSA", "ES256", "RS256", "PS256"})
 RSA_BITS = range(2048, 8192 + 1)
@@ -31,16 +31,16 @@ PEM = b"-----BEGIN "
 
 
 class UnusableKeys(Exception):
-    """A document without a key that could verify a token; the text says why."""
+    """A document without a usable key; the text says why."""
 
 
 @dataclass(slots=True, eq=False)
 class Key:
-    """A public key, and how long the tokens that it has verified are good."""
+    """A public key, and until when the tokens that it has verified are valid."""
 
     public: PublicKey
     algorithms: frozenset[str]
-    good_until: float = math.inf
+    valid_until: float = math.inf
     _der: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -51,7 +51,7 @@ class Key:
         return self._der == other._der and self.algorithms == other.algorithms
 
 
-# By their ids. A key in PEM has none: it stands under None, and verifies tokens with any key id.
+# Keys by their ids. A key in PEM has no id: its key is None, and it verifies tokens with any id.
 KeySet = dict[str | None, Key]
 Reader = Callable[[bytes], KeySet]
 
@@ -66,11 +66,11 @@ def pem_key(document: bytes) -> KeySet:
     if document.count(PEM) != 1:
         raise UnusableKeys("there must be one key in PEM")
     if b"PRIVATE KEY" in document:
-        raise UnusableKeys("this is a private key: verifying takes the public one")
+        raise UnusableKeys("this is a private key: tokens are verified with the public one")
     try:
         public = load_pem_public_key(document)
     except Exception as error:
-        raise UnusableKeys(f"this is no public key in PEM: {error}") from None
+        raise UnusableKeys(f"this is not a public key in PEM: {error}") from None
     return {None: Key(*_checked(public))}
 
 
@@ -79,18 +79,18 @@ def jwk_set(document: bytes) -> KeySet:
     try:
         parsed = from_json(document, catch_duplicate_keys=True, allow_inf_nan=False)
     except ValueError as error:
-        raise UnusableKeys(f"this is no JSON: {error}") from None
+        raise UnusableKeys(f"this is not JSON: {error}") from None
     if not isinstance(parsed, dict) or not isinstance(parsed.get("keys"), list):
-        raise UnusableKeys("this is no JWK set: it has no list of keys")
+        raise UnusableKeys("this is not a JWK set: it has no list of keys")
     keys: KeySet = {}
     complaints: list[str] = []
     for index, jwk in enumerate(parsed["keys"]):
         try:
             name, key = _key(jwk)
             if name in keys:
-                raise UnusableKeys("its kid is there twice; the first counts")
+                raise UnusableKeys("another key has the same kid; the first one is used")
             keys[name] = key
-        except Exception as reason:  # however broken it is, the others stand
+        except Exception as reason:  # a broken key does not affect the others
             complaints.append(f"key {index}: {reason}")
     if parsed["keys"] and not keys:  # an empty set revokes every key
         raise UnusableKeys("; ".join(["no key of the JWK set is usable", *complaints]))
@@ -103,19 +103,21 @@ def jwk_set(document: bytes) -> KeySet:
 
 def _key(jwk: Any) -> tuple[str, Key]:
     if not isinstance(jwk, dict):
-        raise UnusableKeys("it is no object")
+        raise UnusableKeys("it is not an object")
     name = jwk.get("kid")
     if not isinstance(name, str) or not 0 < len(name) <= LONGEST_ID:
-        raise UnusableKeys("it has no kid, or none of a sensible length")
+        raise UnusableKeys(f"it has no kid of 1 to {LONGEST_ID} characters")
     if "d" in jwk:
-        raise UnusableKeys("it is private, and everybody can read it")
+        raise UnusableKeys("it is a private key, and everyone can read it")
     if jwk.get("use", "sig") != "sig" or "verify" not in jwk.get("key_ops", ["verify"]):
         raise UnusableKeys("it is not for verifying signatures")
     public, algorithms = _checked(_public(jwk))
     if "alg" in jwk:
         algorithms = algorithms & {jwk["alg"]}
     if not algorithms:
-        raise UnusableKeys(f"its alg is none of {', '.join(sorted(ALGORITHMS))}, or not its type's")
+        raise UnusableKeys(
+            f"its alg is none of {', '.join(sorted(ALGORITHMS))}, or does not fit its kty"
+        )
     return name, Key(public, algorithms)
 
 
@@ -127,7 +129,7 @@ def _public(jwk: dict[str, Any]) -> Any:
 
 
 def _checked(public: Any) -> tuple[PublicKey, frozenset[str]]:
-    """The key, and what it can verify: what its type can, if it is strong enough."""
+    """The key and the algorithms of its type, if it is strong enough."""
     match public:
         case Ed25519PublicKey():
             return public, frozenset({"EdDSA"})

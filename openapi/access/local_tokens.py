@@ -1,4 +1,4 @@
-"""Tokens without an issuer, to try the server as it is with one: `errand token` signs them."""
+"""Local tokens, to try the server without an issuer: `errand token` signs them."""
 
 import os
 import tempfile
@@ -43,7 +43,7 @@ def public_key(folder: Path) -> str:
 
 
 def _private_key(folder: Path) -> Ed25519PrivateKey:
-    """The key in the folder, which is made when it is first needed."""
+    """The key in the folder; it is created when it is first needed."""
     path = folder.expanduser() / FILE
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -54,12 +54,12 @@ def _private_key(folder: Path) -> Ed25519PrivateKey:
     except (OSError, ValueError) as error:
         raise WrongSettings(f"The key of local tokens cannot be used: {error}") from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise WrongSettings(f"{path} is no key of local tokens: remove it")
+        raise WrongSettings(f"{path} is not a key of local tokens: remove it")
     return key
 
 
 def _make(path: Path) -> None:
-    """Write it to a draft and link that: of several processes one makes the key, and whole."""
+    """Create the key file atomically: of several processes, one creates it."""
     key = Ed25519PrivateKey.generate()
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     descriptor, draft = tempfile.mkstemp(dir=path.parent)

@@ -1,4 +1,4 @@
-"""What the settings ask of callers, and which settings contradict each other."""
+"""The access rules of the settings, and settings that contradict each other."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ SOURCES = "set ERRAND_JWKS_URL, ERRAND_KEY_FILE or ERRAND_PUBLIC_KEY."
 
 
 def guard_of(settings: Settings) -> "Guard | None":
-    """The guard of these settings; none in open mode, which then need not load its libraries."""
+    """The guard of these settings; None in open mode, which does not import its libraries."""
     if not settings.requires_tokens:
         return None
     from openapi.access.guard import guard_with  # noqa: PLC0415
@@ -22,14 +22,14 @@ def guard_of(settings: Settings) -> "Guard | None":
 
 
 def hosts_of(settings: Settings) -> Hosts:
-    """The hosts that requests may be addressed to; open mode is for no other names than these."""
+    """The check of the Host header; in open mode it accepts no other names than these."""
     if settings.requires_tokens:
         return Hosts()
     return OpenModeHosts(settings.hosts, settings.cors_origins)
 
 
 def validate_access_settings(settings: Settings) -> None:
-    """Refuse settings that contradict each other, or open the data without saying so."""
+    """Refuse settings that contradict each other, or that open all data without `--open`."""
     if complaint := _complaint(settings):
         raise WrongSettings(complaint)
 

@@ -1,4 +1,4 @@
-"""Who sends a request, as far as it is known, also where the request is denied."""
+"""The principal: the user who sends a request, also one that is denied."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Union
@@ -28,7 +28,7 @@ Principal = Union["Caller", SampleUser]
 
 
 class Denied(Problem):
-    """Access is denied: to the caller, if the token proves one; `key_id` is the key it names."""
+    """Access is denied: to `caller`, if the token is valid; `key_id` is the key that it names."""
 
     def __init__(
         self,
@@ -44,6 +44,6 @@ class Denied(Problem):
         self.key_id = key_id
 
     def with_headers(self, headers: Sequence[Header]) -> "Denied":
-        """The same denial, its response with these headers besides."""
+        """The same denial with these additional headers."""
         headers = [*self.headers, *headers]
         return Denied(self.kind, str(self), headers=headers, caller=self.caller, key_id=self.key_id)

@@ -1,4 +1,4 @@
-"""What trusted proxies say of a request: the address of its client, and its id."""
+"""Headers of trusted proxies: the address of the client, and the id of the request."""
 
 import re
 from collections.abc import Iterable
@@ -25,13 +25,13 @@ class Networks:
 
 
 class TrustedProxies:
-    """Proxies whose X-Forwarded-For and X-Request-Id are believed."""
+    """Proxies whose X-Forwarded-For and X-Request-Id are trusted."""
 
     def __init__(self, networks: Iterable[str]) -> None:
         self._trusts = lru_cache(maxsize=4096)(Networks(networks).__contains__)
 
     def apply(self, request: Request) -> None:
-        """Give a request that a trusted proxy has sent the client and the id that it names."""
+        """Set the client and the id of a request from the headers of a trusted proxy."""
         if request.client is None or not self._trusts(request.client):
             return
         forwarded = request.headers.get(b"x-forwarded-for", b"").decode("latin-1")
@@ -42,7 +42,7 @@ class TrustedProxies:
             request.id = request_id.decode()
 
     def _client(self, forwarded: str) -> str:
-        """The last address that is no proxy's: what stands before it may be made up."""
+        """The last address that is not a proxy: a client can invent the addresses before it."""
         addresses = [_address(each) for each in forwarded.split(",")]
         return next((each for each in reversed(addresses) if not self._trusts(each)), addresses[0])
 

@@ -1,7 +1,7 @@
-"""How many requests a caller may make.
+"""Rate limits: the requests of each caller are counted, and those above the quota are refused.
 
-Each caller's quota is used up request by request and comes back at a steady rate (GCRA). The
-library `limits` does the same, in 8 to 14 µs a request; this takes 1 µs.
+A quota is refilled at a steady rate (GCRA). The library `limits` does the same, in 8 to 14 µs per
+request; this takes 1 µs.
 """
 
 import time
@@ -19,12 +19,12 @@ WINDOW = 60
 SECOND = 1_000_000  # in microseconds, as all times here, so that nothing is ever rounded
 
 MOST_CALLERS = 100_000
-# A proxy may forward anything: all that is no address is one caller.
+# A proxy may forward anything: all texts that are not addresses count as one caller.
 UNREADABLE = "?"
 
 
 class Quota:
-    """So many requests in a window, as microseconds: the cost of one, and of all of them."""
+    """The requests of a window, in microseconds: `cost` of one request, `full` of all."""
 
     def __init__(self, requests: int) -> None:
         self.requests = requests
@@ -33,7 +33,7 @@ class Quota:
 
 
 class CallerQuota:
-    """The quota of a caller who has sent a request; `headers` show what is left of it."""
+    """The quota of the caller of one request; `headers` show what is left of it."""
 
     __slots__ = ("_caller", "_limiter", "headers")
 
@@ -43,9 +43,9 @@ class CallerQuota:
         self._caller = caller
 
     async def charge(self, requests: int) -> None:
-        """Let the request, which has cost one, cost so many; raise if too few are left."""
+        """Count the request, which was counted as one, as so many; raise if too few are left."""
         if requests > 1:
-            self.headers = []  # a refusal brings its own
+            self.headers = []  # a refusal has its own headers
             self.headers = await self._limiter.spend_rest(self._caller, requests)
 
 
@@ -54,55 +54,55 @@ class Limiter:
 
     def __init__(self, requests: int, redis_url: str | None = None) -> None:
         self._quota = Quota(requests)
-        self._here = CountedHere(self._quota)
+        self._local = CountedInProcess(self._quota)
         self._shared = _counted_in(redis_url, self._quota) if redis_url else None
         self._policy = (b"ratelimit-policy", b'"default";q=%d;w=%d' % (requests, WINDOW))
 
     async def __aenter__(self) -> None:
-        """Connect, if there is something to connect to."""
+        """Connect to Redis, if it is used."""
         if self._shared:
             await self._shared.open()
 
     async def __aexit__(self, *_: object) -> None:
-        """Disconnect."""
+        """Disconnect from Redis."""
         if self._shared:
             await self._shared.close()
 
     async def spend(self, caller: str) -> CallerQuota:
-        """Take a request off the caller's quota, or raise at none."""
+        """Count one request of the caller; raise if nothing is left of the quota."""
         quota = self._quota
-        debt = await self._debt(caller, quota.cost, takes=True)
+        debt = await self._debt(caller, quota.cost, spends=True)
         if debt > quota.full:
             raise self._refusal(debt - quota.cost, 1)
         return CallerQuota(self, caller, self._headers(debt))
 
     async def spend_rest(self, caller: str, requests: int) -> Headers:
-        """Let a request, which has cost one, cost so many, or raise; none costs more than all."""
+        """Count a request, which was counted as one, as so many; at most as the whole quota."""
         quota = self._quota
         requests = min(requests, quota.requests)
         cost = (requests - 1) * quota.cost
-        debt = await self._debt(caller, cost, takes=True)
+        debt = await self._debt(caller, cost, spends=True)
         if debt > quota.full:
             raise self._refusal(debt - cost, requests)
         return self._headers(debt)
 
     async def require_left(self, caller: str) -> None:
-        """Raise if nothing is left of the caller's quota; take nothing off it."""
-        debt = await self._debt(caller, self._quota.cost, takes=False)
+        """Raise if nothing is left of the caller's quota; count nothing."""
+        debt = await self._debt(caller, self._quota.cost, spends=False)
         if debt > self._quota.full:
             raise self._refusal(debt - self._quota.cost, 1)
 
-    async def _debt(self, caller: str, cost: int, *, takes: bool) -> int:
-        debt = await self._shared.debt(caller, cost, takes=takes) if self._shared else None
-        return self._here.debt(caller, cost, takes=takes) if debt is None else debt
+    async def _debt(self, caller: str, cost: int, *, spends: bool) -> int:
+        debt = await self._shared.debt(caller, cost, spends=spends) if self._shared else None
+        return self._local.debt(caller, cost, spends=spends) if debt is None else debt
 
     def _headers(self, debt: int) -> Headers:
         left = (self._quota.full - debt) // self._quota.cost
-        # When all requests will be there again.
+        # The seconds until the whole quota is available again.
         return [self._policy, (b"ratelimit", b'"default";r=%d;t=%d' % (left, _seconds(debt)))]
 
     def _refusal(self, debt: int, requests: int) -> Problem:
-        """Too few are left for a request of this cost; it can be sent again when enough are."""
+        """The 429 for a request of this cost; Retry-After says when enough is left for it."""
         wait = _seconds(debt + requests * self._quota.cost - self._quota.full)
         headers = [*self._headers(debt), (b"retry-after", b"%d" % wait)]
         detail = (
@@ -113,40 +113,40 @@ class Limiter:
 
 
 def _counted_in(redis_url: str, quota: Quota) -> "CountedInRedis":
-    """The callers of all processes; imported here to save memory where there is no Redis."""
+    """The counters in Redis; imported here to save memory if Redis is not used."""
     from openapi.access.rate_limits_in_redis import CountedInRedis  # noqa: PLC0415
 
     return CountedInRedis(redis_url, full=quota.full)
 
 
-class CountedHere:
-    """The callers of this process: until when each is in debt, for a request made now.
+class CountedInProcess:
+    """The counters of this process: for each caller, when the whole quota is available again.
 
-    A caller who was not seen for a window owes nothing, so of two dictionaries the older is dropped
-    in each window; or sooner, if there are too many callers to remember.
+    A caller without requests in a window has the whole quota. So there are two dictionaries, and
+    the older one is dropped after each window; or sooner, if there are too many callers.
     """
 
     def __init__(self, quota: Quota) -> None:
         self._full = quota.full
         self._recent: dict[str, int] = {}
         self._earlier: dict[str, int] = {}
-        self._turn = 0
+        self._next_drop = 0
 
-    def debt(self, caller: str, cost: int, *, takes: bool) -> int:
-        """What the caller owes with this cost; it counts if it `takes` and is not too much."""
+    def debt(self, caller: str, cost: int, *, spends: bool) -> int:
+        """The debt of the caller with this cost; it is stored if it `spends` and fits the quota."""
         now = time.monotonic_ns() // 1000
-        if now >= self._turn or len(self._recent) >= MOST_CALLERS:
-            self._earlier, self._recent, self._turn = self._recent, {}, now + WINDOW * SECOND
+        if now >= self._next_drop or len(self._recent) >= MOST_CALLERS:
+            self._earlier, self._recent, self._next_drop = self._recent, {}, now + WINDOW * SECOND
         free = self._recent.get(caller) or self._earlier.get(caller, 0)
         debt = max(free - now, 0) + cost
-        if takes and debt <= self._full:
+        if spends and debt <= self._full:
             self._recent[caller] = now + debt
         return debt
 
 
 @lru_cache(maxsize=4096)
 def network(address: str) -> str:
-    """The network to count an address as: of IPv6, a customer has 2^64 addresses at least."""
+    """The network by which an address is counted: one IPv6 customer has at least 2^64 addresses."""
     try:
         parsed = ip_address(address.partition("%")[0])
     except ValueError:

@@ -1,4 +1,4 @@
-"""How many requests a caller may make of several processes together, counted in a Redis."""
+"""Rate limits of several processes together, counted in Redis."""
 
 import asyncio
 import logging
@@ -39,18 +39,19 @@ return debts
 
 
 class Call(NamedTuple):
-    """One request that is counted, or looked at: the future gets the debt, or None."""
+    """One request that is counted, or only checked; `debt` is None if Redis does not respond."""
 
     caller: str
     cost: int
-    takes: bool
+    spends: bool
     debt: "asyncio.Future[int | None]"
 
 
 class CountedInRedis:
-    """The callers of all processes on all machines; requests that come together share one script.
+    """The counters of all processes on all machines; concurrent requests share one script call.
 
-    No request waits for Redis longer than LONGEST_WAIT, and none while another waits in vain.
+    No request waits for Redis longer than LONGEST_WAIT. After one has, no other request waits until
+    Redis responds again.
     """
 
     def __init__(self, url: str, *, full: int) -> None:
@@ -65,14 +66,14 @@ class CountedInRedis:
         self._reconnecting: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Connect, or begin to try."""
+        """Connect; if that fails, try again in the background."""
         try:
             await self._connect()
         except (RedisError, OSError) as error:
             self._lose(error)
 
     async def close(self) -> None:
-        """Disconnect, and wait for nothing any more."""
+        """Cancel all calls, and disconnect."""
         for task in (self._sender, self._reconnecting):
             if task:
                 task.cancel()
@@ -80,18 +81,18 @@ class CountedInRedis:
                     await task
         await self._redis.aclose()
 
-    async def debt(self, caller: str, cost: int, *, takes: bool) -> int | None:
-        """What the caller owes with this cost; None while Redis is away."""
+    async def debt(self, caller: str, cost: int, *, spends: bool) -> int | None:
+        """The debt of the caller with this cost; None while Redis does not respond."""
         if not self._available:
             return None
         debt: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-        self._queue.append(Call(caller, cost, takes, debt))
+        self._queue.append(Call(caller, cost, spends, debt))
         if self._sender is None:
             self._sender = asyncio.create_task(self._send_queue())
         return await debt
 
     async def _send_queue(self) -> None:
-        """Send all calls that wait, then those that were queued meanwhile."""
+        """Send the queued calls, until the queue is empty."""
         try:
             while self._queue:
                 calls, self._queue = self._queue, []
@@ -115,14 +116,14 @@ class CountedInRedis:
         return debts
 
     def _give_up(self, calls: list[Call]) -> None:
-        """Let these requests, and all until Redis replies, be counted by their process."""
+        """Let the process count these requests, and all others until Redis responds."""
         self._available = False
         left, self._queue = [*calls, *self._queue], []
         _set_debts(left, [None] * len(left))
 
     async def _debts(self, calls: Sequence[tuple[str, int, bool]]) -> list[int]:
         keys = [f"errand:limit:{caller}" for caller, _, _ in calls]
-        costs = [each for _, cost, takes in calls for each in (cost, int(takes))]
+        costs = [each for _, cost, spends in calls for each in (cost, int(spends))]
         debts: list[int] = await self._take(keys=keys, args=[self._full, *costs])
         return debts
 
@@ -132,7 +133,9 @@ class CountedInRedis:
         self._available = True
 
     def _lose(self, error: Exception) -> None:
-        log.warning("Redis is away (%s): each process counts for itself.", str(error) or "no reply")
+        log.warning(
+            "Redis does not respond (%s): each process counts for itself.", str(error) or "no reply"
+        )
         self._reconnecting = asyncio.create_task(self._reconnect())
 
     async def _reconnect(self) -> None:
@@ -140,10 +143,10 @@ class CountedInRedis:
             await asyncio.sleep(PAUSE)
             with suppress(RedisError, OSError):
                 await self._connect()
-        log.warning("Redis is back: all processes count together.")
+        log.warning("Redis responds again: all processes count together.")
 
 
 def _set_debts(calls: list[Call], debts: Sequence[int | None]) -> None:
     for call, debt in zip(calls, debts, strict=True):
-        if not call.debt.done():  # its client may have gone
+        if not call.debt.done():  # the request may have been cancelled
             call.debt.set_result(debt)

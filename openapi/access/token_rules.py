@@ -1,4 +1,4 @@
-"""What a token must say of itself, beside its signature, to be accepted."""
+"""Rules for the header and the claims of a token, besides its signature."""
 
 import re
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ THREE_PARTS = re.compile(rb"([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 # A logout token, say, is signed by the same issuer and grants no access (RFC 8725, 3.11).
 ACCESS_TOKEN_TYPES = frozenset({"at+jwt", "application/at+jwt"})
 TYPES = ACCESS_TOKEN_TYPES | {"jwt", "application/jwt"}
-# A key that comes with the token proves nothing; of what is critical nothing is understood.
+# A key inside the token proves nothing; no critical extension is supported.
 REFUSED_HEADERS = frozenset({"jwk", "jku", "x5c", "x5u", "crit", "b64"})
 # An ID token tells a client who its user is; it is no access token (OpenID Connect Core, 2).
 ID_TOKEN_CLAIMS = ("nonce", "at_hash")
@@ -26,7 +26,7 @@ SEPARATOR = "\x1f"
 
 
 class InvalidToken(Exception):
-    """The token proves nothing; the text says why. `key_id` is the key that it names, if any."""
+    """The token is not valid; the text says why. `key_id` is the key that it names, if any."""
 
     def __init__(self, reason: str, key_id: str | None = None) -> None:
         super().__init__(reason)
@@ -49,25 +49,25 @@ class TokenRules:
     require_at_jwt: bool = False
 
     def __post_init__(self) -> None:
-        # PyJWT takes an empty or missing expectation for none.
+        # PyJWT does not check an issuer or an audience that is empty.
         if not self.issuer or not self.audience or not self.claim:
             raise ValueError("an issuer, an audience and a claim must be named")
         if SEPARATOR in self.issuer:
             raise ValueError("an issuer has no control characters")
 
     def check_header(self, header: dict[str, Any]) -> None:
-        """Refuse headers that are not understood, and types of other tokens."""
+        """Refuse headers that are not supported, and tokens of other types."""
         refused = sorted(REFUSED_HEADERS & header.keys())
         if refused:
             raise InvalidToken(f"The token's header has {', '.join(refused)}, which is refused.")
         typ = str(header.get("typ", "JWT")).lower()
         if typ not in TYPES:
-            raise InvalidToken("The token's typ says that it is for something else.")
+            raise InvalidToken("The token's typ is not that of an access token.")
         if self.require_at_jwt and typ not in ACCESS_TOKEN_TYPES:
             raise InvalidToken("The token's typ is not at+jwt.")
 
     def check_claims(self, claims: dict[str, Any]) -> None:
-        """Refuse times that are no numbers, a lifetime that is too long, and ID tokens."""
+        """Refuse times that are not numbers, a lifetime that is too long, and ID tokens."""
         for name in ("exp", "iat", "nbf"):
             if type(claims.get(name, 0)) not in (int, float):
                 raise InvalidToken(f"The token's {name} is not a number.")
@@ -87,7 +87,7 @@ class TokenRules:
 
 
 def header_of(token: bytes) -> dict[str, Any]:
-    """The header of a signed JWT, which nothing vouches for yet."""
+    """The header of a JWT whose signature is not verified yet."""
     if len(token) > LONGEST_TOKEN:
         raise InvalidToken(f"The token has more than {LONGEST_TOKEN:,} bytes.")
     parts = THREE_PARTS.fullmatch(token)
@@ -117,11 +117,11 @@ def algorithm_of(header: dict[str, Any]) -> str:
 
 
 def json_object(document: bytes, name: str) -> dict[str, Any]:
-    """A JSON object in which no name stands twice."""
+    """A JSON object without duplicate names."""
     try:
         parsed = from_json(document, catch_duplicate_keys=True, allow_inf_nan=False)
     except ValueError:
-        raise InvalidToken(f"The token's {name} cannot be read as JSON.") from None
+        raise InvalidToken(f"The token's {name} is not valid JSON.") from None
     if not isinstance(parsed, dict):
-        raise InvalidToken(f"The token's {name} is no JSON object.")
+        raise InvalidToken(f"The token's {name} is not a JSON object.")
     return parsed

@@ -23,16 +23,16 @@ from openapi.access.token_rules import (
 )
 
 REMEMBERED = 10_000
-# Users may write much into their tokens, and have as many as they like.
+# A user can have any number of long tokens: they must not fill the memory.
 LONGEST_REMEMBERED = 2 * 1024
 
 CANONICAL_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 # A user whose name at the issuer is no UUID has the id
 #     uuid5(NAMESPACE, issuer + "\x1f" + name),
-# always the same, without a look-up. It never changes: their tasks hang on it.
+# which needs no look-up. This must never change: the user's tasks are stored under the id.
 NAMESPACE = UUID("51bbe242-deef-4bbe-9fcf-40c3d4e97629")
-MAPPED = 5
+MAPPED_VERSION = 5
 
 COMPLAINTS: dict[type[jwt.PyJWTError], str] = {
     jwt.InvalidSignatureError: "The token's signature is wrong.",
@@ -52,20 +52,20 @@ class Caller:
     subject: str
     expires_at: datetime
     owner: str
-    """The id as it is usually written: comparing it with a path's needs no parsing."""
+    """The id as text: it is compared with the path without parsing."""
     key_id: str | None = None
     """The key that the token names."""
 
 
-# The caller, until when, and by which key, which may become worthless before.
+# The caller, the expiry of the token, and its key, which may become invalid before.
 Memory = tuple[Caller, float, Key]
 
 
 class Verifier:
-    """Verifies the tokens of one issuer to one audience, and remembers those that are good."""
+    """Verifies the tokens of one issuer for one audience, and remembers the valid ones."""
 
     def __init__(self, keys: Keys, *, remembered: int = REMEMBERED, **rules: Any) -> None:
-        """`rules` are those of `TokenRules`; so many tokens are `remembered`."""
+        """`rules` are those of `TokenRules`; `remembered` is the number of tokens to remember."""
         self._rules = TokenRules(**rules)
         self._keys = keys
         self._jwt = _StrictJWT(_options(self._rules.claim))
@@ -74,13 +74,13 @@ class Verifier:
         self._older: dict[bytes, Memory] = {}
 
     def remembered(self, token: bytes) -> Caller | None:
-        """The caller, if the token has been verified before and is still good."""
+        """The caller, if the token was verified before and is still valid."""
         found = self._recent.get(token) or self._recalled(token)
         if found is None:
             return None
         caller, until, key = found
         now = time.time()
-        return caller if now < until and now < key.good_until else None
+        return caller if now < until and now < key.valid_until else None
 
     async def verify(self, token: bytes) -> Caller:
         """The caller; raises InvalidToken, or KeysUnavailable if there is no key to verify with."""
@@ -113,7 +113,7 @@ class Verifier:
         return caller
 
     def _remember(self, token: bytes, entry: Memory) -> None:
-        """Keep two halves: a token that is not used while one half fills up is forgotten."""
+        """Store the token in the newer half; when that is full, the older half is dropped."""
         if len(token) > LONGEST_REMEMBERED:
             return
         if len(self._recent) >= self._half:
@@ -139,7 +139,7 @@ class Verifier:
         except jwt.MissingRequiredClaimError as error:
             raise InvalidToken(f"The token has no {error.claim}.") from None
         except jwt.PyJWTError as error:
-            complaint = COMPLAINTS.get(type(error), "The token is not a JWT as it should be.")
+            complaint = COMPLAINTS.get(type(error), "The token is not a valid JWT.")
             raise InvalidToken(complaint) from None
 
     def _caller(self, claims: dict[str, Any], key_id: str | None) -> Caller:
@@ -155,24 +155,24 @@ class Verifier:
         )
 
     def _user_id(self, subject: str) -> UUID:
-        """A UUID is the id, and whatever else is mapped to one of version 5.
+        """A UUID is the id itself; any other subject is mapped to a UUID of version 5.
 
-        So is a UUID of that version: a user who may choose their subject could else choose the id
-        that another subject is mapped to.
+        A subject that is a UUID of version 5 is mapped, too. Otherwise a user who can choose their
+        subject could choose the id that another subject is mapped to.
         """
-        if CANONICAL_UUID.fullmatch(subject) and UUID(subject).version != MAPPED:
+        if CANONICAL_UUID.fullmatch(subject) and UUID(subject).version != MAPPED_VERSION:
             return UUID(subject)
         return uuid5(NAMESPACE, self._rules.issuer + SEPARATOR + subject)
 
 
 class _StrictJWT(jwt.PyJWT):
     def _decode_payload(self, decoded: dict[str, Any]) -> dict[str, Any]:
-        """PyJWT lets its heirs decide how claims are read: no key twice, and nothing unending."""
+        """Parse the claims strictly: no duplicate names, no infinite numbers."""
         return json_object(decoded["payload"], "claims")
 
 
 def _options(claim: str) -> Options:
-    """All that PyJWT can check, of which it leaves out the half by default."""
+    """All checks of PyJWT: by default it omits half of them."""
     return {
         "require": ["exp", "iat", "iss", "aud", claim],
         "enforce_minimum_key_length": True,
@@ -183,4 +183,4 @@ def _time(seconds: float) -> datetime:
     try:
         return datetime.fromtimestamp(int(seconds), UTC)
     except (ValueError, OverflowError, OSError):
-        raise InvalidToken("The token's exp is no time that will come.") from None
+        raise InvalidToken("The token's exp is not a possible time.") from None

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from openapi.access import rate_limits as limits
-from openapi.access.rate_limits import SECOND, WINDOW, CountedHere, Limiter, Quota, network
+from openapi.access.rate_limits import SECOND, WINDOW, CountedInProcess, Limiter, Quota, network
 from openapi.http.problems import Problem
 from tests.support import http
 from tests.support.issuer import Issuer, SigningKey, new_private
@@ -169,10 +169,10 @@ def test_callers_have_separate_quotas() -> None:
 
 def test_number_of_remembered_callers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MOST_CALLERS", 100)
-    counted = CountedHere(Quota(1))
+    counted = CountedInProcess(Quota(1))
 
     for number in range(10_000):
-        counted.debt(str(number), 1, takes=True)
+        counted.debt(str(number), 1, spends=True)
 
     assert len(counted._recent) + len(counted._earlier) <= 200
 

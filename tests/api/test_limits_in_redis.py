@@ -168,12 +168,12 @@ def test_outage_of_redis_and_its_end_are_logged_once(
             assert {carol.get(carol.tasks).status_code for _ in range(5)} == {200}
             time.sleep(2.5)
             redis.starts()
-            assert eventually(lambda: "Redis is back" in log.read_text())
+            assert eventually(lambda: "Redis responds again" in log.read_text())
     finally:
         server.terminate()
         server.communicate(timeout=20)
 
-    assert log.read_text().count("Redis is away") == 1
-    assert log.read_text().count("Redis is back") == 1
+    assert log.read_text().count("Redis does not respond") == 1
+    assert log.read_text().count("Redis responds again") == 1
     assert "SECRET" not in log.read_text()
     assert "Traceback" not in log.read_text()

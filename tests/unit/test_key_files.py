@@ -109,7 +109,10 @@ def private_pem(_: SigningKey) -> str:
 
 UNUSABLE_PEM: dict[str, tuple[Callable[[SigningKey], str], str]] = {
     "nothing": (lambda _: "", "one key"),
-    "garbage": (lambda _: "-----BEGIN PUBLIC KEY-----\nx\n-----END PUBLIC KEY-----", "no public"),
+    "garbage": (
+        lambda _: "-----BEGIN PUBLIC KEY-----\nx\n-----END PUBLIC KEY-----",
+        "not a public key",
+    ),
     "a private key": (private_pem, "private key"),
     "two keys": (lambda key: key.pem * 2, "one key"),
     "a weak RSA key": (lambda key: key.pem, "2048 to 8192 bits here, this one 1024"),

@@ -113,7 +113,7 @@ def test_published_private_key_is_named_in_the_refusal(issuer: Issuer) -> None:
     algorithm = get_algorithm_by_name("EdDSA")
     private = algorithm.to_jwk(issuer.key.private, True)
 
-    with pytest.raises(UnusableKeys, match="private, and everybody can read it"):
+    with pytest.raises(UnusableKeys, match="it is a private key, and everyone can read it"):
         jwk_set(json.dumps({"keys": [{**private, "kid": issuer.key.kid}]}).encode())
 
 

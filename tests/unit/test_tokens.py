@@ -157,8 +157,8 @@ REFUSED_CLAIMS: dict[str, tuple[Callable[[Issuer], dict[str, Any]], str]] = {
     "no user": (lambda _: {"sub": None}, "no sub"),
     "an empty user": (lambda _: {"sub": ""}, "1 to 255 characters"),
     "an overlong user": (lambda _: {"sub": "x" * 256}, "1 to 255 characters"),
-    "a number as user": (lambda _: {"sub": 7}, "not a JWT as it should be"),
-    "a list as user": (lambda _: {"sub": ["alice"]}, "not a JWT as it should be"),
+    "a number as user": (lambda _: {"sub": 7}, "not a valid JWT"),
+    "a list as user": (lambda _: {"sub": ["alice"]}, "not a valid JWT"),
 }
 
 
@@ -200,8 +200,8 @@ REFUSED_HEADERS: dict[str, tuple[dict[str, Any], str]] = {
     "something critical": ({"crit": ["exp"], "exp": 1}, "has crit"),
     "something critical that PyJWT knows": ({"crit": ["b64"], "b64": True}, "has b64, crit"),
     "content that is not encoded": ({"crit": ["b64"], "b64": False}, "has b64, crit"),
-    "the type of a logout token": ({"typ": "logout+jwt"}, "for something else"),
-    "a type that is a number": ({"typ": 1}, "for something else"),
+    "the type of a logout token": ({"typ": "logout+jwt"}, "not that of an access token"),
+    "a type that is a number": ({"typ": 1}, "not that of an access token"),
 }
 
 
