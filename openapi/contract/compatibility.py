@@ -16,7 +16,7 @@ Node = dict[str, Any]
 Direction = Literal["request", "response"]
 
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
-WIDER = {("integer", "number"), ("int32", "int64"), ("float", "double")}
+WIDER = [("integer", "number"), ("int32", "int64"), ("float", "double")]  # `not` has no hash
 
 
 class Change(NamedTuple):

@@ -148,6 +148,7 @@ def test_breaking_change_of_the_contract_has_raised_its_version() -> None:
         ("KIND schema enum", ["final"], "kind: enum was ['draft', 'final'], is ['final']"),
         ("KIND explode", False, "kind: explode was None, is False"),
         ("LIMIT schema maximum", 50, "limit: maximum was 100, is 50"),
+        ("SENT not", {"required": ["text", "kind"]}, "not was None, is {'required': ["),
         ("LIMIT schema minimum", 2, "limit: minimum was 1, is 2"),
         ("LIMIT schema exclusiveMinimum", True, "exclusiveMinimum was None, is True"),
         ("LIMIT schema default", 20, "limit: default was 50, is 20"),
