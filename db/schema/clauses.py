@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     ColumnElement,
+    Date,
     DateTime,
     Integer,
     Interval,
@@ -45,6 +46,7 @@ from db.schema.models import (
 
 ONE = literal_column("1", Integer)
 UTC = literal_column("'UTC'", String)
+DAY = literal_column("'YYYY-MM-DD'", String)
 RFC_3339 = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'""", String)
 TRUE = literal_column("true", Boolean)
 CLAIM_MADE = literal_column("'true'", String)
@@ -67,9 +69,11 @@ def param(name: str, column: ColumnElement[Any] | Any) -> ColumnElement[Any]:
 
 
 def as_written(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The column as clients read it: moments as RFC 3339 text in UTC, ranks as what they mean."""
+    """The column as clients read it: days and moments as RFC 3339 text, ranks as what they mean."""
     if isinstance(column.type, DateTime):
         return func.to_char(func.timezone(UTC, column), RFC_3339).label(column.key)
+    if isinstance(column.type, Date):
+        return func.to_char(cast(column, DateTime), DAY).label(column.key)
     if isinstance(column.type, Ranked):
         return _values(column.type)[column + ONE].label(column.key)
     return column
@@ -103,8 +107,8 @@ def is_text(column: ColumnElement[Any]) -> bool:
 
 
 def is_read_as_sent(column: ColumnElement[Any]) -> bool:
-    """Whether clients read the column's values exactly as they sent them."""
-    return is_text(column) or isinstance(column.type, Boolean | Ranked)
+    """Whether clients read the column's values exactly as the statement of a new task has them."""
+    return is_text(column) or isinstance(column.type, Boolean | Ranked | Date | DateTime)
 
 
 ACTIVE_COLUMNS = [*TaskRead.model_fields]
@@ -168,6 +172,12 @@ def changed(which: ColumnElement[bool] = this_task, **values: Any) -> ReturningU
     owner = owner_of(condition)
     stamps = {"updated_at": MOMENT, "revision": owner.c.revision}
     return update(tasks).where(condition).values(**values, **stamps).returning(ONE_TASK)
+
+
+def completion(completed: ColumnElement[bool]) -> ColumnElement[Any]:
+    """When this task was completed, if a change leaves it `completed` or not."""
+    stays = completed == tasks.c.completed
+    return case((stays, tasks.c.completed_at), (completed, MOMENT))
 
 
 _changes = bindparam("changes", type_=JSONB)

@@ -1,9 +1,10 @@
 """The fields of a task that clients write: each is declared here, and nowhere else in Python."""
 
+from datetime import date, datetime
 from enum import Enum, StrEnum, auto
 from typing import Any, NamedTuple
 
-from sqlalchemy import SmallInteger, String, TypeDecorator, text
+from sqlalchemy import DateTime, SmallInteger, String, TypeDecorator, text
 from sqlmodel import Field, SQLModel
 
 TITLE_LENGTH = 255
@@ -90,6 +91,11 @@ class TaskFields(SQLModel):
         sa_type=ranked(Priority),
         sa_column_kwargs=traits(default="0", filter=Filter.ANY_OF, sort=True),
     )
+    due_on: date | None = Field(default=None)
+    due_at: datetime | None = Field(
+        default=None, sa_type=DateTime(timezone=True), sa_column_kwargs=traits(replaces="due_on")
+    )
+    start_on: date | None = Field(default=None)
 
 
 DEFAULTS = {

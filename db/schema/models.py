@@ -74,6 +74,7 @@ class _Key(SQLModel):
 
 
 class _Stamps(SQLModel):
+    completed_at: datetime | None
     created_at: datetime
     updated_at: datetime
     revision: int
@@ -170,6 +171,7 @@ class Task(TaskFields, table=True):
         sa_column=Column(Uuid, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
     )
     id: UUID = Field(primary_key=True)
+    completed_at: datetime | None = Field(sa_column=_moment(nullable=True))
     created_at: datetime = Field(sa_column=_moment(sort=True))
     updated_at: datetime = Field(sa_column=_moment(sort=True))
     deleted_at: datetime | None = Field(sa_column=_moment(nullable=True))

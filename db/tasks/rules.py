@@ -13,6 +13,7 @@ from uuid import UUID
 from db.errors import IdTaken
 from db.quotas import MAX_TASKS
 from db.schema.fields import DEFAULTS
+from db.tasks.dates import settled
 from db.tasks.tasks import (
     NO_REVISION,
     Task,
@@ -122,7 +123,8 @@ def create(draft: Draft, _: Versions, fields: Mapping[str, Any]) -> Event:
     stamps = draft.stamps()
     key = {"id": task_id, "user_id": draft.user_id}
     times = {"created_at": stamps["updated_at"], **stamps}
-    return Event("create", None, {**DEFAULTS, **fields, **key, **times})
+    task = {**DEFAULTS, **settled(fields), **key, **times}
+    return Event("create", None, {**task, "completed_at": _completion(None, task, stamps)})
 
 
 def update(draft: Draft, expected: Versions, fields: Mapping[str, Any]) -> Event | None:
@@ -130,14 +132,13 @@ def update(draft: Draft, expected: Versions, fields: Mapping[str, Any]) -> Event
     task = as_expected(draft.active(fields["id"]), expected)
     if fields.keys() == {"id"}:
         return None
-    return Event("update", task, {**task, **fields, **draft.stamps()})
+    return _changed("update", task, settled(fields), draft)
 
 
 def toggle(draft: Draft, expected: Versions, fields: Mapping[str, Any]) -> Event:
     """Complete the task, or reopen it."""
     task = as_expected(draft.active(fields["id"]), expected)
-    toggled = {"completed": not task["completed"]}
-    return Event("toggle", task, {**task, **toggled, **draft.stamps()})
+    return _changed("toggle", task, {"completed": not task["completed"]}, draft)
 
 
 def delete(draft: Draft, expected: Versions, fields: Mapping[str, Any]) -> Event:
@@ -156,6 +157,20 @@ def restore(draft: Draft, expected: Versions, fields: Mapping[str, Any]) -> Even
         return None
     restored = {name: value for name, value in task.items() if name != "deleted_at"}
     return Event("restore", task, {**restored, **draft.stamps()})
+
+
+def _changed(kind: str, before: Task, fields: Mapping[str, Any], draft: Draft) -> Event:
+    stamps = draft.stamps()
+    after = {**before, **fields, **stamps}
+    return Event(kind, before, {**after, "completed_at": _completion(before, after, stamps)})
+
+
+def _completion(before: Task | None, after: Task, stamps: Mapping[str, Any]) -> str | None:
+    """When the task was completed, if the change with these stamps leaves it as `after`."""
+    if before and before["completed"] == after["completed"]:
+        unchanged: str | None = before["completed_at"]
+        return unchanged
+    return stamps["updated_at"] if after["completed"] else None
 
 
 Rule = Callable[[Draft, Versions, Mapping[str, Any]], Event | None]

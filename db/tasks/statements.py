@@ -15,6 +15,7 @@ from sqlalchemy import (
     and_,
     any_,
     bindparam,
+    case,
     column,
     func,
     literal_column,
@@ -43,6 +44,7 @@ from db.schema.clauses import (
     WRITABLE_COLUMNS,
     as_written,
     changed,
+    completion,
     document,
     from_json,
     merged,
@@ -80,7 +82,12 @@ def _creation(name: str, *conditions: ColumnElement[bool]) -> Statement:
         .returning(users.c.revision, users.c.changed_at)
         .cte("owner")
     )
-    stamps = {"revision": owner.c.revision, "created_at": MOMENT, "updated_at": MOMENT}
+    stamps = {
+        "completed_at": case((_new["completed"], MOMENT)),
+        "created_at": MOMENT,
+        "updated_at": MOMENT,
+        "revision": owner.c.revision,
+    }
     return Statement(
         name,
         insert(tasks)
@@ -105,13 +112,22 @@ GET = Statement("get_task", select(ONE_TASK).where(this_task), Access.READ)
 
 UPDATE = Statement(
     "update_task",
-    changed(**{name: merged(tasks.c[name]) for name in WRITABLE_COLUMNS}),
+    changed(
+        **{name: merged(tasks.c[name]) for name in WRITABLE_COLUMNS},
+        completed_at=completion(merged(tasks.c.completed)),
+    ),
     Access.WRITE,
 )
 
 DELETE = Statement("delete_task", changed(deleted_at=MOMENT), Access.WRITE)
 
-TOGGLE = Statement("toggle_task", changed(completed=~tasks.c.completed), Access.WRITE)
+TOGGLE = Statement(
+    "toggle_task",
+    changed(
+        completed=~tasks.c.completed, completed_at=case((tasks.c.completed, null()), else_=MOMENT)
+    ),
+    Access.WRITE,
+)
 
 RESTORE = Statement("restore_task", changed(this_tombstone, deleted_at=null()), Access.WRITE)
 

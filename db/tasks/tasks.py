@@ -14,6 +14,7 @@ from db.postgres.statement import Statement
 from db.quotas import MAX_TASKS
 from db.schema.fields import DEFAULTS
 from db.tasks import statements
+from db.tasks.dates import settled
 
 # It takes a quarter of the time of `UUID`.
 _uuid = TypeAdapter(UUID).validator.validate_python
@@ -43,7 +44,7 @@ async def create(
     max_tasks: int = MAX_TASKS,
 ) -> Task:
     """Store a new task; the first one also creates the user's row."""
-    values = {"id": uuid7(), **DEFAULTS, **fields}
+    values = {"id": uuid7(), **DEFAULTS, **settled(fields)}
     statement = statements.CREATE_WITH_ID if "id" in fields else statements.CREATE
     written: Task | None = await database.fetch_document(
         statement, user_id=user_id, max_tasks=max_tasks, **values
@@ -80,7 +81,9 @@ async def update(
     """Change the fields that are named, and no other; if none is, only read the task."""
     if not changes:
         return as_expected(await get(database, user_id, task_id), expected)
-    return await _change(database, statements.UPDATE, user_id, task_id, expected, changes=changes)
+    return await _change(
+        database, statements.UPDATE, user_id, task_id, expected, changes=settled(changes)
+    )
 
 
 async def delete(

@@ -244,8 +244,19 @@ def _spelled_out(error: ValidationError) -> Iterator[tuple[list[str | int], str]
         yield [*path, kind.property], "this field is required"
     elif isinstance(kind, ValidationErrorKind.FalseSchema):
         yield path, "this field is not the client's to set"
+    elif isinstance(kind, ValidationErrorKind.Not) and (
+        names := _excluded(kind.schema, error.instance)
+    ):
+        *others, name = names
+        yield [*path, name], f"this field does not go together with {', '.join(others)}"
     else:
         yield path, error.message[:LONGEST_MESSAGE]
+
+
+def _excluded(schema: Any, value: Any) -> list[str]:
+    """The fields that an object may not have together, if the schema of `not` names them."""
+    required: list[str] = schema.get("required", []) if isinstance(schema, dict) else []
+    return required if isinstance(value, dict) and value.keys() >= set(required) else []
 
 
 def _escaped(part: str | int) -> str:

@@ -18,7 +18,7 @@ from db.postgres.connection import Connection
 from db.tasks import batches
 from openapi.settings import load_settings
 from tests.support.feed import Copy, tasks_of
-from tests.support.fields import REQUIRED, WRITABLE, values_of
+from tests.support.fields import REQUIRED, WRITABLE, agreeing, values_of
 from tests.support.races import RACERS, Servers, race
 from tests.support.references import property_settings
 from tests.support.responses import assert_faults, assert_problem
@@ -404,6 +404,7 @@ def test_hundred_creations_take_as_many_round_trips_as_one(
 
 IDS = [str(UUID(int=number)) for number in range(1, 4)]
 FIELDS = {name: st.sampled_from(values_of(schema)) for name, schema in WRITABLE.items()}
+ABOUT = {"id": st.sampled_from(IDS)}
 NEW = st.fixed_dictionaries(
     {
         "op": st.just("create"),
@@ -411,15 +412,14 @@ NEW = st.fixed_dictionaries(
         **{name: FIELDS[name] for name in REQUIRED},
     },
     optional={name: each for name, each in FIELDS.items() if name not in REQUIRED},
-)
-ABOUT = {"id": st.sampled_from(IDS)}
+).map(agreeing)
 CHANGES = st.fixed_dictionaries(
     {"op": st.sampled_from(["toggle", "delete", "restore"]), **ABOUT},
     optional={"if_match": st.sampled_from([1, "current"])},
 ) | st.fixed_dictionaries(
     {"op": st.just("update"), **ABOUT},
     optional={**FIELDS, "if_match": st.sampled_from([1, "current"])},
-)
+).map(agreeing)
 WAYS = {
     "update": ("PATCH", ""),
     "toggle": ("PATCH", "/complete"),
@@ -444,7 +444,12 @@ def alone(user: User, operation: Operation) -> httpx.Response:
 def essence(task: dict[str, Any] | None) -> Any:
     """A task without ids, times and revisions."""
     kept = ("id", *WRITABLE)
-    return task and [task[name] for name in kept]
+    return task and [*(task[name] for name in kept), completed_in_this_change(task)]
+
+
+def completed_in_this_change(task: dict[str, Any]) -> bool | None:
+    """Whether its latest change completed it; None if it is open."""
+    return task["completed_at"] and bool(task["completed_at"] == task["updated_at"])
 
 
 def as_found(user: User, operation: Operation, revisions: dict[str, int]) -> Operation:

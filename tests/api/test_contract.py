@@ -18,6 +18,7 @@ from sqlmodel import SQLModel
 from db.schema import models
 from openapi.contract.document import CONTRACT
 from tests.support import operations
+from tests.support.contract import as_json_schema
 from tests.support.databases import as_owner
 from tests.support.fields import DEFAULTS, WRITABLE
 from tests.support.users import Task, User
@@ -121,18 +122,6 @@ def examples() -> Iterator[tuple[str, dict[str, Any], Any]]:
             yield f"{where}/{name}", schema, example["value"]
 
 
-def as_json_schema(node: Any) -> Any:
-    """An OpenAPI 3.0 schema as JSON Schema: null is a type."""
-    if isinstance(node, list):
-        return [as_json_schema(each) for each in node]
-    if not isinstance(node, dict):
-        return node
-    translated = {key: as_json_schema(each) for key, each in node.items()}
-    if translated.pop("nullable", False):
-        translated["type"] = [node["type"], "null"]
-    return translated
-
-
 EXAMPLES = list(examples())
 REQUESTS = [
     pytest.param(operation, example, id=f"{operation_id}-{name}")
@@ -226,7 +215,7 @@ def test_example_requests_do_what_they_say(
         assert {name: response.json()[name] for name in body} == body
 
 
-@pytest.mark.parametrize("where", schemas())
+@pytest.mark.parametrize("where", [each for each in schemas() if "/not" not in each])
 def test_every_schema_is_bounded(where: str) -> None:
     schema = schemas()[where]
 
@@ -260,6 +249,7 @@ class Column(NamedTuple):
 
 KINDS = {
     ("string", "uuid"): "uuid",
+    ("string", "date"): "date",
     ("string", "date-time"): "timestamp with time zone",
     ("string", None): "character varying",
     ("boolean", None): "boolean",

@@ -16,20 +16,35 @@ Values = list[Any]
 UUID = "0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"
 OF_TAGS = SCHEMAS["EntityTags"]["pattern"]
 OF_KEYS = DOCUMENT["components"]["parameters"]["IdempotencyKey"]["schema"]["pattern"]
+OF_DATES, OF_TIMES = (SCHEMAS[name]["pattern"] for name in ("DueOn", "DueAt"))
 OF_ANOTHER_TYPE = {"string": 5, "integer": "five", "boolean": "yes", "object": [], "array": {}}
-OUTSIDE_FORMAT = {"uuid": "x" * 36, "int32": 2**31, "int64": 2**63}
+OUTSIDE_FORMAT = {
+    "uuid": "x" * 36,
+    "int32": 2**31,
+    "int64": 2**63,
+    "date": "2026-02-29",
+    "date-time": "2026-02-29T09:26:53Z",
+}
 # To break a pattern is beyond a machine: the contract's patterns stand here one by one.
 OUTSIDE_PATTERN = {
     "^[^\\x00]*$": "a\0b",
     "^[A-Za-z0-9_-]+$": "a.b",
     OF_TAGS: "*, *",
     OF_KEYS: "a b",
+    OF_DATES: "0000-01-31",
+    OF_TIMES: "0000-01-31T09:26:53Z",
 }
 # Made up to the letter of their schema, they are refused for what they are: see test_cursors.
 TOKENS = {"since", "cursor"}
 # So is to obey one that does not take any text.
-WITHIN_PATTERN = {OF_TAGS: '"x"', OF_KEYS: '"x"'}
-SHORTEST = {OF_TAGS: "*", OF_KEYS: "x"}
+WITHIN_PATTERN = {
+    OF_TAGS: '"x"',
+    OF_KEYS: '"x"',
+    OF_DATES: "2026-01-31",
+    OF_TIMES: "2026-01-31T09:26:53Z",
+}
+SHORTEST = {OF_TAGS: "*", OF_KEYS: "x", OF_TIMES: "2026-01-31T09:26:53Z"}
+LONGEST = {OF_TIMES: "2026-01-31T09:26:53.589793238+02:00"}
 
 # What a valid condition may come to, beside success.
 UNFULFILLED = {304, 412}
@@ -66,7 +81,7 @@ OBEYING: dict[str, Callable[[dict[str, Any]], Values]] = {
 }
 # It permits; only its absence could be broken, which the others' cases see to.
 PERMISSIONS = {"nullable"}
-OF_OBJECTS = {"type", "properties", "required", "additionalProperties", "minProperties"}
+OF_OBJECTS = {"type", "properties", "required", "additionalProperties", "minProperties", "not"}
 # Every text of a path or a query is a string; any number of values, even none, are an array.
 ALWAYS_OBEYED = {
     ("parameter", "string", "type"),
@@ -120,6 +135,8 @@ USUAL: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 
 def longest(schema: dict[str, Any]) -> str:
+    if schema.get("pattern") in LONGEST:
+        return LONGEST[schema["pattern"]]
     usual_text = text(schema)
     return usual_text[:-1].ljust(schema["maxLength"] - 1, "x") + usual_text[-1]
 
@@ -183,11 +200,15 @@ def of_fields(operation: Operation, schema: dict[str, Any]) -> Iterator[Case]:
 def of_objects(operation: Operation, schema: dict[str, Any]) -> Iterator[Case]:
     """The keywords of the body itself."""
     assert constraints(schema) <= OF_OBJECTS
-    whole = {name: usual(field) for name, field in schema["properties"].items()}
+    every = {name: usual(field) for name, field in schema["properties"].items()}
+    *_, excluded = schema.get("not", {}).get("required", [None])
+    whole = {name: value for name, value in every.items() if name != excluded}
     required = schema.get("required", [])
     yield Case(operation, "type", "", body=OF_ANOTHER_TYPE["object"])
     yield Case(operation, "additionalProperties", None, body=whole)
     yield Case(operation, "additionalProperties", "/unknown", body={**whole, "unknown": 1})
+    if excluded:
+        yield Case(operation, "not", f"/{excluded}", body=every)
     for name in required:
         without = {key: value for key, value in whole.items() if key != name}
         yield Case(operation, f"required {name}", f"/{name}", body=without)

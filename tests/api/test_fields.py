@@ -14,11 +14,13 @@ import pytest
 from tests.support.databases import administration
 from tests.support.fields import (
     DEFAULTS,
+    EXCLUSIVE,
     FILTERS,
     REQUIRED,
     SORTS,
     WRITABLE,
     Fields,
+    agreeing,
     all_filters,
     choices_of,
     matches,
@@ -72,10 +74,11 @@ def change_in_a_batch(user: User, fields: Fields) -> Fields:
 
 def everything_but(fields: Fields) -> Fields:
     """A value for each field, and another one than these for those that are named."""
-    return {
+    others = {
         name: next(each for each in values_of(schema) if each not in (fields.get(name, schema),))
         for name, schema in WRITABLE.items()
     }
+    return agreeing(others, *fields)
 
 
 WAYS = {
@@ -137,7 +140,7 @@ def test_a_new_task_has_the_defaults_of_the_contract(alice: User, way: str) -> N
 
 def test_a_title_conflict_shows_every_field(alice: User) -> None:
     """Errors show the task, too: whatever shows one shows all of it."""
-    task = alice.creates(**{name: example_of(name) for name in WRITABLE})
+    task = alice.creates(**agreeing({name: example_of(name) for name in WRITABLE}))
     body = {**{name: example_of(name) for name in REQUIRED}, "id": task.document["id"]}
 
     assert alice.post(alice.tasks, json=body).json()["current"] == task.document
@@ -153,8 +156,10 @@ def carol(server: str) -> Iterator[User]:
     """A user with tasks of all values, in the trash, too; those of one value are several."""
     with User(server) as user:
         tasks = [
-            creation(user, dict(zip(WRITABLE, values, strict=True)))
-            for values in zip(*(_cycled(name) for name in WRITABLE), strict=True)
+            creation(user, agreeing(dict(zip(WRITABLE, values, strict=True)), kept))
+            for kept, *values in zip(
+                EXCLUSIVE * 30, *(_cycled(name) for name in WRITABLE), strict=True
+            )
         ]
         for task in tasks[::3]:
             user.delete(f"{user.tasks}/{task['id']}")

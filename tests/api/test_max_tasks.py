@@ -94,7 +94,7 @@ def test_existing_task_can_be_changed_and_restored_at_the_maximum(carol: User) -
 
 
 def test_id_that_is_taken_is_named_at_the_maximum_too(carol: User) -> None:
-    tasks = [carol.creates(description="") for _ in range(MOST)]
+    tasks = [carol.creates() for _ in range(MOST)]
     own = {**MILK, "id": tasks[0].document["id"]}
 
     problem = assert_refused(carol.post(carol.tasks, json=own), 409, "id-taken")

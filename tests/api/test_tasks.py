@@ -48,6 +48,7 @@ def test_task_needs_only_a_title(alice: User) -> None:
         "user_id": alice.id,
         **DEFAULTS,
         "title": "Buy milk",
+        "completed_at": None,
         "created_at": task["created_at"],
         "updated_at": task["created_at"],
         "revision": task["revision"],
@@ -199,8 +200,12 @@ def test_update_changes_the_named_fields_only(
 
     assert response.status_code == 200
     updated = response.json()
-    stamped = {name: updated[name] for name in ("updated_at", "revision")}
-    assert updated == {**task.document, **changes, **stamped}
+    stamps = ["updated_at", "revision", *(["completed_at"] if "completed" in changes else [])]
+    assert updated == {
+        **task.document,
+        **changes,
+        **{name: updated[name] for name in stamps},
+    }
     assert alice.get(task.url).json() == updated
 
 

@@ -19,10 +19,24 @@ WITHOUT_OPERATION = {"unknown-path", "method-not-allowed"}
 DOCUMENT: dict[str, Any] = yaml.load(CONTRACT.read_text(), yaml.CSafeLoader)
 
 
+def as_json_schema(node: Any) -> Any:
+    """An OpenAPI 3.0 schema as JSON Schema: null is a type."""
+    if isinstance(node, list):
+        return [as_json_schema(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    translated = {key: as_json_schema(each) for key, each in node.items()}
+    if translated.pop("nullable", False):
+        translated["type"] = [node["type"], "null"]
+    return translated
+
+
 @cache
 def problem_validator() -> Draft202012Validator:
-    """The schema Problem means the same in JSON Schema as in OpenAPI."""
-    return Draft202012Validator({**DOCUMENT, "$ref": "#/components/schemas/Problem"})
+    """The schema Problem."""
+    return Draft202012Validator(
+        {**as_json_schema(DOCUMENT), "$ref": "#/components/schemas/Problem"}
+    )
 
 
 def operation_at(method: str, path: str) -> dict[str, Any]:

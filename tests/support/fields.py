@@ -42,6 +42,9 @@ DEFAULTS: Fields = {
 }
 """What a new task has in fields that its client leaves out: null, false, or the first value."""
 
+EXCLUSIVE: list[str] = DOCUMENT["components"]["schemas"]["TaskUpdate"]["not"]["required"]
+"""Fields of which a task has a value in one at the most."""
+
 FILTERS: dict[str, Schema] = {
     name: followed(each["schema"]) for name, each in _PARAMETERS.items() if name not in OF_PAGES
 }
@@ -49,6 +52,18 @@ FILTERS: dict[str, Schema] = {
 
 SORTS: list[str] = followed(_PARAMETERS["sort"]["schema"])["enum"]
 """The orders of lists."""
+
+
+AT_BOUNDS = {
+    "date": ["0001-01-01", "2024-02-29", "9999-12-31"],
+    "date-time": ["0001-01-01T00:00:00.000000Z", "9999-12-31T23:59:59.999999Z"],
+}
+
+
+def agreeing(fields: Fields, *kept: str) -> Fields:
+    """The fields with null in all but one of those that exclude each other."""
+    valued = [name for name in (*kept, *EXCLUSIVE) if name in EXCLUSIVE and fields.get(name)]
+    return {**fields, **dict.fromkeys(set(valued) - set(valued[:1]))}
 
 
 def values_of(schema: Schema) -> list[Any]:
@@ -59,6 +74,8 @@ def values_of(schema: Schema) -> list[Any]:
     if schema["type"] == "boolean":
         return [True, False]
     assert schema["type"] == "string", "say what values of this type there are"
+    if "format" in schema:
+        return [schema["example"], *AT_BOUNDS[schema["format"]], *null]
     longest = schema["maxLength"]
     texts = [schema["example"], "x" * schema.get("minLength", 0), "\U0001f600" * longest]
     return [*texts, "a'b\"c\\d\n{}?%s$1", *null]

@@ -1,5 +1,6 @@
 // The life of a task, through the client that openapi-generator makes of the contract.
 
+import java.time.LocalDate;
 import java.util.List;
 import java.util.UUID;
 import org.openapitools.client.ApiClient;
@@ -45,9 +46,10 @@ public class LifeOfATask {
     check(begun.getChanges().get(0).getActualInstance() instanceof TaskChange, begun);
     check(begun.getChanges().get(0).getTaskChange().getTask().equals(task), begun);
 
-    var update = new TaskUpdate().description("Two litres");
+    var update = new TaskUpdate().description("Two litres").dueOn(LocalDate.of(2026, 1, 31));
     Task updated = tasks.updateTask(user, id, update, null, null);
     check(updated.getDescription().equals("Two litres"), updated);
+    check(updated.getDueOn().equals(LocalDate.of(2026, 1, 31)), updated);
     Task toggled = tasks.toggleTask(user, id, null, null);
     check(toggled.getCompleted(), toggled);
 

@@ -4,7 +4,7 @@ A line with `type: ignore` passes only if the types refuse it.
 """
 
 import sys
-from datetime import datetime
+from datetime import UTC, date, datetime
 from http import HTTPStatus
 from uuid import uuid4
 
@@ -60,24 +60,31 @@ assert isinstance(begun, ChangePage)
 assert begun.changes == [TaskChange(kind=TaskChangeKind.TASK, task=task)]
 assert begun.more is False
 
-changes = TaskUpdate(description="Two litres")
+changes = TaskUpdate(description="Two litres", due_on=date(2026, 1, 31))
 updated = update_task.sync(user, task.id, client=errand, body=changes)
 assert isinstance(updated, Task)
 assert (updated.title, updated.description) == ("Buy milk", "Two litres")
+assert (updated.due_on, updated.due_at) == (date(2026, 1, 31), None)
 
 toggled = toggle_task.sync(user, task.id, client=errand)
 assert isinstance(toggled, Task)
 assert toggled.completed
+assert toggled.completed_at == toggled.updated_at
 
 version = f'"{toggled.revision}"'
 again = get_task.sync_detailed(user, task.id, client=errand, if_none_match=version)
 assert again.status_code is HTTPStatus.NOT_MODIFIED
 
 patched = patch_task.sync(
-    user, task.id, client=errand, body=TaskPatch(description=None), if_match=version
+    user,
+    task.id,
+    client=errand,
+    body=TaskPatch(description=None, due_at=datetime(2026, 1, 31, 17, tzinfo=UTC)),
+    if_match=version,
 )
 assert isinstance(patched, Task)
 assert patched.description is None
+assert (patched.due_on, patched.due_at) == (None, datetime(2026, 1, 31, 17, tzinfo=UTC))
 
 stale = patch_task.sync(user, task.id, client=errand, body=TaskPatch(), if_match=version)
 assert isinstance(stale, Problem)

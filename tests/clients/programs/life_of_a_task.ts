@@ -50,13 +50,14 @@ const begun: ChangePage | undefined = (await errand.GET("/api/{user_id}/changes"
 const seen: TaskChange = { kind: "task", task };
 assert.deepEqual(begun?.changes, [seen]);
 
-const changes: TaskUpdate = { description: "Two litres" };
+const changes: TaskUpdate = { description: "Two litres", due_on: "2026-01-31" };
 const updated = await errand.PUT("/api/{user_id}/tasks/{task_id}", {
   params: { path },
   body: changes,
 });
 assert.equal(updated.data?.title, "Buy milk");
 assert.equal(updated.data.description, "Two litres");
+assert.equal(updated.data.due_on, "2026-01-31");
 
 const toggled = await errand.PATCH("/api/{user_id}/tasks/{task_id}/complete", { params: { path } });
 assert.equal(toggled.data?.completed, true);

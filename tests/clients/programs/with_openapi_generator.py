@@ -1,7 +1,7 @@
 """The life of a task, through the client that openapi-generator makes of the contract."""
 
 import sys
-from datetime import UTC
+from datetime import UTC, date, datetime
 from uuid import uuid4
 
 from openapi_client import (
@@ -41,14 +41,22 @@ begun = feed.list_changes(user)
 assert isinstance(change, TaskChange)
 assert change.task == task
 
-updated = tasks.update_task(user, task.id, TaskUpdate(description="Two litres"))
-assert updated.description == "Two litres"
+updated = tasks.update_task(
+    user, task.id, TaskUpdate(description="Two litres", due_on=date(2026, 1, 31))
+)
+assert (updated.description, updated.due_on) == ("Two litres", date(2026, 1, 31))
 toggled = tasks.toggle_task(user, task.id)
 assert toggled.completed
 
 version = f'"{toggled.revision}"'
-patched = tasks.patch_task(user, task.id, TaskPatch(description=None), if_match=version)
+patched = tasks.patch_task(
+    user,
+    task.id,
+    TaskPatch(description=None, due_at=datetime(2026, 1, 31, 17, tzinfo=UTC)),
+    if_match=version,
+)
 assert patched.description is None
+assert (patched.due_on, patched.due_at) == (None, datetime(2026, 1, 31, 17, tzinfo=UTC))
 
 try:
     tasks.patch_task(user, task.id, TaskPatch(completed=False), if_match=version)

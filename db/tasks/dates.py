@@ -1,0 +1,38 @@
+"""The dates that clients write, as they are stored: one of two that exclude each other, and UTC."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import DateTime
+
+from db.schema.clauses import WRITABLE_COLUMNS, tasks
+
+MOMENTS = [name for name in WRITABLE_COLUMNS if isinstance(tasks.c[name].type, DateTime)]
+REPLACED = {
+    this: other
+    for column in tasks.c
+    if "replaces" in column.info
+    for this, other in [
+        (column.name, column.info["replaces"]),
+        (column.info["replaces"], column.name),
+    ]
+}
+"""The other of two fields of which a task has a value in one at the most."""
+_DATES = {*MOMENTS, *REPLACED}
+
+
+def settled(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The fields with moments in UTC, and with null in each field that one of them replaces."""
+    dated = [name for name in _DATES & fields.keys() if fields[name] is not None]
+    if not dated:
+        return fields
+    replaced = dict.fromkeys(REPLACED[name] for name in dated if name in REPLACED)
+    moments = {name: in_utc(fields[name]) for name in dated if name in MOMENTS}
+    return {**replaced, **fields, **moments}
+
+
+def in_utc(moment: str) -> str:
+    """The moment, written as the server writes all; it has no digits beyond the microsecond."""
+    written = datetime.fromisoformat(moment).astimezone(UTC).isoformat(timespec="microseconds")
+    return written.replace("+00:00", "Z")
