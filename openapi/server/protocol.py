@@ -141,7 +141,10 @@ class Protocol(asyncio.Protocol):
         if self._pipelined:
             # Not at once: a thousand pipelined requests must not hold up other connections.
             self._loop.call_soon(self._receive_pipelined)
-            return
+        else:
+            self._wait_for_next()
+
+    def _wait_for_next(self) -> None:
         self.flow.resume_reading()
         self._idle_since = self._loop.time()
         if self._idle_timer is None:
@@ -163,6 +166,8 @@ class Protocol(asyncio.Protocol):
         if not self.transport.is_closing():
             data, self._pipelined = self._pipelined, b""
             self._receive(data, self._pipelined_start)
+            if self._is_idle():  # no request was pipelined, but a line break
+                self._wait_for_next()
 
     def _parse(self, data: bytes, start: int) -> None:
         parser = self._parser

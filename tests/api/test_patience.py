@@ -77,6 +77,14 @@ def test_idle_connection_is_closed(serve: Serve) -> None:
         assert wire.is_closed()
 
 
+def test_line_break_behind_a_request_keeps_no_connection_open(serve: Serve) -> None:
+    with wire_to(serve(ERRAND_IDLE_TIMEOUT="0.2")) as wire:
+        wire.sends(WHOLE + b"\r\n")
+
+        assert wire.answer().status_code == 201
+        assert wire.is_closed()
+
+
 def test_connection_in_use_is_kept_open(serve: Serve) -> None:
     with wire_to(serve(ERRAND_IDLE_TIMEOUT="0.5")) as wire:
         for _ in range(4):
