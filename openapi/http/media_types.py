@@ -1,4 +1,4 @@
-"""What a body is, and what a client wants back: Content-Type and Accept (RFC 9110)."""
+"""Media types: the headers Content-Type and Accept (RFC 9110)."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -9,7 +9,7 @@ EVENT_STREAM = "text/event-stream"
 
 MOST_RANGES = 1000
 
-# Headers come from clients: what is remembered of them has a bound.
+# Clients choose the headers, so the cache has a limit.
 remembered = lru_cache(maxsize=256)
 
 
@@ -28,7 +28,7 @@ def preferred(accept: bytes, offered: tuple[str, ...]) -> str | None:
     Of the ranges that cover a media type, the most specific one counts (RFC 9110, 12.5.1).
     """
     if not accept:
-        return offered[0]  # it names nothing, and so excludes nothing
+        return offered[0]  # an empty header excludes nothing
     qualities: dict[str, float] = {}
     for part in accept.decode("latin-1").split(",", MOST_RANGES)[:MOST_RANGES]:
         name, *parameters = part.split(";")

@@ -1,4 +1,4 @@
-"""Every error of the whole program, in the words and the form that a client gets (RFC 9457)."""
+"""Problem documents (RFC 9457): the text and the form of every error that a client gets."""
 
 import logging
 import math
@@ -101,12 +101,12 @@ class Fault(NamedTuple):
     parameter: str | None = None
 
     def document(self) -> dict[str, str]:
-        """It as it stands among the `errors`."""
+        """The fault as an item of `errors`."""
         return {name: value for name, value in self._asdict().items() if value is not None}
 
 
 class Problem(Exception):
-    """Raised anywhere on a request's way to end it with a problem document."""
+    """Ends a request with a problem document; every stage may raise it."""
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ class Problem(Exception):
         self.members = members or {}
 
     def with_headers(self, headers: Sequence[Header]) -> "Problem":
-        """The same problem, its response with these headers besides."""
+        """The same problem with these additional headers."""
         headers = [*self.headers, *headers]
         return Problem(
             self.kind, str(self), faults=self.faults, headers=headers, members=self.members
@@ -157,11 +157,13 @@ def problem_response(error: BaseException, failed: str, request_id: str) -> Resp
 
 
 def log_broken_stream(error: BaseException, failed: str, request_id: str) -> None:
-    """Log why a response stopped amid its body: there is no document left to say it in."""
+    """Log why a response broke off: after its begin no problem document can be sent."""
     if isinstance(error, (Problem, errors.DomainError)):
-        log.warning("%s stopped amid its response: request_id=%s: %s", failed, request_id, error)
+        log.warning("%s stopped during its response: request_id=%s: %s", failed, request_id, error)
     else:
-        log.error("%s failed amid its response: request_id=%s", failed, request_id, exc_info=error)
+        log.error(
+            "%s failed during its response: request_id=%s", failed, request_id, exc_info=error
+        )
 
 
 def _of_domain_error(error: errors.DomainError) -> Problem:
@@ -176,7 +178,7 @@ def _of_domain_error(error: errors.DomainError) -> Problem:
 
 
 def _retry_after(error: errors.DomainError) -> list[Header]:
-    """When to try again; clients that were refused together do not all return together."""
+    """When to try again; it is random, so that clients do not all return at the same time."""
     if isinstance(error, errors.Unavailable):
         return [(b"retry-after", b"%d" % randint(1, LATEST_RETRY))]  # noqa: S311
     if isinstance(error, errors.TooManyReplays):
@@ -196,7 +198,7 @@ def _contradiction(
 ) -> Problem:
     """A problem that shows the task which the request contradicts, and where it is.
 
-    A task in the trash is a member of its own: no client takes it for one that it can change.
+    A task in the trash has a member name of its own: no client mistakes it for an active task.
     """
     if current is None:
         return Problem(kind, detail, faults=faults)

@@ -1,4 +1,4 @@
-"""What comes from a client: a head, and a body that arrives in parts."""
+"""A request of a client: a head, and a body that arrives in parts."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -19,7 +19,7 @@ class Refusal(NamedTuple):
 
 
 class ClientDisconnected(Exception):
-    """The client has gone before its request was read, or the server refused to read on.
+    """The client disconnected before its request was read, or the server refused to read on.
 
     The refusal, if there is one, has been sent already.
     """
@@ -72,7 +72,7 @@ class Request:
         return f"{self.method} {self.path.decode('latin-1')}"
 
     async def body(self, limit: int) -> bytes:
-        """The whole body; one that is too large is refused before it is read whole."""
+        """The whole body; one that is too large is refused before all of it is read."""
         if int(self.headers.get(b"content-length", 0)) > limit:
             raise _too_large(limit)
         body = await self._next_chunk()
@@ -88,7 +88,7 @@ class Request:
         return body
 
     async def disconnected(self) -> None:
-        """Return once the client has gone. What is left of the body is dropped."""
+        """Return when the client has disconnected; the rest of the body is dropped."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
@@ -102,7 +102,7 @@ class Request:
 
 
 def request_ids() -> Iterator[str]:
-    """UUIDs that no other process makes; a random one for each request would cost 2 µs."""
+    """Unique UUIDs with a random start; a random one for each request would cost 2 µs."""
     start = uuid4()
     prefix = str(start)[:24]
     for number in count(start.node):
@@ -121,6 +121,6 @@ def headers_of(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 
 
 def _too_large(limit: int) -> Problem:
-    """The connection closes with the response: the rest of the body is not worth reading."""
+    """The 413; it closes the connection, so that the rest of the body need not be read."""
     close = (b"connection", b"close")
-    return Problem(TOO_LARGE, f"A body may have {limit:,} bytes here.", headers=[close])
+    return Problem(TOO_LARGE, f"A body may have at most {limit:,} bytes.", headers=[close])

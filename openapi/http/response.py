@@ -1,4 +1,4 @@
-"""What is sent to a client: a status, headers and a body."""
+"""A response to a client: a status, headers and a body."""
 
 from collections.abc import AsyncGenerator, Sequence
 from typing import NamedTuple
@@ -11,7 +11,7 @@ Chunks = AsyncGenerator[bytes, None]
 class Response(NamedTuple):
     """A status, headers with names in lower case, and a body.
 
-    A body that is produced while it is sent is its first chunk, and a generator of the rest.
+    A streamed body is its first chunk and a generator of the rest.
     """
 
     status: int
@@ -20,5 +20,5 @@ class Response(NamedTuple):
     rest: Chunks | None = None
 
     def with_headers(self, headers: Sequence[Header]) -> "Response":
-        """The same response with these headers besides its own."""
+        """The same response with these additional headers."""
         return Response(self.status, [*self.headers, *headers], self.body, self.rest)

@@ -1,4 +1,4 @@
-"""Whether a request is served: who sends it, how many they have sent, and whose data it names."""
+"""Admission of requests: the token, the rate limit, and the owner in the path."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ class Admission:
     async def admit(
         self, operation: Operation, request: Request, path: Mapping[str, str]
     ) -> Admitted:
-        """Authenticate and count the request, or raise; denials show the quota, too."""
+        """Authenticate and count the request, or raise; a denial has the RateLimit headers, too."""
         guard = self._guard
         if guard is None or not operation.requires_token:
             quota = await self._count(_address(request)) if operation.is_limited else None
@@ -47,7 +47,7 @@ class Admission:
     async def _authenticate(
         self, guard: "Guard", credentials: bytes | None, address: str
     ) -> "Caller":
-        """Verify a token, unless bad ones have used up the quota of the address."""
+        """Verify a token, unless invalid tokens have used up the quota of the address."""
         if self._limiter is not None:
             await self._limiter.require_left(address)
         try:
@@ -61,5 +61,5 @@ class Admission:
 
 
 def _address(request: Request) -> str:
-    """The network that the request comes from, as far as it is known."""
+    """The network that the request comes from; empty if it is unknown."""
     return network(request.client) if request.client else ""

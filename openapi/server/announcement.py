@@ -1,4 +1,4 @@
-"""What is printed when the server starts: where it is, and a request to try."""
+"""The text that is printed when the server starts: its URL, and a request to try."""
 
 import shlex
 from ipaddress import ip_address
@@ -13,7 +13,7 @@ EXAMPLE_BODY = """-H 'Content-Type: application/json' -d '{"title": "Buy milk"}'
 
 
 def announce(settings: Settings, host: str, port: int, *, durable: bool) -> None:
-    """Print where the server listens, and lines that can be pasted as they are."""
+    """Print the URL of the server, and commands that can be pasted."""
     at = _url(_reachable(host), port)
     example = f"{at}/api/{SAMPLE_USER.user_id}/tasks {EXAMPLE_BODY}"
     click.echo(f"Errand listens on {_url(host, port)}")
@@ -32,7 +32,7 @@ def _url(host: str, port: int) -> str:
 
 
 def _reachable(host: str) -> str:
-    """An address to connect to: that of all interfaces is none."""
+    """An address to connect to: clients cannot connect to that of all interfaces."""
     address = ip_address(host)
     if not address.is_unspecified:
         return host

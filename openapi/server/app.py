@@ -1,4 +1,4 @@
-"""The application: Connexion's, with one middleware that is compiled from the contract."""
+"""The application: Connexion's, with one middleware, which is compiled from the contract."""
 
 import asyncio
 import multiprocessing
@@ -45,7 +45,7 @@ class App(AsyncApp):  # type: ignore[misc]
         log: RequestLog | None = None,
         shutdown: Shutdown | None = None,
     ) -> None:
-        """Raises what is wrong with the contract, or with the keys of tokens."""
+        """Raise the faults of the contract, or those of the keys of tokens."""
         contract = Contract.load(contract_path, settings)
         limit = settings.requests_a_minute
         origins, proxies = settings.cors_origins, settings.trusted_proxies
@@ -69,17 +69,17 @@ class App(AsyncApp):  # type: ignore[misc]
         )
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Serve a request; Connexion's own middlewares would cost every one of them."""
+        """Serve a request, without Connexion's own middlewares, which would slow it down."""
         return self._contract(scope, receive, send)
 
     def with_database(self, url: str) -> "App":
-        """The same application, serving from a database that may have been started meanwhile."""
+        """The same application with this database, which may have been started later."""
         self._settings = self._settings.model_copy(update={"database_url": url})
         return self
 
     @asynccontextmanager
     async def _lifespan(self, _: Any) -> AsyncIterator[State]:
-        """Have a database, and watch the requests, while they are served."""
+        """Open the database and run the watchdog while requests are served."""
         _stop_with_parent()
         watching = asyncio.create_task(self._watchdog.run())
         async with (
@@ -90,8 +90,8 @@ class App(AsyncApp):  # type: ignore[misc]
         ):
             notifications = ChangeNotifications.of(database)
             purging = asyncio.create_task(purge_daily(database, self._settings.trash_days))
-            self._shutdown.calls(notifications.close)
-            self._shutdown.calls(self._watchdog.stop)
+            self._shutdown.add(notifications.close)
+            self._shutdown.add(self._watchdog.stop)
             yield State(database=database, notifications=notifications)
             purging.cancel()
             notifications.close()
@@ -99,7 +99,7 @@ class App(AsyncApp):  # type: ignore[misc]
 
 
 def _stop_with_parent() -> None:
-    """Stop a worker whose parent was killed: it would hold the port and the database for ever."""
+    """Stop a worker if its parent was killed: it would keep the port and the database for ever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         stop = partial(os.kill, os.getpid(), signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Pages for people: Swagger UI, the contract and its workflows, what each problem means."""
+"""Pages: Swagger UI, the contract and its workflows, the explanation of each problem."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -41,21 +41,21 @@ CODE = re.compile("`([^`]+)`")
 
 
 class Page(Protocol):
-    """What a path outside the contract responds to GET."""
+    """A page at a path that is not in the contract."""
 
     def respond(self, headers: dict[bytes, bytes]) -> Response:
         """The response to a request with these headers."""
 
 
 class Redirect:
-    """A page that is elsewhere."""
+    """A redirect to another page."""
 
     def __init__(self, location: bytes) -> None:
         headers = [*WITH_DATA, (b"location", location), (b"content-length", b"0")]
         self._response = Response(307, headers, b"")
 
     def respond(self, headers: dict[bytes, bytes]) -> Response:
-        """The way to the page."""
+        """The redirect."""
         return self._response
 
 

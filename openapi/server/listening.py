@@ -24,17 +24,17 @@ def bind(settings: Settings) -> socket.socket:
     bound = _bound(settings, settings.port)
     if not _is_one_each(settings):
         return bound
-    # The first has shown that no other program uses the port, which others could share.
+    # The first socket has shown that no other program uses the port: a shared one would not.
     port = bound.getsockname()[1]
     bound.close()
     return _bound(settings, port, is_one_of_several=True)
 
 
 def opener_for_workers(bound: socket.socket, settings: Settings) -> Callable[[], socket.socket]:
-    """What opens the socket of a worker, in its process.
+    """A function that opens the socket of a worker, in its process.
 
-    On Linux each worker has a socket of its own, among which the kernel divides connections. Of one
-    that they share, the first to wake up would take them all.
+    On Linux each worker has its own socket, and the kernel distributes connections among them. With
+    one shared socket, the worker that wakes up first would accept all connections.
     """
     if not _is_one_each(settings):
         listen(bound, settings)
@@ -67,10 +67,10 @@ def _bound(settings: Settings, port: int, *, is_one_of_several: bool = False) ->
 
 
 def _bound_unread_data(bound: socket.socket, seconds: float) -> None:
-    """Bound what the kernel keeps of responses that clients do not read, and for how long.
+    """Limit the bytes of unread responses that the kernel keeps, and the time.
 
-    The sockets of connections inherit it. Without, the kernel takes megabytes for each of them, and
-    keeps them for a quarter of an hour after the connection was closed.
+    The sockets of connections inherit these options. Without them the kernel buffers megabytes for
+    each connection, and keeps them for a quarter of an hour after it was closed.
     """
     if sys.platform == "linux":
         bound.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, MOST_UNSENT)

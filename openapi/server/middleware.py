@@ -1,4 +1,4 @@
-"""The way of every request: match, admit, decode, call the handler, encode, send, log."""
+"""The stages of every request: match, admit, decode, call the handler, encode, send, log."""
 
 import asyncio
 import time
@@ -92,7 +92,7 @@ class ContractMiddleware:
             self._log.add(in_flight, status, size, time.perf_counter() - started)
 
     async def _respond(self, request: Request, in_flight: InFlightRequest) -> Response | None:
-        """Every stage of a request, and every error of any of them; none if the client has gone."""
+        """The response, also to an error of any stage; None if the client has disconnected."""
         headers: Headers = []
         quota: CallerQuota | None = None
         try:
@@ -134,7 +134,7 @@ class ContractMiddleware:
         return status, 0 if request.method == "HEAD" else len(body)
 
     async def _stream(self, request: Request, response: Response, rest: Chunks, send: Send) -> Sent:
-        """Send chunks as they are produced; the producer is closed, however that ends."""
+        """Send chunks as they are produced; the producer is closed in any case."""
         size = 0
         is_endless = ENDLESS in response.headers
         watch = self._watchdog.enter_endless if is_endless else self._watchdog.enter
@@ -163,7 +163,7 @@ class ContractMiddleware:
         return response.status, size
 
     def _respond_without_operation(self, request: Request, route: Route | None) -> Response:
-        """What needs no operation: CORS preflights, OPTIONS and pages; all else is refused."""
+        """Respond to CORS preflights, OPTIONS and pages; refuse everything else."""
         page = self._pages.get(request.path) if route is None else None
         if self._cors is not None and self._cors.is_preflight(request.method, request.headers):
             # For an unknown path all methods are allowed: else browsers hide the 404 from scripts.
@@ -171,7 +171,7 @@ class ContractMiddleware:
                 route.allow if route else docs.ALLOW if page else EVERY_METHOD
             )
         if route is None and page is None:
-            raise Problem(UNKNOWN_PATH, "The contract names no such path.")
+            raise Problem(UNKNOWN_PATH, "This path is not in the contract.")
         if page is not None and request.method in ("GET", "HEAD"):
             return page.respond(request.headers)
         allow = (b"allow", route.allow if route else docs.ALLOW)

@@ -1,8 +1,8 @@
-"""The bytes of a connection as requests: httptools parses them, but is fed one at a time.
+"""Parses the bytes of a connection as HTTP requests, with httptools.
 
-httptools takes request lines that HTTP does not allow, and parses all that it is fed. Here each
-head and each part of a body is cut out first: so the request line is checked as it was sent, and
-what follows a request can wait until the response is sent.
+httptools accepts request lines that HTTP does not allow, and parses all bytes that it gets. So this
+module passes it one head, or one part of a body, at a time: it checks the request line itself, and
+pipelined requests are not parsed before the response is sent.
 """
 
 import re
@@ -13,21 +13,21 @@ import httptools
 LONGEST_HEAD = 64 * 1024
 HEAD_END = b"\r\n\r\n"
 LINE_BREAK = b"\r\n"
-# The target is a path and perhaps a query, or what a client would send to a proxy: a whole URL.
+# The target is a path with an optional query, or a whole URL, as clients send it to a proxy.
 REQUEST_LINE = re.compile(
     rb"([A-Z-]+) (?:(/[!\"$->@-~]*)(?:\?([!\"$-~]*))?|([!-~]+)) HTTP/(1\.[01])\r\n"
 )
-# A line before a chunk costs as much as some hundred bytes in it: lines may have a 16th as many.
+# A line before a chunk costs as much as hundreds of bytes in it: the lines may have a 16th of all.
 MOST_IN_LINES = 32 * 1024
 CHUNKS_TO_LINES = 16
 
 
 class NotHTTP(Exception):
-    """Raised for bytes that are no request; the text says why."""
+    """The bytes are not an HTTP request; the text says why."""
 
 
 class RequestParser:
-    """Parses one request after the other; its fields are those of the last that has begun."""
+    """Parses one request after the other; the fields are those of the latest request."""
 
     def __init__(self) -> None:
         self.method = ""
@@ -55,11 +55,11 @@ class RequestParser:
 
     @property
     def is_idle(self) -> bool:
-        """Whether no part of a request has arrived but those that are complete."""
+        """Whether no request has arrived in part."""
         return self.is_complete and not self._head
 
     def release(self) -> None:
-        """Drop the parser, which refers to this object: else both stay until Python looks."""
+        """Break the reference cycle with httptools: no garbage collection is needed."""
         self._parser = None
 
     def feed_head(self, data: bytes, start: int) -> int:
@@ -102,7 +102,7 @@ class RequestParser:
         return body
 
     def on_message_begin(self) -> None:
-        """Forget the request before: httptools calls this and the following."""
+        """Begin a request; httptools calls this and the following methods."""
         self.headers = []
         self.is_complete = False
 
@@ -133,14 +133,14 @@ class RequestParser:
         self.version = version.decode()
 
     def _parse(self, data: bytes) -> None:
-        """Parse; an upgrade is declined by reading the request as if it asked for none."""
+        """Parse; a request for an upgrade is read again without its Upgrade header."""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             if self.method == "CONNECT":
-                raise NotHTTP("This server is no proxy.") from None
+                raise NotHTTP("This server is not a proxy.") from None
             head = self._head_without_upgrade()
-            # The old parser takes what follows for the other protocol, or for nothing.
+            # The old parser does not parse what follows an upgrade.
             self._parser = httptools.HttpRequestParser(self)
             self._parser.feed_data(head)
         except httptools.HttpParserError:
@@ -176,7 +176,7 @@ class RequestParser:
         self._in_lines += stop - start
         if self._in_lines > MOST_IN_LINES + self._in_chunks // CHUNKS_TO_LINES:
             raise NotHTTP("The chunks are too small, or the lines between them too long.")
-        # No proxy has checked trailers, which are parsed like headers: they are dropped.
+        # Trailers are parsed like headers, but no proxy has checked them: they are dropped.
         self.headers = []
         self._parse(data[start:stop])
         if self._line.endswith(b"\n"):

@@ -21,13 +21,13 @@ spawn = multiprocessing.get_context("spawn")
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 KILL_SECONDS = 20
-LOOK_SECONDS = 1
+CHECK_SECONDS = 1
 # A worker that dies before it serves is not replaced in a busy loop.
 RESTART_SECONDS = 1
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, but a stop cuts no request that has been sent."""
+    """uvicorn's server; when it stops, it still serves every request that was sent before."""
 
     def __init__(self, config: uvicorn.Config, shutdown: Shutdown) -> None:
         super().__init__(config)
@@ -37,9 +37,9 @@ class Server(uvicorn.Server):
     def serve_on(
         self, listening: socket.socket, on_start: Callable[[], None] | None = None
     ) -> None:
-        """Serve the clients of a socket until a signal comes; exit if that cannot begin."""
+        """Serve on a listening socket until a signal stops it; exit if the start fails."""
         self._on_start = on_start
-        # A signal may come before uvicorn takes it: while the event loop is being made.
+        # uvicorn handles signals only after it has created the event loop; one may come before.
         for stop in STOP_SIGNALS:
             signal.signal(stop, self.handle_exit)
         self.run(sockets=[listening])
@@ -47,13 +47,13 @@ class Server(uvicorn.Server):
             sys.exit(1)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start as uvicorn does, and say so."""
+        """Start as uvicorn does, then call `on_start`."""
         await super().startup(sockets)
         if self.started and self._on_start is not None:
             self._on_start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End the long polls; take the connections that the kernel has made; then as uvicorn."""
+        """End long polls, accept the connections in the backlog, then stop as uvicorn does."""
         self._shutdown.begin()
         for listening in sockets or []:
             with suppress(BlockingIOError):
@@ -76,7 +76,7 @@ class Server(uvicorn.Server):
 
 
 class Worker:
-    """A process of several; it sends a message once it serves."""
+    """One of several processes; it sends a message when it has started to serve."""
 
     def __init__(self, serve: Callable[[Connection], None]) -> None:
         self.is_serving = False
@@ -86,14 +86,14 @@ class Worker:
         sender.close()
 
     def receive(self) -> None:
-        """Take the message, if it is there."""
+        """Receive the message, if it has arrived."""
         with suppress(EOFError):
             if not self.is_serving and self.messages.poll():
                 self.is_serving = bool(self.messages.recv())
 
 
 class Workers:
-    """Several processes: one that dies is replaced, and all stop together."""
+    """Several processes: one that dies is replaced, and all are stopped together."""
 
     def __init__(self, count: int, serve: Callable[[Connection], None]) -> None:
         self._count = count
@@ -103,14 +103,14 @@ class Workers:
         self._has_failed = False
 
     def run(self, on_start: Callable[[], None]) -> None:
-        """Start the workers, and wait until a signal stops them; exit if they cannot serve."""
+        """Run the workers until a signal stops them; exit if they cannot start to serve."""
         for stop in STOP_SIGNALS:
             signal.signal(stop, lambda *_: self._stop())
         for _ in range(self._count):
             self._start_worker()
         is_started = False
         while self._workers:
-            self._look()
+            self._check()
             if not is_started and self._workers and all(w.is_serving for w in self._workers):
                 is_started = True
                 on_start()
@@ -119,14 +119,14 @@ class Workers:
 
     def _start_worker(self) -> None:
         self._workers.append(Worker(self._serve))
-        if self._stops_at is not None:  # the signal came meanwhile
+        if self._stops_at is not None:  # the signal came while the worker was started
             self._stop()
 
-    def _look(self) -> None:
-        """Wait until a worker serves or ends; replace what has ended, kill what does not stop."""
+    def _check(self) -> None:
+        """Wait for news of the workers; replace one that has ended, kill one that does not stop."""
         ends = [each.process.sentinel for each in self._workers]
         messages = [each.messages for each in self._workers if not each.is_serving]
-        wait([*ends, *messages], timeout=LOOK_SECONDS)
+        wait([*ends, *messages], timeout=CHECK_SECONDS)
         for worker in list(self._workers):
             worker.receive()
             if worker.process.exitcode is not None:

@@ -1,4 +1,4 @@
-"""A line for each request, on standard output: JSON, or a short one where a person reads it."""
+"""A line for each request on standard output: JSON, or a short text on a terminal."""
 
 import logging
 import os
@@ -30,7 +30,7 @@ Entry = dict[str, Any]
 
 
 class RequestLog:
-    """Collects lines, and has a thread write them: no request waits for their reader.
+    """Collects lines, which a thread writes: no request waits for the reader of the log.
 
     Lines that are not read in time are left out; a line says how many.
     """
@@ -44,11 +44,11 @@ class RequestLog:
         self._closed: threading.Event | None = None
 
     async def __aenter__(self) -> None:
-        # Where it is closed from the start, its number may become another file's.
+        # If standard output is closed, another file may have its descriptor.
         self._wanted = self._wanted and sys.stdout is not None
         if self._wanted:
-            self._line = _for_people if sys.stdout.isatty() else _json
-            # Made here, not before: a thread cannot be handed to a worker process.
+            self._line = _for_a_terminal if sys.stdout.isatty() else _json
+            # Not in __init__: a thread cannot be passed to a worker process.
             self._closed = threading.Event()
             # A reader that does not read must not keep the process alive.
             self._writer = threading.Thread(target=self._run, args=[self._closed], daemon=True)
@@ -62,7 +62,7 @@ class RequestLog:
     def add(
         self, in_flight: InFlightRequest, status: int | None, size: int, seconds: float
     ) -> None:
-        """Log a request as far as it is known; without a status, the client has disconnected."""
+        """Log a request; without a status, the client has disconnected."""
         if not self._wanted:
             return
         request, operation, caller = in_flight.request, in_flight.operation, in_flight.caller
@@ -83,7 +83,7 @@ class RequestLog:
         )
 
     def add_refusal(self, refusal: Refusal, client: str | None) -> None:
-        """Log what could not be parsed."""
+        """Log a request that could not be parsed."""
         if not self._wanted:
             return
         response = refusal.response
@@ -123,18 +123,18 @@ class RequestLog:
             for text in _batches(lines):
                 _write_all(text)
         except OSError as error:
-            # It will not be read any more; the reader of the server's errors should know.
+            # The log has no reader any more: say so in the log of errors.
             self._wanted = False
             log.warning("requests are no longer logged: %s", error.strerror)
 
 
 def _json(entry: Entry) -> bytes:
-    # With its end it is a copy: orjson's own bytes keep the kilobyte they were written to.
+    # The sum is a copy: orjson's own bytes object keeps a buffer of a kilobyte.
     return orjson.dumps(entry, option=orjson.OPT_UTC_Z) + b"\n"
 
 
-def _for_people(entry: Entry) -> bytes:
-    """The time, the status, the request and its milliseconds; of a terminal's codes, only ours."""
+def _for_a_terminal(entry: Entry) -> bytes:
+    """Time, status, request and duration; control codes in the path are replaced."""
     status = entry["status"] or 0
     colour = GREEN if 0 < status < 400 else YELLOW if 0 < status < 500 else RED  # noqa: PLR2004
     path = "".join(each if each.isprintable() else "?" for each in entry["path"])
@@ -149,7 +149,7 @@ def _write_all(text: bytes) -> None:
 
 
 def _batches(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """The lines, as many at once as stay together."""
+    """The lines, joined to texts that are written atomically."""
     text = b""
     for line in lines:
         if text and len(text) + len(line) > AT_ONCE:

@@ -1,4 +1,4 @@
-"""From settings to a server that listens, with its database."""
+"""Starts the server and its database from the settings."""
 
 import asyncio
 import gc
@@ -81,7 +81,7 @@ def _serve_as_worker(
 
 
 def _config(settings: Settings, log: RequestLog, app: Callable[[], App]) -> uvicorn.Config:
-    """Of several workers each has a copy, and one of the log and the shutdown."""
+    """Uvicorn's configuration; every worker has its own copy, with its own log and shutdown."""
     return uvicorn.Config(
         app,
         factory=True,
@@ -148,10 +148,10 @@ def _compiled_again(settings: Settings, log: RequestLog, shutdown: Shutdown) -> 
 
 
 def _freeze_gc() -> None:
-    """Exclude what lasts as long as the server from garbage collection, and collect rarely.
+    """Exclude the objects that exist at the start from garbage collection, and collect rarely.
 
-    A full collection would look at all of it, for some 40 ms in the middle of requests. What
-    requests allocate is freed with them, without the collector.
+    A full collection of them would delay requests by 40 ms. Objects of requests are freed by
+    reference counting, without the collector.
     """
     gc.collect()
     gc.freeze()
@@ -169,7 +169,7 @@ def _allow_files(connections: int) -> None:
 
 @contextmanager
 def database_at(settings: Settings, *, durable: bool = True) -> Iterator[str]:
-    """The URL that is set, or that of the owner of an embedded database that runs meanwhile."""
+    """The URL of the settings, or that of an embedded database, which runs inside `with`."""
     if settings.database_url:
         for host in hosts_without_tls(settings.database_url):
             logger.warning(
@@ -193,14 +193,14 @@ def _prepared(settings: Settings, url: str) -> str:
         require_newest(schema_version(url))
         check_role(url)
     except DatabaseAway as error:
-        click.echo(f"{error} Serving all the same: responses are 503 until it is back.")
+        click.echo(f"{error} The server starts anyway: it responds with 503 until then.")
     return url
 
 
 def _log(level: str, name: str | None = None) -> None:
-    """Log Errand's events at the level that is set; of libraries only warnings and errors.
+    """Set up logging: Errand's events at this level; of libraries only warnings and errors.
 
-    Of several workers each has a name: what all of them log is no repetition.
+    Each of several workers has a name in its lines.
     """
     process = f" {name}" if name else ""
     logging.basicConfig(

@@ -1,16 +1,16 @@
-"""What is done at once when the server begins to stop, while it still serves requests."""
+"""Actions at the begin of a stop, while the server still serves requests."""
 
 from collections.abc import Callable
 
 
 class Shutdown:
-    """Runs actions when the server begins to stop; they must bear to be run more than once."""
+    """Runs actions when the server begins to stop; an action may run more than once."""
 
     def __init__(self) -> None:
         self._actions: list[Callable[[], None]] = []
 
-    def calls(self, action: Callable[[], None]) -> None:
-        """Have this called."""
+    def add(self, action: Callable[[], None]) -> None:
+        """Add an action."""
         self._actions.append(action)
 
     def begin(self) -> None:

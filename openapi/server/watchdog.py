@@ -1,6 +1,6 @@
-"""Requests in flight: those whose client disconnects, or whose deadline passes, are cancelled.
+"""The watchdog cancels requests in flight: after their deadline, or if the client disconnects.
 
-The cancellation reaches the handler and its statement in the database.
+A cancellation stops the handler and its statement in the database.
 """
 
 import asyncio
@@ -16,16 +16,16 @@ INTERVAL = 0.1
 
 
 class ServerStopping(Exception):
-    """The server stops; a stream that never ends by itself ends now."""
+    """The server stops, and ends a stream that has no end of its own."""
 
 
 class InFlightRequest:
-    """A request, the task that serves it, and what is known so far for its line in the log."""
+    """A request, the task that serves it, and the values for its line in the log."""
 
     operation: Operation | None = None
 
     caller: Principal | None = None
-    """Who sends it, once the token is verified."""
+    """The principal, once the token is verified."""
 
     key_id: str | None = None
     """The key that a refused token names."""
@@ -39,10 +39,10 @@ class InFlightRequest:
         self._task = task
 
     def check_deadline(self, now: float) -> None:
-        """Cancel the task if the timeout has passed since the request was first seen whole.
+        """Cancel the task if the timeout has passed since the request was received.
 
-        From the second look on its connection is observed as well: few requests last so long, and
-        an observer costs more than the others take in all.
+        From the second check on, the connection is observed, too. Few requests last so long, and
+        an observer costs more than all other work for a fast request.
         """
         if self._received_at is None:
             self._received_at = now
@@ -51,12 +51,12 @@ class InFlightRequest:
         timeout = self.operation.response_timeout if self.operation else math.inf
         if now - self._received_at > timeout:
             detail = (
-                "The server stopped working on it. A change may or may not have been made: check."
+                "The server cancelled the request. A change may or may not have been made: check."
             )
             self.cancel(Problem(TOO_LATE, detail, headers=[RETRY_AFTER]))
 
     def cause_of(self, error: BaseException) -> BaseException:
-        """Why the task was cancelled, if the watchdog did it; any other error is its own cause."""
+        """The reason, if the watchdog cancelled the task; otherwise the error itself."""
         if self._cause is None or not isinstance(error, asyncio.CancelledError):
             return error
         if self._task is not None:
@@ -64,7 +64,7 @@ class InFlightRequest:
         return self._cause
 
     def cancel(self, cause: Exception) -> None:
-        """Cancel the task, unless it has been already."""
+        """Cancel the task, unless it was cancelled before."""
         if self._cause is None and self._task is not None:
             self._cause = cause
             self._task.cancel()
@@ -75,7 +75,7 @@ class InFlightRequest:
 
 
 class RequestWatchdog:
-    """Looks at all requests in flight at intervals: a timer for each would cost the fast ones."""
+    """Checks all requests in flight at intervals: a timer for each would slow fast ones down."""
 
     def __init__(self) -> None:
         self._in_flight: set[InFlightRequest] = set()
@@ -105,10 +105,10 @@ class RequestWatchdog:
             in_flight.observer.cancel()
 
     async def run(self) -> None:
-        """Look at every request that has been received whole, until cancelled.
+        """Check every request that was received completely, until cancelled.
 
-        A body that is still arriving has the connection's own deadline, and an observer would take
-        its chunks.
+        While a body arrives, the connection has a deadline of its own, and an observer would
+        consume the body.
         """
         while True:
             await asyncio.sleep(INTERVAL)
@@ -118,7 +118,7 @@ class RequestWatchdog:
                     in_flight.check_deadline(now)
 
     def stop(self) -> None:
-        """The server stops: end what would never end by itself, now and from now on."""
+        """The server stops: end all endless streams, also those that begin from now on."""
         self._is_stopping = True
         for in_flight in self._endless:
             in_flight.cancel(ServerStopping())

@@ -254,7 +254,7 @@ def test_an_item_that_breaks_its_schema_breaks_the_stream(start: Start) -> None:
 
     assert eventually(server.has_closed_every_producer)
     errors = server.errors()
-    assert "GET /lines failed amid its response: request_id=" in errors
+    assert "GET /lines failed during its response: request_id=" in errors
     assert "an item of list_lines's 200" in errors
 
 
