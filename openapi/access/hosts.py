@@ -7,7 +7,8 @@ from ipaddress import ip_address
 from openapi.http.problems import CROSS_SITE, MALFORMED, WRONG_HOST, Problem
 from openapi.http.request import Request
 
-HOST = re.compile(rb"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9_.-]+))(?::[0-9]{0,5})?")
+# A host that is accepted is remembered: so it is no longer than the longest name (RFC 1035, 2.3.4).
+HOST = re.compile(rb"(?:\[([0-9A-Fa-f:.]{1,255})\]|([A-Za-z0-9_.-]{1,255}))(?::[0-9]{0,5})?")
 MOST_REMEMBERED = 1000
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 

@@ -43,6 +43,7 @@ def status_of(wire: Wire, *headers: str, path: str = "/health/live", version: st
         ["Host: [::1"],
         ["Host: [localhost]"],
         ["Host: ::1"],
+        ["Host: " + "a" * 256],
     ],
 )
 def test_a_host_that_is_missing_doubled_or_malformed_is_a_bad_request(
