@@ -1,1 +1,1 @@
-"""What each operation of the contract does."""
+"""The handlers: one function for each operation of the contract."""

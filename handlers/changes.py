@@ -1,4 +1,4 @@
-"""What has changed, for clients that keep a copy of a user's tasks."""
+"""The change feed, for clients that keep a copy of a user's tasks."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -24,7 +24,7 @@ async def list_changes(
 
 
 def _until_expiry(seconds: float, expires_at: datetime | None) -> float:
-    """So many seconds, but none after the token has expired: it proves nothing then."""
+    """The seconds to wait, but not longer than until the token expires."""
     if expires_at is None:
         return seconds
     return max(0, min(seconds, (expires_at - datetime.now(UTC)).total_seconds()))

@@ -1,4 +1,4 @@
-"""What a handler knows of a request besides the parameters and the body of its operation."""
+"""The context of a request: what a handler gets besides the parameters and the body."""
 
 from datetime import datetime
 from typing import NamedTuple, Protocol, TypedDict
@@ -55,7 +55,7 @@ class Context(NamedTuple):
     caller: Principal
 
     requires_if_match: bool
-    """Whether a change of a task has to name the version that it is about."""
+    """Whether a change of a task must name the version of the task."""
 
     max_tasks: int
     """The most tasks that are stored for one user."""

@@ -1,4 +1,4 @@
-"""Versions of what a client reads or changes: ETag, If-Match and If-None-Match (RFC 9110).
+"""Versions of tasks and lists: ETag, If-Match and If-None-Match (RFC 9110).
 
 The contract has checked the syntax of the headers: they are lists of entity tags, or `*`. The data
 layer compares the revisions of If-Match, in the statement that writes.
@@ -20,7 +20,7 @@ def of_task(task: dict[str, Any]) -> str:
 
 
 def of_list(revision: int) -> str:
-    """The ETag of every list of a user: weak, as other tasks than the list's change it, too."""
+    """The ETag of every list of a user: weak, because other tasks change it, too."""
     return f'W/"{revision}"'
 
 

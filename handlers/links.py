@@ -1,4 +1,4 @@
-"""Where tasks are, and links from one page of a list to the others (RFC 8288)."""
+"""The paths of tasks, and the links between the pages of a list (RFC 8288)."""
 
 from collections.abc import Mapping
 from uuid import UUID
@@ -23,7 +23,7 @@ def path_of_task(user_id: UUID | str, task_id: str) -> str:
 
 
 def links_by_offset(path: str, offset: int, limit: int, more: bool, filters: Parameters) -> str:
-    """The value of a `Link` header: pages that are counted."""
+    """The value of a `Link` header: pages by offset."""
     pages = [("first", "offset=0&")]
     if offset > 0:
         pages.append(("prev", f"offset={max(0, offset - limit)}&"))
@@ -35,7 +35,7 @@ def links_by_offset(path: str, offset: int, limit: int, more: bool, filters: Par
 def links_by_cursor(
     path: str, previous: str | None, following: str | None, limit: int, filters: Parameters
 ) -> str:
-    """The value of a `Link` header: pages that begin beside a task, wherever it may move."""
+    """The value of a `Link` header: pages by keyset cursor."""
     pages = [("first", "")]
     if previous:
         pages.append(("prev", f"cursor={previous}&"))

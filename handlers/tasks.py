@@ -52,7 +52,7 @@ async def _list(
         context.database, user_id, query, limit=limit, offset=offset, cursor=cursor
     )
     etag = of_list(page.revision)
-    if is_current(etag, if_none_match):  # only now, as the cursor could have been refused
+    if is_current(etag, if_none_match):  # after the read, because the cursor may be invalid
         return not_modified(etag)
     kept = {"sort": sort, **filters}
     path = path_of_trash(user_id) if deleted else path_of_tasks(user_id)
@@ -64,7 +64,7 @@ async def _list(
 
 
 def _handler_of_list(*, deleted: bool) -> Handler:
-    """`_list`, its signature with the filters that lists have by their names."""
+    """`_list` with the filters of lists in its signature, by their names."""
     _, *named, _ = inspect.signature(_list).parameters.values()
     filters = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in FILTERS
@@ -80,7 +80,7 @@ list_tasks, list_trash = _handler_of_list(deleted=False), _handler_of_list(delet
 async def create_task(
     context: Context, user_id: UUID, body: dict[str, Any], if_none_match: str | None = None
 ) -> Returned:
-    """Store a new task, and say where it is."""
+    """Store a new task, and return it with its Location."""
     task = await tasks.create(
         context.database,
         user_id,

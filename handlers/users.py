@@ -1,4 +1,4 @@
-"""Users: what is known of the caller, and how a user is erased."""
+"""Users: the caller, and the erasure of a user."""
 
 from typing import Any
 from uuid import UUID
@@ -8,7 +8,7 @@ from handlers.context import Context
 
 
 async def get_me(context: Context) -> dict[str, Any]:
-    """The user whose token the request bears."""
+    """The caller, as the token names them."""
     caller = context.caller
     return {
         "user_id": caller.user_id,

@@ -1,4 +1,4 @@
-"""Errors that a user can mend, as the command line shows them."""
+"""Errors that a user can fix, as the command line shows them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ import click
 
 @contextmanager
 def complaints_shown() -> Iterator[None]:
-    """Print errors that a user can mend as a sentence, without a traceback."""
+    """Print errors that a user can fix as a sentence, without a traceback."""
     from db.errors import (
         ConnectionRefused,
         DatabaseAway,

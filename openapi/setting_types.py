@@ -1,4 +1,4 @@
-"""Types of settings, each of which refuses a value that could not have been meant."""
+"""Types of settings; each refuses values that cannot work."""
 
 import re
 from ipaddress import ip_network

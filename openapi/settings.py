@@ -124,7 +124,7 @@ class Settings(BaseSettings):
         None, description="Where all workers count requests together."
     )
     trusted_proxies: Annotated[tuple[Network, ...], *Listed] = Field(
-        (), description="Proxies whose X-Forwarded-For and X-Request-Id are believed."
+        (), description="Proxies whose X-Forwarded-For and X-Request-Id are trusted."
     )
     cors_origins: Annotated[tuple[Origin, ...], *Listed] = Field(
         (), description="Origins whose pages may call the API."

@@ -1,8 +1,8 @@
 """The changes between two versions of a contract, and which of them break clients.
 
-A request that was valid must stay valid, and a response must be one that clients know. They are
-taken to ignore a field, a header or an error that is new to them. Texts for readers, such as
-descriptions and examples, are not compared.
+A valid request must stay valid, and a response must be one that clients of the old contract expect.
+Clients are assumed to ignore new fields, headers and errors. Descriptions and examples are not
+compared.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -32,7 +32,7 @@ class Change(NamedTuple):
 
 Compare = Callable[[Node, Node], Iterator[Change]]
 
-# Whether a schema with the value `b` of these keywords allows all that one with `a` allows.
+# Whether a schema with the value `b` of these keywords allows everything that one with `a` allows.
 RULES: dict[str, Callable[[Any, Any], Any]] = {
     "type format pattern multipleOf not": lambda a, b: b is None or a == b or (a, b) in WIDER,
     "maximum maxLength maxItems maxProperties": lambda a, b: (
@@ -77,7 +77,7 @@ def _compared(old: dict[str, Node], new: dict[str, Node]) -> list[Change]:
 
 
 def _operations(document: Node) -> dict[str, Node]:
-    """Every operation by its method and path, with all that it refers to and inherits."""
+    """Every operation by method and path; references and inherited parts are resolved."""
     whole = _followed(document, document)
     return {
         f"{method.upper()} {path}": {
@@ -96,7 +96,7 @@ def _operations(document: Node) -> dict[str, Node]:
 
 
 def _followed(node: Any, document: Node, seen: tuple[str, ...] = ()) -> Any:
-    """The node without references, and without an allOf that only adds a description to one."""
+    """The node with its references resolved, and without an allOf that only adds a description."""
     match node:
         case [*_]:
             return [_followed(each, document, seen) for each in node]
@@ -212,7 +212,7 @@ def _children(schema: Node, direction: Direction) -> dict[str, Node]:
 def _required(
     old: Collection[str], new: Collection[str], present: Collection[str], direction: Direction
 ) -> Iterator[Change]:
-    """What has become required, or optional, of what is still there."""
+    """The names that have become required or optional."""
     sent, got = direction == "request", direction == "response"
     for name in present:
         if name in new and name not in old:
@@ -229,7 +229,7 @@ def _changed(old: Node, new: Node, *keys: str, breaks: bool = True) -> Iterator[
 
 
 def _each(old: dict[str, Node], new: dict[str, Node], compare: Compare) -> Iterator[Change]:
-    """What was removed, what was added, and what has changed of the rest."""
+    """The removed entries, the added ones, and the changes of the others."""
     yield from (Change(f"{name} is gone", breaks=True) for name in old.keys() - new.keys())
     yield from (Change(f"{name} is new", breaks=False) for name in new.keys() - old.keys())
     for name in old.keys() & new.keys():

@@ -22,7 +22,7 @@ from openapi.contract.faults import (
 )
 from openapi.settings import Settings
 
-# The ones written in C are ten times as fast, which a start notices.
+# The implementations in C are ten times as fast, which matters at the start.
 PlainLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 PlainDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
@@ -30,10 +30,10 @@ CONTRACT = Path(__file__).parents[1] / "openapi.yaml"
 
 
 class Loader(PlainLoader):  # type: ignore[misc]
-    """Keeps merged fields where they are merged: generators make arguments of the order."""
+    """Keeps merged fields in their place: generators make arguments in this order."""
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Merge what `<<` names; PyYAML alone puts it first."""
+        """Merge the mappings that `<<` names in its place; PyYAML puts them first."""
         names = [key.value for key, _ in node.value]
         super().flatten_mapping(node)
         if MERGE not in names:
@@ -45,22 +45,22 @@ class Loader(PlainLoader):  # type: ignore[misc]
         node.value = [*own[:place], *merged, *own[place:]]
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[str, Any]:
-        """The mapping; a status that is written as a number is text, as it would be in JSON."""
+        """The mapping; a status that is written as a number becomes text, as in JSON."""
         mapping = super().construct_mapping(node, deep=deep)
         return {str(key): value for key, value in mapping.items()}
 
 
 class Dumper(PlainDumper):  # type: ignore[misc]
-    """Writes everything out where it belongs: not every tool follows YAML's aliases."""
+    """Writes without YAML's aliases, which not every tool supports."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Whether what the document has in several places is repeated in each."""
+        """True: a part that the document has in several places is repeated."""
         return True
 
 
 @dataclass(frozen=True)
 class Contract:
-    """The document as it is served, and as Connexion reads it: what of the file is enforced."""
+    """The document as it is served, and as Connexion reads it: only what is enforced."""
 
     path: Path
     text: bytes
@@ -87,7 +87,7 @@ class Contract:
 
     @property
     def document(self) -> dict[str, Any]:
-        """What the file says, its references kept."""
+        """The document with its references."""
         document: dict[str, Any] = self.specification.raw
         return document
 
@@ -97,14 +97,14 @@ class Contract:
         return datetime.fromtimestamp(int(self.path.stat().st_mtime), UTC)
 
     def operations(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
-        """The path, the method and the definition of each operation, its references followed."""
+        """The path, the method and the definition of each operation, references resolved."""
         for path, item in self.specification["paths"].items():
             for method in item:
                 if method in METHODS:
                     yield path, method, item[method]
 
     def refuse(self, fault: Unsupported) -> UnusableContract:
-        """Name what is not supported, and in which line it stands."""
+        """The error for something that is not supported, with its line."""
         return refusal(self.path, self.text, fault, Loader)
 
 

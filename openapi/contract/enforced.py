@@ -1,4 +1,4 @@
-"""The contract reduced by the settings: what is served is what is enforced, no more and no less."""
+"""The contract reduced by the settings: the served document is exactly what is enforced."""
 
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
@@ -31,7 +31,7 @@ def as_enforced(document: Document, settings: Settings) -> Document:
 
 
 def _remove_security(document: Document) -> None:
-    # An empty list says that no operation asks for a token; without it, that would be left open.
+    # An empty list says that no operation requires a token; without it, the document would not say.
     document["security"] = []
     document.get("components", {}).pop("securitySchemes", None)
     for operation in _operations(document):
@@ -80,7 +80,7 @@ def _operations(document: Document) -> Iterator[Document]:
 
 
 def _remove_unused_components(document: Document) -> None:
-    """Keep the components that the paths lead to, directly or through other components."""
+    """Keep the components that the paths refer to, directly or through other components."""
     components = document.get("components", {})
     used: set[tuple[str, str]] = set()
     pending = list(_references(document.get("paths", {})))

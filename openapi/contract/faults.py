@@ -1,4 +1,4 @@
-"""What is wrong with a contract, each fault with its place, so that all can be shown at once."""
+"""Faults of a contract, each with its place, so that all can be shown together."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ MOST_KEYS = 16
 
 
 class UnusableContract(Exception):
-    """The contract says something that the server would not do: it must not start."""
+    """The contract has something that the server would not do: the server must not start."""
 
 
 class Unsupported(Exception):
@@ -26,7 +26,7 @@ class Unsupported(Exception):
 
     @property
     def all(self) -> list["Unsupported"]:
-        """Every fault that this one stands for."""
+        """All faults in this one."""
         return [self]
 
 
@@ -39,12 +39,12 @@ class SeveralUnsupported(Unsupported):
 
     @property
     def all(self) -> list[Unsupported]:
-        """Every fault that this one stands for."""
+        """All faults in this one."""
         return self._faults
 
 
 class Parts:
-    """Collects the faults of parts that are independent of each other: each is one `with`."""
+    """Collects the faults of independent parts; each part is one `with`."""
 
     def __init__(self) -> None:
         self._faults: list[Unsupported] = []
@@ -55,14 +55,14 @@ class Parts:
     def __exit__(
         self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
     ) -> bool:
-        """Keep what is not supported in the part for `check`."""
+        """Collect the faults of the part for `check`."""
         if not isinstance(error, Unsupported):
             return False
         self._faults += error.all
         return True
 
     def check(self) -> None:
-        """Raise every fault of the parts together."""
+        """Raise the faults of all parts together."""
         if len(self._faults) == 1:
             raise self._faults[0]
         if self._faults:
@@ -75,25 +75,25 @@ def refusal(path: Path, text: bytes, fault: Unsupported, loader: Any) -> Unusabl
     found: dict[tuple[int, str], str] = {}
     for each in fault.all:
         line = int(_descend(root, root, each.where).start_mark.line) + 1
-        # What several operations refer to has its fault once.
+        # A part that several operations refer to is listed once.
         found.setdefault((line, str(each)), f"{path}:{line}: {each} (at {_place(each)})")
     return UnusableContract("\n".join(found[key] for key in sorted(found)))
 
 
 def _place(fault: Unsupported) -> str:
-    """The keys that lead there; of a recursive schema they would be many."""
+    """The keys that lead to the fault; shortened, because a recursive schema would have many."""
     rest = ["…"] if len(fault.where) > MOST_KEYS else []
     return ".".join([*fault.where[:MOST_KEYS], *rest])
 
 
 def keys_of(reference: str) -> Where:
-    """The keys that lead to what a `$ref` within the document refers to."""
+    """The keys that lead to the target of a `$ref`."""
     _, *keys = reference.split("/")
     return tuple(key.replace("~1", "/").replace("~0", "~") for key in keys)
 
 
 def dangling(node: Any, document: Any, where: Where = ()) -> Iterator[Unsupported]:
-    """Each `$ref` that leads nowhere, or out of the document."""
+    """Each `$ref` without a target in the document."""
     if isinstance(node, dict):
         reference = node.get("$ref")
         if isinstance(reference, str) and not _leads_somewhere(reference, document):

@@ -1,4 +1,4 @@
-"""What OpenAPI's own schema says of a document, each fault with its place."""
+"""Faults of a document by OpenAPI's own schema, each with its place."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +21,7 @@ def invalid_parts(document: dict[str, Any]) -> Iterator[Unsupported]:
 
 
 def _reason(error: Any) -> Any:
-    """The error deepest in the document: of alternatives, in the one that was meant."""
+    """The deepest error: of several alternatives it is in the one that the author meant."""
     while error.context:
         likely = [each for each in error.context if each.message != IS_NO_REFERENCE]
         error = max(likely or error.context, key=lambda each: len(each.absolute_path))

@@ -19,14 +19,14 @@ from openapi.http.problems import (
 from openapi.http.request import Request
 from openapi.operations.schemas import LONGEST_MESSAGE, Schema
 
-# What a body that is not there is read as: null is a value.
+# The value of a missing body; `null` is a value of its own.
 ABSENT = object()
-# What is not a string costs by the value, and a megabyte can be half a million values.
+# Outside strings every value costs, and a megabyte can have half a million values.
 MOST_SYNTAX = 64 * 1024
 
 
 class Body:
-    """The body that an operation takes."""
+    """The request body of an operation."""
 
     def __init__(self, definition: dict[str, Any], where: Where, *, patches: bool = False) -> None:
         self.required: bool = definition.get("required", False)
@@ -40,7 +40,7 @@ class Body:
             self._schemas[name] = Schema(media.get("schema", {}), "request", (*place, "schema"))
 
     async def read(self, request: Request, limit: int) -> tuple[Any, list[Fault]]:
-        """The body with its defaults filled in, or ABSENT; and what is wrong with it."""
+        """The body with its defaults, or ABSENT; and its faults."""
         if not request.has_body:
             return ABSENT, [Fault("a body is required", pointer="")] if self.required else []
         schema = self._schema(request.headers)
@@ -54,9 +54,9 @@ class Body:
     def _schema(self, headers: dict[bytes, bytes]) -> Schema:
         name, is_utf8 = content_type(headers.get(b"content-type", b""))
         if b"content-encoding" in headers:
-            raise self._wrong_type("A compressed body is not taken: leave out Content-Encoding.")
+            raise self._wrong_type("A compressed body is not accepted: leave out Content-Encoding.")
         if not is_utf8:
-            raise self._wrong_type("Only UTF-8 is taken: leave out the charset.")
+            raise self._wrong_type("Only UTF-8 is accepted: leave out the charset.")
         if name not in self._schemas:
             wanted = " or ".join(self._schemas)
             raise self._wrong_type(f"The Content-Type must be {wanted}.")
@@ -68,31 +68,31 @@ class Body:
 
 
 def unwanted_body() -> Problem:
-    """The refusal of a body where none is taken: it would be ignored."""
+    """The refusal of a body that the operation would ignore."""
     return Problem(
         INVALID,
-        "This operation takes no body.",
-        faults=[Fault("this operation takes no body", pointer="")],
+        "This operation has no request body.",
+        faults=[Fault("this operation has no request body", pointer="")],
         headers=[(b"connection", b"close")],
     )
 
 
 def parsed(body: bytes) -> Any:
-    """The JSON value: no duplicate keys, NaN, lone surrogates, great depth or endless integers."""
+    """The JSON value; no duplicate keys, NaN, lone surrogates, deep nesting or long integers."""
     if len(body) > MOST_SYNTAX and _syntax(body) > MOST_SYNTAX:
-        detail = f"Besides strings and white space, a body may have {MOST_SYNTAX:,} bytes."
+        detail = f"Outside strings and spaces, a body may have at most {MOST_SYNTAX:,} bytes."
         raise Problem(TOO_LARGE, detail)
     try:
         return from_json(body, catch_duplicate_keys=True, allow_inf_nan=False)
     except ValueError as error:
-        complaint = str(error)[:LONGEST_MESSAGE]  # it may cite a key as long as the body
-        raise Problem(MALFORMED, f"The body is not the JSON it should be: {complaint}.") from None
+        complaint = str(error)[:LONGEST_MESSAGE]  # it may quote a key as long as the body
+        raise Problem(MALFORMED, f"The body is not valid JSON: {complaint}.") from None
 
 
 def _syntax(body: bytes) -> int:
-    """How many bytes are neither in strings nor white space, as far as that is worth counting."""
+    """The number of bytes outside strings and white space, or a lower bound above the limit."""
     unescaped = body.replace(rb"\\", b"").replace(rb"\"", b"")
-    # Each string takes a comma or the like; to split at many quotes would cost more than to count.
+    # Each string has a comma or a colon; splitting at so many quotes would cost more than counting.
     if (quotes := unescaped.count(b'"')) > 2 * MOST_SYNTAX:
         return quotes
     outside = b"".join(unescaped.split(b'"')[::2])

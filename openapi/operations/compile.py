@@ -1,4 +1,4 @@
-"""From the contract to a router of compiled operations, before anything is served."""
+"""Compiles the contract to a router of operations, before requests are served."""
 
 from connexion.exceptions import ResolverError
 from connexion.resolver import Resolver
@@ -10,12 +10,12 @@ from openapi.operations.operation import Operation
 from openapi.operations.routing import Router
 from openapi.settings import Settings
 
-# HEAD comes with GET, and OPTIONS with every path, CORS preflights included.
+# Every GET also serves HEAD; every path serves OPTIONS and CORS preflights.
 WITHOUT_OPERATION = {"head", "options"}
 
 
 def compile_contract(contract: Contract, settings: Settings) -> Router:
-    """The router of all operations; raises all that the contract asks for and would not get."""
+    """The router of all operations; raises everything in the contract that is not supported."""
     try:
         return _compiled(contract, settings)
     except Unsupported as error:
@@ -30,7 +30,7 @@ def _compiled(contract: Contract, settings: Settings) -> Router:
         with parts:
             operation = _operation(contract, path, method, resolver, settings)
             if operation.id in ids:
-                detail = f"the operationId {operation.id!r} stands twice"
+                detail = f"the operationId {operation.id!r} is used twice"
                 raise Unsupported(detail, operation.where)
             ids.add(operation.id)
             router.add(contract.specification.base_path + path, method.upper(), operation)

@@ -1,4 +1,4 @@
-"""What a request costs of its caller's rate limit: one, or one for each item of a field."""
+"""The cost of a request for the rate limit: one, or one for each item of a field."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -9,14 +9,14 @@ COST = "x-rate-limit-cost"
 
 
 class CallerQuota(Protocol):
-    """What is left to the caller of a request that has been admitted, and has cost one."""
+    """The quota of the caller, after the request was admitted and counted as one."""
 
     async def charge(self, requests: int) -> None:
-        """Let it cost so many in all; raise if too few are left."""
+        """Count the request as so many in all; raise if too few are left."""
 
 
 def costly_field(definition: Mapping[str, Any], body: Mapping[str, Any], where: Where) -> str:
-    """The field of the body whose items are what a request costs; empty if each costs one."""
+    """The field of the body whose items are counted; empty if each request costs one."""
     field: str = definition.get(COST, "")
     if field and not (body.get("required") and _is_in_all(body["content"], field)):
         raise Unsupported(f"the body needs the field {field!r}, an array", (*where, COST))

@@ -1,4 +1,4 @@
-"""What the responses of a deprecated operation say: since when, and until when it is served."""
+"""Headers of a deprecated operation: since when, and until when it is served."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from email.utils import format_datetime
@@ -17,7 +17,7 @@ def deprecation_headers(
 ) -> Headers:
     """Deprecation (RFC 9745) and Sunset (RFC 8594), if the contract has deprecated the operation.
 
-    If it does not say when, that was when the file of the contract was last changed.
+    Without a date in the contract, the operation is deprecated since the last change of its file.
     """
     if not definition.get("deprecated", False):
         return []

@@ -1,4 +1,4 @@
-"""How what a handler returns is written, by the media type of the response."""
+"""Encodings of responses: how the value of a handler is written, by media type."""
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -16,12 +16,12 @@ from openapi.operations.schemas import Schema
 
 ITEM_SCHEMA = "x-itemSchema"  # itemSchema in OpenAPI 3.2
 TYPES_OF_EVENTS = {"event": "string", "id": "string", "retry": "integer"}
-# Proxies pass on the head of a response with its first bytes; this is a comment.
+# A comment: proxies forward the head of a response only with its first bytes.
 OPENING = b":\n\n"
 
 
 class Encoding(Protocol):
-    """Validates and writes what a handler returns. `header` is the Content-Type."""
+    """Validates and writes the value of a handler. `header` is the Content-Type."""
 
     header: Header
 
@@ -98,7 +98,7 @@ ENCODINGS: dict[str, type[Encoding]] = {
 
 
 def checked(value: Any, schema: Schema, name: str) -> Any:
-    """The value, if the contract promises it; a model, an enum or the like as plain JSON."""
+    """The value, if it matches its schema; models and enums as plain JSON."""
     try:
         if schema.accepts(value):
             return value

@@ -1,7 +1,7 @@
-"""A request that repeats an Idempotency-Key gets the response of the first, and is not redone.
+"""A request that repeats an Idempotency-Key gets the first response again, and is not done twice.
 
-An operation needs no more for it than the parameter in the contract (draft-ietf-httpapi-
-idempotency-key-header); its handler knows nothing of it.
+An operation supports it if the contract has the parameter (draft-ietf-httpapi-idempotency-key-
+header); its handler does not see the key.
 """
 
 import json
@@ -35,7 +35,7 @@ Handle = Callable[[Context, Arguments], Awaitable[Response]]
 
 
 class Idempotency:
-    """Processes the requests of an operation that have a key: each once."""
+    """Processes each request of an operation with a key once, and replays its response."""
 
     def __init__(self, operation_id: str, hours: int, max_bytes: int) -> None:
         self._operation_id = operation_id
@@ -73,7 +73,7 @@ class Idempotency:
     async def _process(
         self, transaction: Transaction, work: Awaitable[Response], request_id: str
     ) -> Response:
-        """The response; if it is a refusal, nothing that the handler has changed is left."""
+        """The response; if it is an error, the changes of the handler are rolled back."""
         try:
             async with transaction.savepoint():
                 return await work
@@ -84,7 +84,7 @@ class Idempotency:
 
 
 def check_key(described: Any, arguments: Mapping[str, Parameter], where: Where) -> None:
-    """An operation that takes the key needs an owner, and the responses that follow from it."""
+    """Check that an operation with the key has an owner and the necessary responses."""
     if ARGUMENT not in arguments:
         return
     key = arguments[ARGUMENT]
@@ -98,7 +98,7 @@ def check_key(described: Any, arguments: Mapping[str, Parameter], where: Where) 
 
 
 def _fingerprint(operation_id: str, arguments: Arguments) -> bytes:
-    """Distinguishes requests with the same key: all that the handler gets from the request."""
+    """A hash of everything that the handler gets: a different request has a different one."""
     request = json.dumps([operation_id, arguments], sort_keys=True, default=str)
     return sha256(request.encode()).digest()
 
@@ -123,5 +123,5 @@ def _replayed(stored: StoredResponse) -> Response:
 
 
 def _common_headers(status: int) -> Headers:
-    """The headers of every such response, which are not stored."""
+    """The headers that all responses with this status have; they are not stored."""
     return WITH_ERRORS if status >= 400 else WITH_DATA  # noqa: PLR2004

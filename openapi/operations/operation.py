@@ -30,7 +30,7 @@ CONTEXT = "context"
 RESPONSE_TIMEOUT = "x-response-timeout"
 LONGEST_TIMEOUT = 3600
 
-# To ignore one of these would be to do what the client has forbidden (RFC 9110, 13.1).
+# To ignore one of these could do what the client has forbidden (RFC 9110, 13.1).
 # If-Modified-Since and If-Range are ignored: there is no Last-Modified, and no partial response.
 CONDITIONS = {b"if-match", b"if-none-match", b"if-unmodified-since"}
 
@@ -38,7 +38,7 @@ Handler = Callable[..., Coroutine[Any, Any, Any]]
 
 
 class Operation:
-    """One operation, with everything that can be known of it before the first request."""
+    """One operation, with everything that can be prepared before the first request."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Operation:
         self._idempotency = Idempotency(self.id, settings.replay_hours, settings.max_replay_bytes)
 
     def _compile(self, described: Any, where: Where) -> None:
-        """Compile the parts, and raise the faults of all together."""
+        """Compile the parts, and raise the faults of all parts together."""
         parts = Parts()
         with parts:
             self.requires_token = requires_bearer_token(described, where)
@@ -92,7 +92,7 @@ class Operation:
 
     @property
     def accept_patch(self) -> bytes:
-        """What the resource can be patched with, if that is what the operation does."""
+        """The media types of a patch, if this operation is one; else empty."""
         return self._body.accept_patch if self._body else b""
 
     async def respond(
@@ -136,7 +136,7 @@ class Operation:
         )
 
     def _check(self, headers: dict[bytes, bytes], faults: list[Fault]) -> None:
-        """Raise every fault of the request at once, those of its conditions included."""
+        """Raise all faults of the request together, those of its conditions included."""
         if not self._unsupported_conditions.isdisjoint(headers):
             faults = [*faults, *self._faults_of_conditions(headers)]
         if faults:
@@ -153,7 +153,7 @@ class Operation:
         return self._responses.encode(returned, context.media_type)
 
     async def _charge(self, quota: CallerQuota | None, arguments: dict[str, Any]) -> None:
-        """Count the request as the items of its body: only now are they known."""
+        """Count the request as the items of its body, which are known only now."""
         if quota is not None:
             await quota.charge(len(arguments["body"][self._costly_field]))
 
@@ -163,7 +163,7 @@ class Operation:
         if b"if-match" in headers.keys() - ignored:
             ignored -= {b"if-unmodified-since"}
         return [
-            Fault("this operation does not take this condition", parameter=name.decode().title())
+            Fault("this operation does not support this condition", parameter=name.decode().title())
             for name in sorted(ignored)
         ]
 
@@ -178,7 +178,7 @@ class Operation:
             )
 
     def _check_handler(self, where: Where) -> None:
-        """The handler must be able to take what the contract lets a client send."""
+        """Check that the handler accepts every argument that the contract allows."""
         if not inspect.iscoroutinefunction(self._handler):
             raise Unsupported(f"{self.id} must be an `async def` without `yield`", where)
         offered = {*self._parameters.arguments, *(["body"] if self._body else [])} - {KEY}

@@ -1,4 +1,4 @@
-"""Parameters of the path, the query and the headers: from text to values, strictly."""
+"""Parameters in the path, the query and the headers: texts are parsed strictly to values."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -28,7 +28,7 @@ STYLES = {"path": "simple", "query": "form", "header": "simple"}
 
 
 class WrongText(ValueError):
-    """The text does not spell a value of the parameter's type."""
+    """The text is not a value of the parameter's type."""
 
 
 def _integer(text: str) -> int:
@@ -80,7 +80,7 @@ class Parameter:
         self.default = self._default(schema["default"], where) if self.has_default else None
 
     def value(self, text: str) -> Any:
-        """What the text spells, checked against the schema; a UUID becomes one."""
+        """The value of the text, validated by the schema; a UUID in text becomes a UUID."""
         if self.is_array:
             return self.value_of_all([text])
         value = self._read(text)
@@ -169,7 +169,7 @@ class Parameters:
         return {name for name, _ in self._headers}
 
     def read(self, path: Mapping[str, str], request: Request) -> tuple[dict[str, Any], list[Fault]]:
-        """The arguments of the handler, defaults filled in; and what is wrong with the others."""
+        """The arguments of the handler, with defaults; and the faults of the others."""
         values = self._defaults.copy()
         faults: list[Fault] = []
         for name, text in path.items():

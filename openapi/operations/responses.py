@@ -43,7 +43,7 @@ class Responses:
 
     @property
     def are_storable(self) -> bool:
-        """Whether every response is whole, and the same for every client."""
+        """Whether no response is streamed, and every response has the same media type."""
         return self._media_types in ((), (JSON,))
 
     def negotiate(self, accept: bytes) -> str:
@@ -57,7 +57,7 @@ class Responses:
         return media_type
 
     def encode(self, returned: Any, media_type: str) -> Response:
-        """The response that a handler's result stands for: a value, or with status and headers."""
+        """The response for a handler's result: a value, or a value with a status and headers."""
         value, status, headers = (
             returned if isinstance(returned, tuple) else (returned, self._default_status, {})
         )
@@ -68,7 +68,7 @@ class Responses:
 
 
 async def started(response: Response, chunks: Chunks) -> Response:
-    """A streamed response with its first chunk: what fails before it becomes a problem document."""
+    """A streamed response with its first chunk: an earlier error gives a problem document."""
     return response._replace(body=await anext(chunks, b""))
 
 
@@ -107,7 +107,7 @@ class DeclaredResponse:
         self._required = {name for name, header in headers.items() if header.get("required")}
 
     def encode(self, value: Any, headers: Mapping[str, str], media_type: str = JSON) -> Response:
-        """The response, if it is as the contract declares; of a stream, before its first chunk."""
+        """The response, if it matches the contract; a stream has not produced its first chunk."""
         own = [self._header(name, text) for name, text in headers.items()]
         if not self._required <= headers.keys():
             missing = self._required - headers.keys()
@@ -150,7 +150,7 @@ def _media_types(definition: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _same_media_types(definitions: Mapping[str, Any], where: Where) -> tuple[str, ...]:
-    """The media types that a client may choose from, whatever the status will be."""
+    """The media types that a client can choose from; they are the same for each status."""
     offered = {_media_types(each) for each in definitions.values()} - {()}
     if len(offered) > 1:
         raise Unsupported("the responses of an operation must have the same media types", where)

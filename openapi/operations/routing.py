@@ -1,4 +1,4 @@
-"""From a path to its operations: the paths with as many segments are one regular expression."""
+"""Finds the route of a path: one regular expression for all paths with as many segments."""
 
 import re
 from collections import defaultdict
@@ -21,7 +21,7 @@ class Route:
     allow: bytes = b""
 
     def add(self, method: str, operation: Operation) -> None:
-        """Serve a method. HEAD comes with GET, and OPTIONS with every path."""
+        """Add a method. GET also serves HEAD, and every path serves OPTIONS."""
         self.operations[method] = operation
         if method == "GET":
             self.operations["HEAD"] = operation
@@ -35,7 +35,7 @@ class Route:
 
 
 class Paths:
-    """The paths with as many segments as each other."""
+    """The paths with the same number of segments."""
 
     def __init__(self) -> None:
         self._routes: dict[tuple[str | None, ...], Route] = {}
@@ -45,7 +45,7 @@ class Paths:
         """By the number of the empty group behind each path: the route, and its variables."""
 
     def route(self, segments: list[str]) -> Route:
-        """The route of a path; it is made if there is none yet."""
+        """The route of a path; created if there is none yet."""
         literals = tuple(None if _is_variable(each) else each for each in segments)
         names = [each[1:-1] for each in segments if _is_variable(each)]
         route = self._routes.get(literals)
@@ -83,10 +83,10 @@ class Router:
         self._paths: dict[int, Paths] = defaultdict(Paths)
 
     def add(self, path: str, method: str, operation: Operation) -> None:
-        """Serve a method of a path."""
+        """Add a method of a path."""
         segments = path.split("/")[1:]
         if any("{" in each for each in segments if not _is_variable(each)):
-            raise Unsupported("a parameter must fill its segment of the path", operation.where)
+            raise Unsupported("a parameter must be a whole segment of the path", operation.where)
         route = self._paths[len(segments)].route(segments)
         if route.names != [each[1:-1] for each in segments if _is_variable(each)]:
             raise Unsupported(

@@ -11,7 +11,7 @@ from openapi.http.problems import Fault
 
 Direction = Literal["request", "response"]
 
-# What means the same in OpenAPI 3.0 and in JSON Schema 2020-12.
+# Keywords with the same meaning in OpenAPI 3.0 and in JSON Schema 2020-12.
 SAME = {
     *("type", "enum", "format", "pattern", "minLength", "maxLength"),
     *("minimum", "maximum", "multipleOf"),
@@ -50,14 +50,14 @@ class Schema:
         self.defaults = _defaults(schema, where) if direction == "request" else {}
 
     def faults(self, value: Any) -> Iterator[Fault]:
-        """Everything that is wrong with the value, each with its place."""
+        """All faults of the value, each with its place."""
         for error in self._validator.iter_errors(value):
             for path, detail in _spelled_out(error):
                 yield Fault(detail, pointer="".join(f"/{_escaped(part)}" for part in path))
 
 
 def translate(schema: dict[str, Any], direction: Direction, where: Where) -> dict[str, Any]:
-    """An OpenAPI 3.0 schema as JSON Schema 2020-12; refuse what would not be enforced."""
+    """An OpenAPI 3.0 schema as JSON Schema 2020-12; raises if a keyword is not supported."""
     _refuse_unknown(schema, where)
     translated = {key: value for key, value in schema.items() if key in SAME}
     for key in OF_SCHEMAS & schema.keys():
@@ -85,7 +85,7 @@ def translate(schema: dict[str, Any], direction: Direction, where: Where) -> dic
 def _translate_discriminator(
     discriminator: dict[str, Any], branches: list[dict[str, Any]], where: Where
 ) -> dict[str, Any]:
-    """Means what oneOf does, but only the branch that the discriminator names is checked."""
+    """The same as oneOf, but only the branch that the discriminator names is checked."""
     name = discriminator["propertyName"]
     fields = [each.get("properties", {}).get(name) or {} for each in branches]
     enums = [each.get("enum", ()) for each in fields]
@@ -131,9 +131,9 @@ def _translate_properties(
     properties = schema.get("properties", {})
     if "" in properties:
         raise Unsupported("a field needs a name: faults within it would lack their place", where)
-    # There even if there are none: else the validator does not name unknown fields.
+    # Always present, even if empty: otherwise the validator does not name unknown fields.
     translated["properties"] = {
-        # "may not be sent": whatever is there is a fault
+        # false: any value of a field that may not be sent is a fault
         name: False
         if each.get(hidden)
         else translate(each, direction, (*where, "properties", name))
@@ -177,21 +177,21 @@ def _translate_nullable(schema: dict[str, Any], translated: dict[str, Any], wher
 
 
 def _count_before_items(translated: dict[str, Any]) -> None:
-    """Check the length of an array before its items: they may be half a million."""
+    """Check the length of an array before its items, which may be half a million."""
     translated["if"] = {"maxItems": translated["maxItems"]}
     translated["then"] = {"items": translated.pop("items")}
 
 
 def _translate_suffix(translated: dict[str, Any]) -> None:
-    """A time has no line break, so that what comes before its last characters is any text."""
+    """Match only the end of a time: its format excludes line breaks before it."""
     if translated.get("format") == "date-time" and "pattern" in translated:
         translated["pattern"] = translated["pattern"].removeprefix("^.*")
 
 
 def _translate_excluding(translated: dict[str, Any]) -> None:
-    """Search for an excluded character: that is faster than to check that each is another.
+    """Search for an excluded character, which is faster than to match all other characters.
 
-    Only in responses: in a request, the fault would show a pattern that the contract does not have.
+    Only in responses: in a request, the fault would show a pattern that is not in the contract.
     """
     excluding = EXCLUDING.fullmatch(translated.get("pattern", ""))
     if excluding and "not" not in translated:
@@ -200,7 +200,7 @@ def _translate_excluding(translated: dict[str, Any]) -> None:
 
 
 def _defaults(schema: dict[str, Any], where: Where) -> dict[str, Any]:
-    """The defaults of an object's fields; any other default is refused: it would not be used."""
+    """The defaults of an object's fields; raises for any other default, which would be ignored."""
     defaults = {}
     for part, place in _parts(schema, where):
         _defaults_refused(part, place)
@@ -234,7 +234,7 @@ def _parts(schema: dict[str, Any], where: Where) -> Iterator[tuple[dict[str, Any
 
 
 def _spelled_out(error: ValidationError) -> Iterator[tuple[list[str | int], str]]:
-    """One fault for each field, where the validator names several in one message."""
+    """One fault for each field; the validator may name several fields in one message."""
     path = list(error.instance_path)
     kind = error.kind
     if isinstance(kind, ValidationErrorKind.AdditionalProperties):
@@ -243,7 +243,7 @@ def _spelled_out(error: ValidationError) -> Iterator[tuple[list[str | int], str]
     elif isinstance(kind, ValidationErrorKind.Required):
         yield [*path, kind.property], "this field is required"
     elif isinstance(kind, ValidationErrorKind.FalseSchema):
-        yield path, "this field is not the client's to set"
+        yield path, "clients cannot set this field"
     elif isinstance(kind, ValidationErrorKind.Not) and (
         names := _excluded(kind.schema, error.instance)
     ):

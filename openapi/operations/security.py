@@ -1,4 +1,4 @@
-"""What an operation's `security` in the contract asks for."""
+"""The `security` of an operation in the contract."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from openapi.contract.faults import Unsupported, Where
 
 
 def requires_bearer_token(described: Any, where: Where) -> bool:
-    """Whether the operation asks for a bearer token; refuse every other kind of security."""
+    """Whether the operation requires a bearer token; raises for every other kind of security."""
     where = (*where, "security")
     if not described.security:
         return False

@@ -129,7 +129,7 @@ def test_encoded_body_returns_415(alice: User, encoding: str) -> None:
 def test_malformed_json_returns_400(alice: User, body: bytes) -> None:
     problem = assert_refused(creation(alice, body), 400, "malformed-request")
 
-    assert problem["detail"].startswith("The body is not the JSON it should be")
+    assert problem["detail"].startswith("The body is not valid JSON")
     assert alice.get(alice.tasks).json() == []
 
 
@@ -165,7 +165,7 @@ def test_invalid_title_is_a_fault_of_the_title(alice: User, value: bytes) -> Non
 def test_body_with_over_64_kib_of_syntax_returns_413(alice: User, body: bytes) -> None:
     problem = assert_refused(creation(alice, body), 413, "body-too-large")
 
-    assert problem["detail"] == "Besides strings and white space, a body may have 65,536 bytes."
+    assert problem["detail"] == "Outside strings and spaces, a body may have at most 65,536 bytes."
 
 
 @pytest.mark.parametrize("title", ["," * 255, '"' * 255, "\\" * 255, '\\",{[' * 51, "{}[]:," * 40])

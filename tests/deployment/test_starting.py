@@ -113,7 +113,7 @@ REFUSED = {
     "the same operationId twice": (
         "operationId: get_readiness",
         "operationId: get_liveness",
-        "the operationId 'get_liveness' stands twice",
+        "the operationId 'get_liveness' is used twice",
     ),
     "a parameter that the handler does not take": (
         "        - name: offset\n",
