@@ -21,8 +21,13 @@ def deprecation_headers(
     """
     if not definition.get("deprecated", False):
         return []
-    deprecated_at = _moment(definition, DEPRECATED_AT, where) or contract_changed_at
-    sunset_at = _moment(definition, SUNSET_AT, where) or deprecated_at + SUNSET_AFTER
+    deprecated_at = _moment(definition, DEPRECATED_AT, where)
+    sunset_at = _moment(definition, SUNSET_AT, where)
+    if deprecated_at is None:
+        # A copy of the file is newer than the file: it may be newer than the sunset.
+        deprecated_at = min(contract_changed_at, sunset_at or contract_changed_at)
+    if sunset_at is None:
+        sunset_at = deprecated_at + SUNSET_AFTER
     if sunset_at < deprecated_at:
         raise Unsupported(f"{SUNSET_AT} is before {DEPRECATED_AT}", (*where, SUNSET_AT))
     return [

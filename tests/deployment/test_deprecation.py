@@ -1,6 +1,7 @@
 """An operation that the contract deprecates says so in each of its responses."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from openapi.contract.document import CONTRACT
 from openapi.contract.faults import UnusableContract
+from openapi.operations.deprecation import deprecation_headers
 from openapi.server.app import App
 from openapi.settings import load_settings
 from tests.support.forks import Fork
@@ -88,7 +90,10 @@ def test_without_dates_the_file_of_the_contract_gives_them(
     ("line", "reason"),
     [
         ("x-deprecated-at: soon", "x-deprecated-at is a date, such as 2027-01-31"),
-        ("x-sunset-at: 2001-01-31", "x-sunset-at is before x-deprecated-at"),
+        (
+            "x-sunset-at: 2001-01-31\n      x-deprecated-at: 2001-02-01",
+            "x-sunset-at is before x-deprecated-at",
+        ),
     ],
 )
 def test_a_contract_with_wrong_dates_is_refused(deprecating: Edit, line: str, reason: str) -> None:
@@ -96,3 +101,12 @@ def test_a_contract_with_wrong_dates_is_refused(deprecating: Edit, line: str, re
 
     with pytest.raises(UnusableContract, match=reason):
         App(load_settings(database_url="postgresql:///nowhere"), contract)
+
+
+def test_a_contract_that_was_copied_after_the_sunset_can_still_be_served() -> None:
+    definition = {"deprecated": True, "x-sunset-at": "2001-01-31"}
+
+    headers = dict(deprecation_headers(definition, (), contract_changed_at=datetime.now(UTC)))
+
+    assert headers[b"sunset"] == b"Wed, 31 Jan 2001 00:00:00 GMT"
+    assert headers[b"deprecation"] == b"@980899200"  # the same day
