@@ -121,7 +121,7 @@ class Unavailable(DomainError):
 
 
 class DatabaseAway(Unavailable):
-    """There is no connection to the database, or it takes no changes."""
+    """There is no connection to the database, or it accepts no changes."""
 
 
 class Overloaded(Unavailable):

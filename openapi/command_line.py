@@ -58,7 +58,7 @@ def database_flags(command: Any) -> Any:
 def warn_of_password(_: click.Context, option: click.Parameter, value: str | None) -> str | None:
     """Warn of a URL with a password: the command lines of all processes can be listed."""
     if option.name == "database_url" and value:
-        from db.postgres.hosts import has_password
+        from db.postgres.database_url import has_password
 
         if has_password(value):
             click.echo(VISIBLE, err=True)

@@ -17,7 +17,7 @@ HOST_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 def _origin(text: str) -> str:
     """An origin as browsers spell it: in any other spelling it would never match."""
     if not ORIGIN.fullmatch(text):
-        raise ValueError(f"{text!r} is no origin, such as https://app.example.com")
+        raise ValueError(f"{text!r} is not an origin, such as https://app.example.com")
     parts = urlsplit(text)
     if parts.port == DEFAULT_PORTS[parts.scheme]:
         raise ValueError(f"browsers leave out the port of {text!r}")
@@ -39,7 +39,7 @@ def _redis_url(text: str) -> str:
 
 def _host_name(text: str) -> str:
     if not HOST_NAME.fullmatch(text.lower()):
-        raise ValueError(f"{text!r} is no host name, such as errand.example.com; leave out a port")
+        raise ValueError(f"{text!r} is not a host name like errand.example.com; leave out a port")
     return text.lower()
 
 

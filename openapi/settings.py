@@ -10,7 +10,7 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from db.postgres.hosts import check_url
+from db.postgres.database_url import check_url
 from db.postgres.pool import PoolOptions
 from db.quotas import MAX_REPLAY_BYTES, MAX_TASKS
 from openapi.setting_types import HostName, Listed, Network, Origin, RedisUrl

@@ -22,7 +22,7 @@ def isolate(table: str, owner: str = "user_id") -> None:
 
 
 def let_the_owner_purge(table: str, condition: str) -> None:
-    """Let a function of the owner's reach these rows, be they whose they may."""
+    """Let a function of the schema's owner reach these rows, those of all users."""
     op.execute(f"CREATE POLICY purge ON {table} TO CURRENT_USER USING ({condition})")
 
 
@@ -36,9 +36,9 @@ def row_security() -> Iterator[None]:
 
 @contextmanager
 def open_to_their_owner(*tables: str) -> Iterator[None]:
-    """Let a migration read and change what is in the tables, for an owner who is no superuser.
+    """Let a migration read and change the rows of the tables, if their owner is not a superuser.
 
-    A column needs it not; an UPDATE does, and a foreign key of a table that is there already.
+    A new column does not need it. An UPDATE does, and a foreign key of an existing table.
     """
     for table in tables:
         op.execute(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY")

@@ -8,7 +8,7 @@ import psycopg2
 
 from db.errors import UnfitRole
 from db.postgres.connection import Connection
-from db.postgres.hosts import host_of, single_host_urls
+from db.postgres.database_url import host_of, single_host_urls
 from db.postgres.prepared import PreparedStatements
 from db.postgres.roles import Powers, require_fit
 from db.postgres.statement import Statement

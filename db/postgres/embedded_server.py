@@ -84,7 +84,7 @@ class Server:
         self._account.require_reachable(self.folder)
 
     def running(self) -> Postmaster:
-        """Wait until a server is ready, be it through the end of one and the start of the next."""
+        """Wait until a server is ready; if the running one is stopping, start the next."""
         deadline = time.monotonic() + START_SECONDS
         launched = False
         while time.monotonic() < deadline:

@@ -19,7 +19,7 @@ ACCESS_TOKEN_TYPES = frozenset({"at+jwt", "application/at+jwt"})
 TYPES = ACCESS_TOKEN_TYPES | {"jwt", "application/jwt"}
 # A key inside the token proves nothing; no critical extension is supported.
 REFUSED_HEADERS = frozenset({"jwk", "jku", "x5c", "x5u", "crit", "b64"})
-# An ID token tells a client who its user is; it is no access token (OpenID Connect Core, 2).
+# An ID token tells a client who its user is; it is not an access token (OpenID Connect Core, 2).
 ID_TOKEN_CLAIMS = ("nonce", "at_hash")
 
 SEPARATOR = "\x1f"

@@ -18,8 +18,8 @@ from db import purge as purging
 from db.database import Database
 from db.errors import DatabaseAway
 from db.migrate import NEWEST, check_role, migrate, require_newest, schema_version
+from db.postgres.database_url import hosts_without_tls
 from db.postgres.embedded import running_postgres
-from db.postgres.hosts import hosts_without_tls
 from db.postgres.pool import PoolOptions
 from db.postgres.roles import as_application
 from openapi.access.policy import validate_access_settings

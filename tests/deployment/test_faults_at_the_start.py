@@ -9,7 +9,7 @@ import psycopg2
 import pytest
 from psycopg2.extensions import make_dsn
 
-from db.postgres.hosts import hosts_without_tls
+from db.postgres.database_url import hosts_without_tls
 from tests.support.databases import administration
 from tests.support.project import OPERATIONS
 from tests.support.servers import errand
