@@ -15,8 +15,8 @@ engine = create_engine(
 with engine.connect() as connection:
     context.configure(connection=connection, target_metadata=METADATA)
     with context.begin_transaction():
-        # Held until the end of the transaction: servers that start together migrate in turn.
+        # Held until the end of the transaction: servers that start together migrate one by one.
         connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
-        # The policies hold owners, too: what would miss rows for that reason is to fail.
+        # Policies apply to the tables' owner, too: a statement from which they hide rows must fail.
         connection.execute(text("SET LOCAL row_security = off"))
         context.run_migrations()

@@ -28,7 +28,7 @@ def let_the_owner_purge(table: str, condition: str) -> None:
 
 @contextmanager
 def row_security() -> Iterator[None]:
-    """Let a function be made that is held by policies, which a migration is else warned of."""
+    """Create a function to which policies apply: migrations run with row_security off."""
     op.execute("SET LOCAL row_security = on")
     yield
     op.execute("SET LOCAL row_security = off")

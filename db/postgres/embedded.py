@@ -1,4 +1,4 @@
-"""PostgreSQL in a folder: started by its first user, shared, kept running, stopped by its last."""
+"""PostgreSQL in a folder: the first process starts it, all share it, the last one stops it."""
 
 import fcntl
 import logging
@@ -21,7 +21,7 @@ log = logging.getLogger("errand.database")
 
 LOOK_SECONDS = 0.5
 USERS_LOCK = "users.lock"
-# A process that has just opened the lock may not hold it yet.
+# A process that has just created the lock file may not have locked it yet.
 YOUNG_SECONDS = 60
 
 
@@ -29,7 +29,7 @@ YOUNG_SECONDS = 60
 def running_postgres(
     data_dir: Path, *, durable: bool = True, max_connections: int = 100
 ) -> Iterator[str]:
-    """Yield the libpq URL of a PostgreSQL server on data_dir; the folder's last user stops it."""
+    """Yield the URL of the PostgreSQL server in the folder; its last process stops the server."""
     with _faults_explained(data_dir):
         server = Server(data_dir, durable=durable, max_connections=max_connections)
         users = open_private(server.folder / USERS_LOCK)
@@ -41,15 +41,15 @@ def running_postgres(
             with _kept_running(server):
                 yield url
         finally:
-            # Critical section: the upgrade gives up the shared lock first, so of two who leave at
-            # once one succeeds. A newcomer waits for its shared lock until the server has stopped.
+            # Critical section: the upgrade releases the shared lock first, so of two processes that
+            # stop together one succeeds. A new process waits until the server has stopped.
             with suppress(BlockingIOError):
                 fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 server.stop()
 
 
 def remove_abandoned(data_dir: Path) -> None:
-    """Stop the server of a folder whose users were killed, and remove the folder."""
+    """Stop the server of a folder whose processes were killed, and remove the folder."""
     lock = data_dir / USERS_LOCK
     if data_dir.is_symlink() or data_dir.lstat().st_uid != os.geteuid() or not lock.exists():
         return
