@@ -70,21 +70,34 @@ class OpenModeHosts(Hosts):
         headers = request.headers
         if headers.get(b"host") not in self._accepted:
             self._accept(request)
-        if b"sec-fetch-site" in headers:
+        if b"origin" in headers or b"sec-fetch-site" in headers:
             self._refuse_writes_of_other_sites(request)
 
     def _refuse_writes_of_other_sites(self, request: Request) -> None:
-        if (
-            request.headers[b"sec-fetch-site"] == b"cross-site"
-            and request.method not in SAFE_METHODS
-            and request.headers.get(b"origin") not in self._origins
-        ):
+        headers = request.headers
+        origin = headers.get(b"origin")
+        if request.method in SAFE_METHODS or origin in self._origins:
+            return
+        site = headers.get(b"sec-fetch-site")
+        # Browsers send it to this machine and over TLS. To another machine they send Origin alone.
+        is_other_site = _is_other_host(origin, headers) if site is None else site == b"cross-site"
+        if is_other_site:
             raise Problem(CROSS_SITE, NOT_THIS_SITE)
 
     def _check_name(self, name: str, *, bracketed: bool) -> None:
         super()._check_name(name, bracketed=bracketed)
         if name.lower() not in self._names and not _is_address(name):
             raise Problem(WRONG_HOST, UNKNOWN_NAME)
+
+
+def _is_other_host(origin: bytes | None, headers: dict[bytes, bytes]) -> bool:
+    """Whether the page is of another host; another port of the same host is the same site."""
+    page, server = (origin or b"").partition(b"://")[2], headers.get(b"host", b"")
+    return _without_port(page) != _without_port(server)
+
+
+def _without_port(host: bytes) -> bytes:
+    return re.sub(rb":[0-9]*$", b"", host).lower()
 
 
 def _is_address(name: str) -> bool:

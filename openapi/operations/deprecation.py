@@ -1,6 +1,6 @@
 """Headers of a deprecated operation: since when, and until when it is served."""
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import MAXYEAR, UTC, date, datetime, time, timedelta
 from email.utils import format_datetime
 from typing import Any
 
@@ -27,13 +27,17 @@ def deprecation_headers(
         # A copy of the file is newer than the file: it may be newer than the sunset.
         deprecated_at = min(contract_changed_at, sunset_at or contract_changed_at)
     if sunset_at is None:
-        sunset_at = deprecated_at + SUNSET_AFTER
+        sunset_at = _half_a_year_after(deprecated_at)
     if sunset_at < deprecated_at:
         raise Unsupported(f"{SUNSET_AT} is before {DEPRECATED_AT}", (*where, SUNSET_AT))
     return [
         (b"deprecation", b"@%d" % deprecated_at.timestamp()),
         (b"sunset", format_datetime(sunset_at, usegmt=True).encode()),
     ]
+
+
+def _half_a_year_after(moment: datetime) -> datetime:
+    return moment + SUNSET_AFTER if moment.year < MAXYEAR else moment
 
 
 def _moment(definition: dict[str, Any], name: str, where: Where) -> datetime | None:

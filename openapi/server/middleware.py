@@ -96,9 +96,9 @@ class ContractMiddleware:
         headers: Headers = []
         quota: CallerQuota | None = None
         try:
-            self._hosts.check(request)
             if self._cors is not None:
                 headers = self._cors.response_headers(request.headers.get(b"origin"))
+            self._hosts.check(request)
             route, values = self._router.match(request.path) or UNKNOWN
             operation = route.operations.get(request.method) if route else None
             in_flight.operation = operation

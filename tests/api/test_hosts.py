@@ -132,6 +132,26 @@ def test_in_open_mode_a_page_of_another_site_cannot_write(
     assert read.status_code == same_site.status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("http://evil.example", 400),
+        ("null", 400),
+        ("http://127.0.0.1.evil.example", 400),
+        ("http://127.0.0.1:3000", 200),
+    ],
+)
+def test_in_open_mode_the_origin_tells_the_site_of_a_page_where_nothing_else_does(
+    server: str, origin: str, status: int
+) -> None:
+    with User(server) as alice:
+        task = alice.creates()
+
+        response = alice.patch(f"{task.url}/complete", headers={"Origin": origin})
+
+    assert response.status_code == status
+
+
 def test_in_open_mode_a_page_of_an_allowed_origin_can_write(opened: str) -> None:
     allowed = {"Sec-Fetch-Site": "cross-site", "Origin": "https://app.example"}
     with User(opened) as alice:

@@ -89,6 +89,7 @@ def test_without_dates_the_file_of_the_contract_gives_them(
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
+        ("x-sunset-at: 9999-12-31\n      x-deprecated-at: yesterday", "x-deprecated-at is a date"),
         ("x-deprecated-at: soon", "x-deprecated-at is a date, such as 2027-01-31"),
         (
             "x-sunset-at: 2001-01-31\n      x-deprecated-at: 2001-02-01",
