@@ -1,6 +1,7 @@
 """The paths of tasks, and the links between the pages of a list (RFC 8288)."""
 
 from collections.abc import Mapping
+from urllib.parse import quote
 from uuid import UUID
 
 Value = int | str | bool | list[str]
@@ -53,7 +54,11 @@ def _links(path: str, pages: list[tuple[str, str]], limit: int, filters: Paramet
     return ", ".join(links)
 
 
+def _quoted(value: int | str) -> str:
+    return quote(value, safe=":") if isinstance(value, str) else str(value)
+
+
 def _query(name: str, value: Value) -> str:
     values = value if isinstance(value, list) else [value]
-    texts = (str(each).lower() if isinstance(each, bool) else each for each in values)
+    texts = (str(each).lower() if isinstance(each, bool) else _quoted(each) for each in values)
     return "".join(f"&{name}={text}" for text in texts)

@@ -16,6 +16,9 @@ class Filter(Enum):
 
     EQUAL = auto()
     ANY_OF = auto()
+    BEFORE = auto()
+    SINCE = auto()
+    EXISTS = auto()
 
 
 class Serves(NamedTuple):

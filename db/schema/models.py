@@ -23,17 +23,24 @@ from sqlalchemy import (
 )
 from sqlmodel import Field, SQLModel
 
-from db.schema.fields import Serves, TaskFields
+from db.schema.fields import Filter, Serves, TaskFields
 
 KEY_LENGTH = 255
 
 # Spelled as PostgreSQL prints it; otherwise Alembic would find a difference.
 MICROSECONDS = "((EXTRACT(epoch FROM clock_timestamp()) * (1000000)::numeric))::bigint"
 REVISION_RANGE_BITS = 8
+# A day begins at midnight in UTC.
+DUE = "COALESCE(due_at, ((due_on)::timestamp without time zone AT TIME ZONE 'UTC'::text))"
+DUE_FILTERS = {
+    "due_before": Filter.BEFORE,
+    "due_after": Filter.SINCE,
+    "has_due": Filter.EXISTS,
+}
 REPLAY_SIZE = "octet_length(body) + octet_length(headers) + octet_length((key)::text) + 100"
 
 
-def _moment(*, nullable: bool = False, default: str = "now()", **info: bool) -> Column[datetime]:
+def _moment(*, nullable: bool = False, default: str = "now()", **info: Any) -> Column[datetime]:
     return Column(
         DateTime(timezone=True),
         nullable=nullable,
@@ -123,7 +130,7 @@ class Task(TaskFields, table=True):
 
     An update that changes no indexed column is heap-only: PostgreSQL then writes to no index.
     `revision` changes with every write, and so has no index: `revision_range`, which seldom does,
-    has one. `completed` and `updated_at` are in no index or its condition, either.
+    has one. `completed`, `completed_at` and `updated_at` are in no index or its condition, either.
     """
 
     __tablename__ = "tasks"
@@ -138,6 +145,7 @@ class Task(TaskFields, table=True):
             info={"serves": Serves("created_at", deleted=False)},
         ),
         Index("tasks_by_title", "user_id", "title", "id"),
+        Index("tasks_by_due", "user_id", "due", "id", postgresql_where=text("due IS NOT NULL")),
         Index("tasks_by_priority", "user_id", "priority", "id"),
         Index(
             "tasks_by_priority_newest_first",
@@ -171,9 +179,20 @@ class Task(TaskFields, table=True):
         sa_column=Column(Uuid, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
     )
     id: UUID = Field(primary_key=True)
-    completed_at: datetime | None = Field(sa_column=_moment(nullable=True))
+    due: datetime | None = Field(
+        sa_column=Column(
+            DateTime(timezone=True),
+            Computed(DUE, persisted=True),
+            info={"filters": DUE_FILTERS},
+        )
+    )
+    completed_at: datetime | None = Field(
+        sa_column=_moment(nullable=True, filters={"completed_since": Filter.SINCE})
+    )
     created_at: datetime = Field(sa_column=_moment(sort=True))
-    updated_at: datetime = Field(sa_column=_moment(sort=True))
+    updated_at: datetime = Field(
+        sa_column=_moment(sort=True, filters={"updated_since": Filter.SINCE})
+    )
     deleted_at: datetime | None = Field(sa_column=_moment(nullable=True))
     revision: int = Field(sa_column=Column(BigInteger, nullable=False))
     revision_range: int = Field(

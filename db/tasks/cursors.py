@@ -5,6 +5,7 @@ from uuid import UUID
 
 from db.database import Session
 from db.errors import CursorRefused
+from db.tasks.dates import due_of
 from db.tasks.list_queries import ListQuery, Start
 from db.tasks.tokens import Forged, read_signer
 
@@ -36,6 +37,8 @@ class Cursor(NamedTuple):
 
 def key_of(task: dict[str, Any], query: ListQuery) -> Key:
     """The key of the task in the order of the list."""
+    if query.order.field == "due":
+        return (due_of(task), task["id"])
     return tuple([_text(task[name]) for name in query.order.key])
 
 

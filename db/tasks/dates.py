@@ -32,6 +32,12 @@ def settled(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**replaced, **fields, **moments}
 
 
+def due_of(task: Mapping[str, Any]) -> str | None:
+    """When the task is due: the column `due`, as text; a day begins at midnight in UTC."""
+    at: str | None = task["due_at"]
+    return at if task["due_on"] is None else f"{task['due_on']}T00:00:00.000000Z"
+
+
 def in_utc(moment: str) -> str:
     """The moment, written as the server writes all; it has no digits beyond the microsecond."""
     written = datetime.fromisoformat(moment).astimezone(UTC).isoformat(timespec="microseconds")

@@ -7,12 +7,19 @@ from typing import Any, NamedTuple
 
 from db.schema.clauses import ACTIVE_COLUMNS, TRASH_COLUMNS, tasks
 from db.schema.fields import DEFAULTS, Filter, Ranked, Serves
+from db.tasks.dates import in_utc
 
 LONGEST_NAME = 40
 
-FILTERS: dict[str, Filter] = {
-    each.name: each.info["filter"] for each in tasks.c if "filter" in each.info
+FILTERS: dict[str, tuple[str, Filter]] = {
+    name: (each.name, kind)
+    for each in tasks.c
+    for name, kind in [
+        *([(each.name, each.info["filter"])] if "filter" in each.info else []),
+        *each.info.get("filters", {}).items(),
+    ]
 }
+"""For each filter, the column that it is about, and how it chooses tasks by its value."""
 INDEXES: set[Serves] = {each.info["serves"] for each in tasks.indexes if "serves" in each.info}
 
 Values = Mapping[str, Any]
@@ -70,6 +77,18 @@ class Shape(NamedTuple):
     key_is_null: bool = False
 
     @property
+    def has_nulls(self) -> bool:
+        """Whether the sorted field of a task in the list may be null."""
+        return bool(tasks.c[self.order.field].nullable) and self.order.field != "deleted_at"
+
+    @property
+    def sorted_filters(self) -> list[str]:
+        """The filters about the sorted field, if it may be null: they bound the range."""
+        return [
+            each for each in self.filters if self.has_nulls and FILTERS[each][0] == self.order.field
+        ]
+
+    @property
     def filters_rows(self) -> bool:
         """Whether rows of the index are filtered, so that the page may end before it is full."""
         return self.start is not Start.OFFSET and bool(not self.is_served or self.unserved_filters)
@@ -82,7 +101,8 @@ class Shape(NamedTuple):
     @property
     def unserved_filters(self) -> list[str]:
         """The filters that no index serves: they are compared with each row."""
-        return [each for each in self.filters if each != self.ranged]
+        bounding = [self.ranged, *self.sorted_filters]
+        return [each for each in self.filters if each not in bounding]
 
     @property
     def names(self) -> list[str]:
@@ -146,7 +166,10 @@ def _without_none(filters: Values) -> Values:
 
 
 def _stored(name: str, value: Any) -> Any:
-    kind = tasks.c[name].type
-    if FILTERS[name] is Filter.ANY_OF:
+    column, kind_of_filter = FILTERS[name]
+    kind = tasks.c[column].type
+    if kind_of_filter in (Filter.BEFORE, Filter.SINCE):
+        return in_utc(value)
+    if kind_of_filter is Filter.ANY_OF:
         value = list(dict.fromkeys(value))  # a repeated value must not be read twice
     return kind.ranks(value) if isinstance(kind, Ranked) else value

@@ -261,6 +261,8 @@ PRIVATE = {
     "deleted_at": Column("timestamp with time zone", None, nullable=True),
     # made of the revision, for an index
     "revision_range": Column("bigint", None, nullable=True),
+    # made of `due_on` or `due_at`, for an index
+    "due": Column("timestamp with time zone", None, nullable=True),
 }
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.databases import administration
 from tests.support.responses import assert_faults
 from tests.support.users import Task, User
 
@@ -170,3 +171,97 @@ def test_a_task_keeps_when_it_was_completed_in_the_trash(alice: User) -> None:
 @pytest.mark.parametrize("way", WRITES)
 def test_clients_do_not_set_when_it_was_completed(alice: User, way: str) -> None:
     assert_faults(written(alice, way, {"completed_at": MOMENT}), f"{prefix(way)}/completed_at")
+
+
+# Lists
+
+
+def titles(user: User, **params: Any) -> list[str]:
+    return [task["title"] for task in user.get(user.tasks, params=params).json()]
+
+
+@pytest.fixture
+def dated(alice: User) -> User:
+    """Alice, with tasks that are due on days, at moments, and not at all."""
+    for title, fields in {
+        "noon": {"due_at": "2026-01-31T13:00:00+01:00"},
+        "never": {},
+        "day": {"due_on": DAY},
+        "evening before": {"due_at": "2026-01-31T01:30:00+02:00"},
+        "day after": {"due_on": "2026-02-01"},
+    }.items():
+        alice.creates(title, **fields)
+    return alice
+
+
+def test_a_day_is_due_at_its_beginning_in_utc(dated: User) -> None:
+    ascending = ["evening before", "day", "noon", "day after"]
+
+    assert titles(dated, sort="due") == [*ascending, "never"]
+    assert titles(dated, sort="-due") == [*ascending[::-1], "never"]
+
+
+def test_tasks_due_within_a_time_are_those_from_its_beginning_to_before_its_end(
+    dated: User,
+) -> None:
+    window = {"due_after": "2026-01-31T01:00:00+01:00", "due_before": "2026-02-01T00:00:00Z"}
+
+    assert titles(dated, sort="due", **window) == ["day", "noon"]
+    assert titles(dated, **window) == ["day", "noon"]
+    assert titles(dated, sort="due", due_before="0001-01-01T00:00:00Z") == []
+    assert titles(dated, has_due=False) == titles(dated, has_due=False, sort="due") == ["never"]
+    assert titles(dated, has_due=False, sort="due", due_after="0001-01-01T00:00:00Z") == []
+
+
+def test_a_link_keeps_the_offset_of_a_filter(dated: User) -> None:
+    moment = "2026-01-01T00:00:00+02:00"
+    first = dated.get(dated.tasks, params={"due_after": moment, "limit": 3})
+
+    second = dated.get(first.links["next"]["url"])
+
+    assert [len(first.json()), len(second.json())] == [3, 1]
+
+
+def test_completed_since_and_updated_since_have_the_tasks_of_that_change_and_later_ones(
+    alice: User,
+) -> None:
+    tasks = [alice.creates(str(number)) for number in range(3)]
+    done = [alice.patch(f"{task.url}/complete").json() for task in tasks]
+    alice.put(tasks[0].url, json={"description": "y"})
+    alice.patch(f"{tasks[2].url}/complete")
+    since = done[1]["completed_at"]
+
+    assert titles(alice, completed_since=since) == ["1"]
+    assert titles(alice, updated_since=since, sort="updated_at") == ["1", "0", "2"]
+    assert titles(alice, completed_since=done[0]["completed_at"]) == ["1", "0"]
+
+
+@pytest.mark.parametrize("sort", ["due", "-due"])
+def test_tasks_without_a_date_are_found_behind_many_with_one(
+    alice: User, database_url: str, sort: str
+) -> None:
+    """A page scans a thousand tasks: of those without a date, it scans the others as well."""
+    never = [alice.creates(str(number)).document for number in range(3)]
+    with administration(database_url) as execute:
+        execute(
+            "INSERT INTO tasks (user_id, id, title, revision, due_on)"
+            f" SELECT '{alice.id}', gen_random_uuid(), 'x', n, date '2026-01-01' + n % 7"
+            " FROM generate_series(1, 2500) n"
+        )
+    pages = [alice.get(alice.tasks, params={"sort": sort, "limit": 2, "has_due": False})]
+    while "next" in pages[-1].links:
+        pages.append(alice.get(pages[-1].links["next"]["url"]))
+    back = [alice.get(pages[-1].links["prev"]["url"])]
+    while "prev" in back[-1].links:
+        back.append(alice.get(back[-1].links["prev"]["url"]))
+
+    found = [task["id"] for page in pages for task in page.json()]
+    assert found == sorted((task["id"] for task in never), reverse=sort.startswith("-"))
+    before = found[: len(found) - len(pages[-1].json())]
+    assert [task["id"] for page in reversed(back) for task in page.json()] == before
+
+
+@pytest.mark.parametrize("name", ["due_before", "due_after", "completed_since", "updated_since"])
+@pytest.mark.parametrize("value", [DAY, "2026-01-31T17:00:00", "0001-01-01T00:00:00+00:01", "now"])
+def test_what_is_no_moment_is_refused_as_a_filter(alice: User, name: str, value: str) -> None:
+    assert_faults(alice.get(alice.tasks, params={name: value}), name)

@@ -156,9 +156,9 @@ def carol(server: str) -> Iterator[User]:
     """A user with tasks of all values, in the trash, too; those of one value are several."""
     with User(server) as user:
         tasks = [
-            creation(user, agreeing(dict(zip(WRITABLE, values, strict=True)), kept))
-            for kept, *values in zip(
-                EXCLUSIVE * 30, *(_cycled(name) for name in WRITABLE), strict=True
+            creation(user, agreeing({**dict(zip(WRITABLE, values, strict=True)), **dates}))
+            for dates, *values in zip(
+                _without_some_of(EXCLUSIVE), *(_cycled(name) for name in WRITABLE), strict=True
             )
         ]
         for task in tasks[::3]:
@@ -167,6 +167,12 @@ def carol(server: str) -> Iterator[User]:
             user.patch(f"{user.tasks}/{task['id']}", json={}, headers=PATCH)
             user.put(f"{user.tasks}/{task['id']}", json={"title": task["title"]})
         yield user
+
+
+def _without_some_of(names: list[str]) -> list[Fields]:
+    """Sixty times null for some of the fields: for each of them, for all, for none."""
+    some = [{}, dict.fromkeys(names), *({name: None} for name in names)]
+    return [some[number % len(some)] for number in range(60)]
 
 
 def _cycled(name: str) -> list[Any]:

@@ -26,6 +26,7 @@ SCALARS = {
     "DueOn",
     "EntityTags",
     "Id",
+    "Moment",
     "Priority",
     "Revision",
     "Sort",

@@ -1,5 +1,7 @@
 """The fields, filters and orders of tasks, as the contract has them; none is named here."""
 
+import operator
+from collections.abc import Callable
 from itertools import combinations, product
 from typing import Any
 
@@ -84,6 +86,9 @@ def values_of(schema: Schema) -> list[Any]:
 def choices_of(name: str) -> list[Any]:
     """Values of a filter: each one, and of those that take several also pairs and all."""
     schema = FILTERS[name]
+    if schema.get("format") == "date-time":
+        earliest, latest = AT_BOUNDS["date-time"]
+        return [schema["example"], latest if name.endswith("_before") else earliest]
     if schema["type"] != "array":
         return values_of(schema)
     each = values_of(followed(schema["items"]))
@@ -91,18 +96,45 @@ def choices_of(name: str) -> list[Any]:
 
 
 def all_filters() -> list[Fields]:
-    """Every choice of every filter, alone and together with those of the others."""
-    choices = [[None, *choices_of(name)] for name in FILTERS]
-    chosen = (dict(zip(FILTERS, each, strict=True)) for each in product(*choices))
-    return [{name: value for name, value in each.items() if value is not None} for each in chosen]
+    """Every choice of every filter alone, two of each with two of each other one, and all."""
+    two = {name: choices_of(name)[:2] for name in FILTERS}
+    pairs = [
+        dict(zip(names, values, strict=True))
+        for names in combinations(FILTERS, 2)
+        for values in product(*(two[name] for name in names))
+    ]
+    alone = [{name: choice} for name in FILTERS for choice in choices_of(name)]
+    together = [{name: choices[place] for name, choices in two.items()} for place in (0, 1)]
+    return [{}, *alone, *pairs, *together]
 
 
 def matches(task: Fields, filters: Fields) -> bool:
     """Whether the list with these filters has the task."""
-    return all(
-        task[name] in wanted if isinstance(wanted, list) else task[name] == wanted
-        for name, wanted in filters.items()
-    )
+    return all(_matches(task, name, wanted) for name, wanted in filters.items())
+
+
+def due_of(task: Fields) -> Any:
+    """When a task is due; a day begins at midnight in UTC."""
+    return task["due_at"] or (task["due_on"] and f"{task['due_on']}T00:00:00.000000Z")
+
+
+def _matches(task: Fields, name: str, wanted: Any) -> bool:
+    found, comparison = MOMENTS.get(name, (None, None))
+    if found and comparison:
+        value = found(task)
+        return value is not None and comparison(value, wanted)
+    if name == "has_due":
+        return (due_of(task) is not None) is wanted
+    return bool(task[name] in wanted if isinstance(wanted, list) else task[name] == wanted)
+
+
+MOMENTS: dict[str, tuple[Callable[[Fields], Any], Callable[[Any, Any], bool]]] = {
+    "due_before": (due_of, operator.lt),
+    "due_after": (due_of, operator.ge),
+    "completed_since": (operator.itemgetter("completed_at"), operator.ge),
+    "updated_since": (operator.itemgetter("updated_at"), operator.ge),
+}
+"""The filters by a time: what they compare, and how. All times are written alike."""
 
 
 def sorted_tasks(tasks: list[Fields], sort: str) -> list[Fields]:
@@ -111,10 +143,11 @@ def sorted_tasks(tasks: list[Fields], sort: str) -> list[Fields]:
     ranks = WRITABLE.get(name, {}).get("enum")
 
     def key(task: Fields) -> Any:
-        return (ranks.index(task[name]) if ranks else task[name], task["id"])
+        return (ranks.index(value(task)) if ranks else value(task), task["id"])
 
-    valued = [task for task in tasks if task[name] is not None]
-    rest = [task for task in tasks if task[name] is None]
+    value = due_of if name == "due" else operator.itemgetter(name)
+    valued = [task for task in tasks if value(task) is not None]
+    rest = [task for task in tasks if value(task) is None]
     descending = sort.startswith("-")
     return [
         *sorted(valued, key=key, reverse=descending),

@@ -1,0 +1,134 @@
+"""The conditions and the orders of lists, in SQL.
+
+If the sorted field may be null, a page has two sections: the tasks with a value, from a partial
+index, and then those without, by id. Each section ends with a LIMIT: PostgreSQL appends the
+sections in their order, and reads the second only if the first does not fill the page.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    ColumnElement,
+    CompoundSelect,
+    FromClause,
+    Integer,
+    Select,
+    any_,
+    bindparam,
+    select,
+    true,
+    tuple_,
+    union_all,
+)
+
+from db.schema.clauses import param, revision_range, tasks, this_user
+from db.schema.fields import Filter
+from db.tasks.list_queries import FILTERS, Order, Shape, Start
+
+MADE_OF = {"due": ("due", "due_on", "due_at")}
+"""The fields that are null if the sorted one is."""
+
+
+def matches(name: str, rows: FromClause) -> ColumnElement[bool]:
+    """Whether a task has the value of the filter, or one of its values."""
+    field, kind = FILTERS[name]
+    column = rows.c[field]
+    match kind:
+        case Filter.ANY_OF:
+            return column == any_(bindparam(name, type_=ARRAY(column.type)))
+        case Filter.BEFORE:
+            return column < param(name, column)
+        case Filter.SINCE:
+            return column >= param(name, column)
+        case Filter.EXISTS:
+            return column.is_not(None) == bindparam(name, type_=Boolean())
+    return column == param(name, column)
+
+
+def order_by(shape: Shape, rows: FromClause) -> list[ColumnElement[Any]]:
+    """The order of the page, nulls last."""
+    ordered = [_directed(shape, each) for each in _terms(shape.order, rows)]
+    if shape.has_nulls:
+        ordered[0] = ordered[0].nulls_last()
+    return ordered
+
+
+def _directed(shape: Shape, column: ColumnElement[Any]) -> Any:
+    descending = shape.order.descending is not shape.start.is_backwards
+    return column.desc() if descending else column.asc()
+
+
+def _terms(order: Order, rows: FromClause) -> list[ColumnElement[Any]]:
+    """The columns by which rows are sorted."""
+    if order.field == "updated_at":
+        return [rows.c.revision_range, rows.c.revision]
+    return [rows.c[order.field], rows.c.id]
+
+
+def beyond(shape: Shape) -> ColumnElement[bool]:
+    """Whether a task is on the page's side of the key, or at the key if the page includes it."""
+    if shape.start in (Start.FIRST, Start.OFFSET):
+        return true()
+    key = _key(shape)
+    if shape.order.field == "updated_at":
+        key = [revision_range(key[0]), key[0]]
+    return _compared(shape, _terms(shape.order, tasks), key)
+
+
+def _key(shape: Shape) -> list[ColumnElement[Any]]:
+    return [param(f"key_{name}", tasks.c[name]) for name in shape.order.key]
+
+
+def _compared(shape: Shape, terms: list[Any], key: list[Any]) -> ColumnElement[bool]:
+    descending = shape.order.descending is not shape.start.is_backwards
+    sign = ("<" if descending else ">") + ("=" if shape.start.includes_key else "")
+    return tuple_(*terms).bool_op(sign)(tuple_(*key))
+
+
+def sections(
+    shape: Shape, scanned: Callable[..., Select[Any]]
+) -> Select[Any] | CompoundSelect[Any]:
+    """The rows of the page: those with a value in the sorted field, and those without."""
+    limit = bindparam("limit", type_=Integer)
+    with_value = scanned(shape, _with_value(shape)).limit(limit)
+    fields = MADE_OF.get(shape.order.field, (shape.order.field,))
+    without = scanned(shape, _without_value(shape), null_fields=fields).limit(limit)
+    if _needs_value(shape) or (shape.start.is_backwards and not shape.key_is_null):
+        return with_value
+    if shape.start.is_backwards:
+        return union_all(without, with_value)
+    return without if shape.key_is_null else union_all(with_value, without)
+
+
+def _needs_value(shape: Shape) -> bool:
+    """Whether a filter excludes all tasks without a value."""
+    return any(FILTERS[each][1] is not Filter.EXISTS for each in shape.sorted_filters)
+
+
+def _with_value(shape: Shape) -> Select[Any]:
+    column = tasks.c[shape.order.field]
+    side = true() if shape.key_is_null else beyond(shape)
+    filters = [
+        # A condition on no row: if it is false, none is read.
+        bindparam(each, type_=Boolean())
+        if FILTERS[each][1] is Filter.EXISTS
+        else matches(each, tasks)
+        for each in shape.sorted_filters
+    ]
+    served = this_user & column.is_not(None) & side
+    order = [_directed(shape, each) for each in _terms(shape.order, tasks)]
+    return select(*tasks.c).where(served, *filters).order_by(*order)
+
+
+def _without_value(shape: Shape) -> Select[Any]:
+    side = _compared(shape, [tasks.c.id], _key(shape)[1:]) if shape.key_is_null else true()
+    wanted = [
+        ~bindparam(each, type_=Boolean())
+        for each in shape.sorted_filters
+        if FILTERS[each][1] is Filter.EXISTS
+    ]
+    ordered = select(*tasks.c).where(this_user, side, *wanted)
+    return ordered.order_by(_directed(shape, tasks.c.id))
