@@ -71,6 +71,9 @@ def translate(schema: dict[str, Any], direction: Direction, where: Where) -> dic
         )
     for key in {"items", "not"} & schema.keys():
         translated[key] = translate(schema[key], direction, (*where, key))
+    if schema.get("type") == "object" and "not" in schema and not schema.get("nullable"):
+        # Another type is one fault, and not also one against `not`.
+        translated["not"].setdefault("type", "object")
     _translate_properties(schema, translated, direction, where)
     _translate_numbers(schema, translated, where)
     _translate_nullable(schema, translated, where)

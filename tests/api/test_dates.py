@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 import pytest
 
 from tests.support.databases import administration
@@ -10,6 +11,7 @@ from tests.support.responses import assert_faults
 from tests.support.users import Task, User
 
 DAY, MOMENT = "2026-01-31", "2026-01-31T17:00:00.000000Z"
+JSON = {"Content-Type": "application/json"}
 WRITES = ["POST", "PUT", "PATCH", "create", "update"]
 
 
@@ -45,6 +47,13 @@ def test_a_day_and_a_moment_at_once_are_refused(alice: User, way: str) -> None:
     assert_faults(response, f"{prefix(way)}/due_at")
     [fault] = response.json()["errors"]
     assert fault["detail"] == "this field does not go together with due_on"
+
+
+@pytest.mark.parametrize("body", [[], "x", None])
+def test_a_body_that_is_no_object_has_one_fault(alice: User, body: object) -> None:
+    errors = alice.post(alice.tasks, content=orjson.dumps(body), headers=JSON).json()["errors"]
+
+    assert [(each["pointer"], "object" in each["detail"]) for each in errors] == [("", True)]
 
 
 @pytest.mark.parametrize("way", ["PUT", "PATCH", "update"])
