@@ -41,8 +41,9 @@ def test_patch_is_merged_into_the_task(
 
     assert response.status_code == 200
     patched = response.json()
-    stamped = {name: patched[name] for name in ("updated_at", "revision")}
+    stamped = {name: patched[name] for name in ("updated_at", "completed_at", "revision")}
     assert patched == {**task.document, **changes, **stamped}
+    assert patched["completed_at"] == (patched["updated_at"] if patched["completed"] else None)
     assert response.headers["etag"] == f'"{patched["revision"]}"' > task.etag
     assert alice.get(task.url).json() == patched
 
