@@ -123,7 +123,7 @@ REFUSED = {
     "a filter by what no task has": (
         "        - name: completed\n",
         "        - name: colour\n",
-        "but the contract gives (colour, cursor,",
+        "but the contract gives (colour, completed_since,",
     ),
     "a parameter in the path that the path does not name": (
         "  /api/{user_id}/tasks/{task_id}/complete:\n",
