@@ -161,5 +161,6 @@ def test_bytes_are_exact_while_several_servers_store_expire_and_purge(
         statuses = {each for found in pool.map(write, range(4)) for each in found}
         assert len(list(purging)) == 40
 
-    assert statuses == {201, 404}
+    # The tables' owner, who ages the responses, may block a request for too long.
+    assert {201, 404} <= statuses <= {201, 404, 503}
     assert stored_bytes(own_database)[0] > 0
