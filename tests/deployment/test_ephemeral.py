@@ -77,6 +77,7 @@ def test_data_are_gone_after_a_signal_during_the_start(temporary: Path) -> None:
     assert data_folders(temporary) == []
 
 
+@pytest.mark.long
 def test_data_of_a_killed_server_are_removed_by_the_next_and_those_of_others_are_not(
     temporary: Path,
 ) -> None:
@@ -117,6 +118,7 @@ def test_data_are_gone_after_a_start_that_fails(temporary: Path) -> None:
     assert data_folders(temporary) == []
 
 
+@pytest.mark.long
 def test_two_servers_have_data_of_their_own_with_their_own_keys(temporary: Path) -> None:
     first, second = (started_ephemerally(temporary, "--local-tokens") for _ in range(2))
     urls = [url_of(each) for each in (first, second)]
@@ -138,6 +140,7 @@ def test_two_servers_have_data_of_their_own_with_their_own_keys(temporary: Path)
     assert data_folders(temporary) == []
 
 
+@pytest.mark.long
 def test_workers_share_the_ephemeral_data_whatever_database_the_environment_names(
     temporary: Path,
 ) -> None:

@@ -262,6 +262,7 @@ def test_what_python_cannot_say_is_refused(tmp_path: Path, old: str, new: str, r
     assert reason in str(refused.value)
 
 
+@pytest.mark.long
 def test_written_stubs_change_no_line_and_are_not_written_twice(tmp_path: Path) -> None:
     folder = project_with_gadgets(tmp_path)
     before = contents(folder)
