@@ -43,7 +43,7 @@ class Hosts:
         match = HOST.fullmatch(host)
         if match is None:
             raise Problem(MALFORMED, NOT_ONE_HOST)
-        self._check_name((match[1] or match[2]).decode(), bracketed=match[1] is not None)
+        self._check_name(_name_of(match), bracketed=match[1] is not None)
         if len(self._accepted) >= MOST_REMEMBERED:
             self._accepted.clear()
         self._accepted.add(host)
@@ -86,18 +86,20 @@ class OpenModeHosts(Hosts):
 
     def _check_name(self, name: str, *, bracketed: bool) -> None:
         super()._check_name(name, bracketed=bracketed)
-        if name.lower() not in self._names and not _is_address(name):
+        if name not in self._names and not _is_address(name):
             raise Problem(WRONG_HOST, UNKNOWN_NAME)
 
 
 def _is_other_host(origin: bytes | None, headers: dict[bytes, bytes]) -> bool:
     """Whether the page is of another host; another port of the same host is the same site."""
-    page, server = (origin or b"").partition(b"://")[2], headers.get(b"host", b"")
-    return _without_port(page) != _without_port(server)
+    page = HOST.fullmatch((origin or b"").partition(b"://")[2])
+    server = HOST.fullmatch(headers.get(b"host", b""))
+    return page is None or server is None or _name_of(page) != _name_of(server)
 
 
-def _without_port(host: bytes) -> bytes:
-    return re.sub(rb":[0-9]*$", b"", host).lower()
+def _name_of(host: re.Match[bytes]) -> str:
+    name: bytes = host[1] or host[2]
+    return name.decode().lower()
 
 
 def _is_address(name: str) -> bool:

@@ -104,8 +104,8 @@ class Parameter:
     def _default(self, value: Any, where: Where) -> Any:
         if not self._accepts(value):
             place = (*where, "schema", "default")
-            error = self._fault(value)
-            raise Unsupported(f"the default breaks its own schema: {error}", place) from None
+            reason = self._fault(value)
+            raise Unsupported(f"the default breaks its own schema: {reason}", place)
         if self._is_uuid:
             return list(map(_uuid, value)) if self.is_array else _uuid(value)
         return value

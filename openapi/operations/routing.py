@@ -44,10 +44,9 @@ class Paths:
         self._by_group: dict[int, tuple[Route, slice]] = {}
         """By the number of the empty group behind each path: the route, and its variables."""
 
-    def route(self, segments: list[str]) -> Route:
+    def route(self, segments: list[str], names: list[str]) -> Route:
         """The route of a path; created if there is none yet."""
         literals = tuple(None if _is_variable(each) else each for each in segments)
-        names = [each[1:-1] for each in segments if _is_variable(each)]
         route = self._routes.get(literals)
         if route is None:
             route = self._routes[literals] = Route(names)
@@ -65,6 +64,7 @@ class Paths:
     def _compile(self) -> None:
         ordered = sorted(self._routes, key=lambda path: [each is None for each in path])
         alternatives = []
+        self._by_group = {}
         group = 0
         for path in ordered:
             route = self._routes[path]
@@ -87,8 +87,9 @@ class Router:
         segments = path.split("/")[1:]
         if any("{" in each for each in segments if not _is_variable(each)):
             raise Unsupported("a parameter must be a whole segment of the path", operation.where)
-        route = self._paths[len(segments)].route(segments)
-        if route.names != [each[1:-1] for each in segments if _is_variable(each)]:
+        names = [each[1:-1] for each in segments if _is_variable(each)]
+        route = self._paths[len(segments)].route(segments, names)
+        if route.names != names:
             raise Unsupported(
                 "the same path has parameters of other names elsewhere", operation.where
             )
