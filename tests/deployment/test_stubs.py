@@ -181,7 +181,7 @@ def test_one_operation_can_be_named(contract: Contract) -> None:
         "    context: Context, user_id: UUID, body: dict[str, Any], "
         "if_none_match: str | None = None\n"
         ") -> Returned:\n",
-        # Many parameters come by keyword, in the contract's order.
+        # Many parameters are keyword arguments, in the contract's order.
         "async def get_gadget(\n"
         "    context: Context,\n"
         "    user_id: UUID,\n"

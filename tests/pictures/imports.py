@@ -1,12 +1,10 @@
 """The picture of the packages: the layers that import-linter checks, and what imports what."""
 
-import ast
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from html import escape
-from pathlib import Path
 
-from tests.support.project import ROOT
+from tests.support.project import ROOT, imported
 
 Edge = tuple[str, str]
 Place = tuple[float, int]
@@ -51,14 +49,6 @@ def edges(nodes: Iterable[str]) -> set[Edge]:
 
 def node_of(name: str) -> str:
     return ".".join(name.split(".")[:2])
-
-
-def imported(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            yield from (f"{node.module}.{each.name}" for each in node.names)
-        elif isinstance(node, ast.Import):
-            yield from (each.name for each in node.names)
 
 
 def without_implied(all_edges: set[Edge]) -> list[Edge]:

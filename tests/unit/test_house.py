@@ -2,12 +2,11 @@
 
 import ast
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.project import ROOT
+from tests.support.project import ROOT, imported
 
 PACKAGES = sorted(
     path.parent.relative_to(ROOT)
@@ -68,12 +67,3 @@ def test_support_imports_tests_from_support_alone(module: Path) -> None:
     names = [name for name in imported(module) if name.split(".")[0] == "tests"]
 
     assert not [name for name in names if not name.startswith("tests.support.")]
-
-
-def imported(path: Path) -> Iterator[str]:
-    """The full name of each thing that a module imports."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            yield from (f"{node.module}.{each.name}" for each in node.names)
-        elif isinstance(node, ast.Import):
-            yield from (each.name for each in node.names)
