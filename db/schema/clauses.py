@@ -33,7 +33,7 @@ from sqlalchemy.types import TypeEngine
 from sqlmodel import AutoString
 
 from db.owner import OWNER
-from db.schema.fields import Ranked, TaskFields
+from db.schema.fields import Ranked, TaskFields, Texts
 from db.schema.models import (
     REVISION_RANGE_BITS,
     DeletedTaskRead,
@@ -41,6 +41,7 @@ from db.schema.models import (
     Secret,
     Task,
     TaskRead,
+    TaskTag,
     User,
 )
 
@@ -54,6 +55,7 @@ MICROSECOND = literal_column("interval '1 microsecond'", Interval)
 
 tasks: Table = Task.metadata.tables["tasks"]
 users: Table = User.metadata.tables["users"]
+task_tags: Table = TaskTag.metadata.tables["task_tags"]
 replays: Table = Replay.metadata.tables["replays"]
 secrets: Table = Secret.metadata.tables["secrets"]
 
@@ -63,9 +65,16 @@ def param(name: str, column: ColumnElement[Any] | Any) -> ColumnElement[Any]:
     kind = column.type
     if isinstance(kind, Ranked):
         return as_stored(bindparam(name, type_=Text()), column)
+    if isinstance(kind, Texts):
+        return func.to_jsonb(texts_param(name), type_=kind)
     if isinstance(kind, String) and kind.collation:
         kind = String(kind.length)  # a parameter has no collation
     return bindparam(name, type_=kind)
+
+
+def texts_param(name: str) -> ColumnElement[Any]:
+    """A parameter that is a list of texts."""
+    return bindparam(name, type_=ARRAY(Text))
 
 
 def as_written(column: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -108,12 +117,13 @@ def is_text(column: ColumnElement[Any]) -> bool:
 
 def is_read_as_sent(column: ColumnElement[Any]) -> bool:
     """Whether clients read the column's values exactly as the statement of a new task has them."""
-    return is_text(column) or isinstance(column.type, Boolean | Ranked | Date | DateTime)
+    return is_text(column) or isinstance(column.type, Boolean | Ranked | Date | DateTime | Texts)
 
 
 ACTIVE_COLUMNS = [*TaskRead.model_fields]
 TRASH_COLUMNS = [*DeletedTaskRead.model_fields]
 WRITABLE_COLUMNS = [*TaskFields.model_fields]
+WRITTEN_COLUMNS = [*WRITABLE_COLUMNS, "tag_keys"]
 STORED_COLUMNS = [each.name for each in tasks.c if each.computed is None and each.name != OWNER]
 # The fields of a new task that need not be read back from the database.
 KNOWN_COLUMNS = [name for name in WRITABLE_COLUMNS if is_read_as_sent(tasks.c[name])]

@@ -5,6 +5,7 @@ from enum import Enum, StrEnum, auto
 from typing import Any, NamedTuple
 
 from sqlalchemy import DateTime, SmallInteger, String, TypeDecorator, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 TITLE_LENGTH = 255
@@ -16,6 +17,7 @@ class Filter(Enum):
 
     EQUAL = auto()
     ANY_OF = auto()
+    ALL_OF = auto()
     BEFORE = auto()
     SINCE = auto()
     EXISTS = auto()
@@ -63,6 +65,13 @@ def ranked(values: type[StrEnum]) -> Any:
     return Ranked(*values)
 
 
+class Texts(TypeDecorator[list[str]]):
+    """Several texts, stored as a JSON array: an array of SQL arrays needs all of one length."""
+
+    impl = JSONB
+    cache_ok = True
+
+
 class Priority(StrEnum):
     """How important a task is, in ascending order."""
 
@@ -99,6 +108,9 @@ class TaskFields(SQLModel):
         default=None, sa_type=DateTime(timezone=True), sa_column_kwargs=traits(replaces="due_on")
     )
     start_on: date | None = Field(default=None)
+    tags: list[str] = Field(
+        default=[], sa_type=Texts, sa_column_kwargs=traits(default="'[]'::jsonb")
+    )
 
 
 DEFAULTS = {

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    PrimaryKeyConstraint,
     SmallInteger,
     Text,
     Uuid,
@@ -23,9 +24,10 @@ from sqlalchemy import (
 )
 from sqlmodel import Field, SQLModel
 
-from db.schema.fields import Filter, Serves, TaskFields
+from db.schema.fields import Filter, Serves, TaskFields, Texts
 
 KEY_LENGTH = 255
+TAG_LENGTH = 50
 
 # Spelled as PostgreSQL prints it; otherwise Alembic would find a difference.
 MICROSECONDS = "((EXTRACT(epoch FROM clock_timestamp()) * (1000000)::numeric))::bigint"
@@ -186,6 +188,9 @@ class Task(TaskFields, table=True):
             info={"filters": DUE_FILTERS},
         )
     )
+    tag_keys: list[str] | None = Field(
+        sa_column=Column(Texts, info={"filters": {"tag": Filter.ALL_OF}})
+    )
     completed_at: datetime | None = Field(
         sa_column=_moment(nullable=True, filters={"completed_since": Filter.SINCE})
     )
@@ -200,6 +205,31 @@ class Task(TaskFields, table=True):
             BigInteger, Computed(f"(revision >> {REVISION_RANGE_BITS})", persisted=True)
         )
     )
+
+
+class TaskTag(SQLModel, table=True):
+    """A tag of a task that is not in the trash.
+
+    A trigger of `tasks` keeps these rows, by `tags` and `tag_keys`. `tag` is the key, `name` is
+    what the client wrote. The primary key has the tasks of a tag in the order of creation.
+    """
+
+    __tablename__ = "task_tags"
+    __table_args__ = (
+        PrimaryKeyConstraint(
+            "user_id",
+            "tag",
+            "created_at",
+            "task_id",
+            info={"serves": Serves("created_at", deleted=False, filter="tag")},
+        ),
+    )
+
+    user_id: UUID = Field(sa_column=Column(Uuid, ForeignKey("users.id", ondelete="CASCADE")))
+    tag: str = Field(sa_column=Column(Text(collation="C")))
+    created_at: datetime = Field(sa_column=Column(DateTime(timezone=True)))
+    task_id: UUID = Field(sa_column=Column(Uuid))
+    name: str = Field(max_length=TAG_LENGTH)
 
 
 class Replay(SQLModel, table=True):

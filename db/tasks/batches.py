@@ -18,6 +18,7 @@ from db.quotas import MAX_TASKS
 from db.schema.clauses import TRASH_COLUMNS
 from db.tasks import statements
 from db.tasks.rules import RULES, Draft
+from db.tasks.tags import keyed
 from db.tasks.tasks import Task, as_read
 
 Operation = dict[str, Any]
@@ -115,5 +116,5 @@ async def _write(transaction: Transaction, user_id: UUID, draft: Draft) -> None:
         revision=latest.revision,
         moment=latest.moment,
         created=draft.created,
-        tasks=orjson.dumps(list(draft.written.values())).decode(),
+        tasks=orjson.dumps([keyed(each) for each in draft.written.values()]).decode(),
     )

@@ -123,10 +123,17 @@ def _page_size(rows: list[dict[str, Any]], limit: int) -> int:
     """How many of the rows make a page: at most `limit`, and not too many characters."""
     characters = 0
     for size, row in enumerate(rows[:limit]):
-        characters += sum(len(value) for value in row.values() if isinstance(value, str))
+        characters += sum(map(_characters, row.values()))
         if characters > MOST_CHARACTERS and size:
             return size
     return min(len(rows), limit)
+
+
+def _characters(value: Any) -> int:
+    """The characters of a text, or of a list of texts."""
+    if isinstance(value, list):
+        return sum(map(len, value))
+    return len(value) if isinstance(value, str) else 0
 
 
 def _change(row: dict[str, Any]) -> Change:

@@ -37,6 +37,8 @@ def matches(name: str, rows: FromClause) -> ColumnElement[bool]:
     field, kind = FILTERS[name]
     column = rows.c[field]
     match kind:
+        case Filter.ALL_OF:
+            return column.bool_op("@>")(param(name, column))
         case Filter.ANY_OF:
             return column == any_(bindparam(name, type_=ARRAY(column.type)))
         case Filter.BEFORE:
@@ -68,14 +70,14 @@ def _terms(order: Order, rows: FromClause) -> list[ColumnElement[Any]]:
     return [rows.c[order.field], rows.c.id]
 
 
-def beyond(shape: Shape) -> ColumnElement[bool]:
+def beyond(shape: Shape, rows: FromClause = tasks) -> ColumnElement[bool]:
     """Whether a task is on the page's side of the key, or at the key if the page includes it."""
     if shape.start in (Start.FIRST, Start.OFFSET):
         return true()
     key = _key(shape)
     if shape.order.field == "updated_at":
         key = [revision_range(key[0]), key[0]]
-    return _compared(shape, _terms(shape.order, tasks), key)
+    return _compared(shape, _terms(shape.order, rows), key)
 
 
 def _key(shape: Shape) -> list[ColumnElement[Any]]:

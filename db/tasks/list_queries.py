@@ -5,7 +5,8 @@ from enum import Enum
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from db.schema.clauses import ACTIVE_COLUMNS, TRASH_COLUMNS, tasks
+from db.caseless import folded
+from db.schema.clauses import ACTIVE_COLUMNS, TRASH_COLUMNS, task_tags, tasks
 from db.schema.fields import DEFAULTS, Filter, Ranked, Serves
 from db.tasks.dates import in_utc
 
@@ -20,7 +21,9 @@ FILTERS: dict[str, tuple[str, Filter]] = {
     ]
 }
 """For each filter, the column that it is about, and how it chooses tasks by its value."""
-INDEXES: set[Serves] = {each.info["serves"] for each in tasks.indexes if "serves" in each.info}
+INDEXES: set[Serves] = {
+    each.info["serves"] for each in (*tasks.indexes, task_tags.primary_key) if "serves" in each.info
+}
 
 Values = Mapping[str, Any]
 
@@ -101,8 +104,13 @@ class Shape(NamedTuple):
     @property
     def unserved_filters(self) -> list[str]:
         """The filters that no index serves: they are compared with each row."""
-        bounding = [self.ranged, *self.sorted_filters]
+        bounding = [*self.sorted_filters, *([] if self.is_tagged else [self.ranged])]
         return [each for each in self.filters if each not in bounding]
+
+    @property
+    def is_tagged(self) -> bool:
+        """Whether the tasks with the first of several tags are read, and compared with all."""
+        return self.ranged is not None and FILTERS[self.ranged][1] is Filter.ALL_OF
 
     @property
     def names(self) -> list[str]:
@@ -149,7 +157,9 @@ class ListQuery(NamedTuple):
     def shape(self, start: Start, *, key_is_null: bool = False) -> Shape:
         """The shape of a page with this start."""
         names = tuple(sorted(self.filters))
-        ranged = next((each for each in names if self._has_ranges(each, start)), None)
+        with_ranges = [each for each in names if self._has_ranges(each, start)]
+        # Fewer tasks have a certain tag than a certain priority.
+        ranged = max(with_ranges, key=lambda each: FILTERS[each][1] is Filter.ALL_OF, default=None)
         return Shape(self.deleted, names, self.order, start, ranged, key_is_null)
 
     def _has_ranges(self, name: str, start: Start) -> bool:
@@ -157,7 +167,7 @@ class ListQuery(NamedTuple):
         return (
             start is not Start.OFFSET
             and Serves(self.order.field, self.deleted, name) in INDEXES
-            and DEFAULTS[name] not in self.filters[name]
+            and DEFAULTS.get(name) not in self.filters[name]
         )
 
 
@@ -170,6 +180,8 @@ def _stored(name: str, value: Any) -> Any:
     kind = tasks.c[column].type
     if kind_of_filter in (Filter.BEFORE, Filter.SINCE):
         return in_utc(value)
+    if kind_of_filter is Filter.ALL_OF:
+        return list(dict.fromkeys(map(folded, value)))
     if kind_of_filter is Filter.ANY_OF:
         value = list(dict.fromkeys(value))  # a repeated value must not be read twice
     return kind.ranks(value) if isinstance(kind, Ranked) else value

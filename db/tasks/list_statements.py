@@ -29,15 +29,28 @@ from sqlalchemy import (
     select,
     true,
 )
+from sqlalchemy.sql.elements import Grouping
 
 from db.owner import OWNER
 from db.postgres.statement import Access, Statement
-from db.schema.clauses import as_written, tasks, this_owner, this_user, users
+from db.schema.clauses import (
+    ONE,
+    as_written,
+    param,
+    task_tags,
+    tasks,
+    texts_param,
+    this_owner,
+    this_user,
+    users,
+)
 from db.tasks.list_orders import beyond, matches, order_by, sections
 from db.tasks.list_queries import ListQuery, Shape, Start
 
 MOST_SCANNED = 1000
 MOST_SHAPES = 1024
+
+_most_scanned = literal_column(str(MOST_SCANNED), Integer)
 
 
 @lru_cache(maxsize=MOST_SHAPES)
@@ -69,6 +82,8 @@ _owner_revision = select(func.max(users.c.revision)).where(this_owner).scalar_su
 
 
 def _page(shape: Shape) -> Select[Any] | CompoundSelect[Any]:
+    if shape.is_tagged:
+        return _tagged(shape)
     if shape.ranged is not None:
         return _ranges(shape, tasks.c[shape.ranged])
     if shape.start is Start.OFFSET:
@@ -95,10 +110,10 @@ def _scanned(
     shape: Shape, ordered: Select[Any], *, null_fields: Collection[str] = ()
 ) -> Select[Any]:
     """The first of these rows that match the filters; only those with null in the fields."""
-    scanned = ordered.limit(literal_column(str(MOST_SCANNED), Integer)).subquery("scanned")
+    scanned = ordered.limit(_most_scanned).subquery("scanned")
     position = func.row_number(type_=BigInteger()).over()
     numbered = select(*scanned.c, position.label("position")).subquery("numbered")
-    is_last = numbered.c.position == literal_column(str(MOST_SCANNED), Integer)
+    is_last = numbered.c.position == _most_scanned
     conditions = [
         *_unserved(shape, numbered),
         *(numbered.c[each].is_(None) for each in null_fields),
@@ -124,6 +139,22 @@ def _ranges(shape: Shape, column: Any) -> Select[Any]:
     return (
         select(*found.c).select_from(wanted.join(found, true())).order_by(*order_by(shape, found))
     )
+
+
+def _tagged(shape: Shape) -> Select[Any]:
+    """The rows with the first of the tags: one range of the index of tags, in the list's order."""
+    named = select(*task_tags.c, task_tags.c.task_id.label("id")).subquery("named")
+    owned = named.c.user_id == param("user_id", tasks.c.user_id)
+    ordered = (
+        select(named.c.id)
+        .where(owned, named.c.tag == Grouping(texts_param("tag"))[ONE], beyond(shape, named))
+        .order_by(*order_by(shape, named))
+        .limit(_most_scanned)
+        .subquery("tagged")
+    )
+    # With LIMIT the tasks are read one after the other, in the order of the tags.
+    task = select(*tasks.c).where(this_user, tasks.c.id == ordered.c.id).limit(ONE).lateral("task")
+    return _scanned(shape, select(*task.c).select_from(ordered.join(task, true())))
 
 
 def _served(shape: Shape) -> ColumnElement[bool]:

@@ -41,7 +41,7 @@ from db.schema.clauses import (
     TASK,
     TRASH_COLUMNS,
     UTC,
-    WRITABLE_COLUMNS,
+    WRITTEN_COLUMNS,
     as_written,
     changed,
     completion,
@@ -65,7 +65,7 @@ _owner_id = param("user_id", users.c.id)
 
 REVISION = Statement("revision", select(users.c.revision).where(this_owner), Access.READ)
 
-_new = {name: param(name, tasks.c[name]) for name in ("user_id", "id", *WRITABLE_COLUMNS)}
+_new = {name: param(name, tasks.c[name]) for name in ("user_id", "id", *WRITTEN_COLUMNS)}
 
 
 def _creation(name: str, *conditions: ColumnElement[bool]) -> Statement:
@@ -113,7 +113,7 @@ GET = Statement("get_task", select(ONE_TASK).where(this_task), Access.READ)
 UPDATE = Statement(
     "update_task",
     changed(
-        **{name: merged(tasks.c[name]) for name in WRITABLE_COLUMNS},
+        **{name: merged(tasks.c[name]) for name in WRITTEN_COLUMNS},
         completed_at=completion(merged(tasks.c.completed)),
     ),
     Access.WRITE,

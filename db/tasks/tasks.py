@@ -15,6 +15,7 @@ from db.quotas import MAX_TASKS
 from db.schema.fields import DEFAULTS
 from db.tasks import statements
 from db.tasks.dates import settled
+from db.tasks.tags import keyed, keys_of
 
 # It takes a quarter of the time of `UUID`.
 _uuid = TypeAdapter(UUID).validator.validate_python
@@ -47,7 +48,11 @@ async def create(
     values = {"id": uuid7(), **DEFAULTS, **settled(fields)}
     statement = statements.CREATE_WITH_ID if "id" in fields else statements.CREATE
     written: Task | None = await database.fetch_document(
-        statement, user_id=user_id, max_tasks=max_tasks, **values
+        statement,
+        user_id=user_id,
+        max_tasks=max_tasks,
+        tag_keys=keys_of(values["tags"]),
+        **values,
     )
     if written is not None:
         return {"id": None, "user_id": None, **values, **written}
@@ -82,7 +87,7 @@ async def update(
     if not changes:
         return as_expected(await get(database, user_id, task_id), expected)
     return await _change(
-        database, statements.UPDATE, user_id, task_id, expected, changes=settled(changes)
+        database, statements.UPDATE, user_id, task_id, expected, changes=keyed(settled(changes))
     )
 
 

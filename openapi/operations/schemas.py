@@ -8,6 +8,7 @@ from jsonschema_rs import Draft202012Validator, ValidationError, ValidationError
 
 from openapi.contract.faults import Unsupported, Where
 from openapi.http.problems import Fault
+from openapi.operations import caseless_items
 
 Direction = Literal["request", "response"]
 
@@ -43,6 +44,7 @@ class Schema:
                 validate_formats=True,
                 ignore_unknown_formats=False,
                 mask="this value",
+                keywords={caseless_items.NAME: caseless_items.UniqueWithoutCase},
             )
         except ValueError as error:
             raise Unsupported(str(error), where) from error
@@ -80,7 +82,12 @@ def translate(schema: dict[str, Any], direction: Direction, where: Where) -> dic
     if direction == "response":
         _translate_excluding(translated)
         _translate_suffix(translated)
-    elif {"items", "maxItems"} <= translated.keys():
+        return translated
+    if schema.get(caseless_items.NAME):
+        # It finds exact duplicates, too: these would be two faults.
+        translated.pop("uniqueItems", None)
+        translated[caseless_items.NAME] = True
+    if {"items", "maxItems"} <= translated.keys():
         _count_before_items(translated)
     return translated
 
@@ -182,7 +189,8 @@ def _translate_nullable(schema: dict[str, Any], translated: dict[str, Any], wher
 def _count_before_items(translated: dict[str, Any]) -> None:
     """Check the length of an array before its items, which may be half a million."""
     translated["if"] = {"maxItems": translated["maxItems"]}
-    translated["then"] = {"items": translated.pop("items")}
+    of_items = {"items", caseless_items.NAME} & translated.keys()
+    translated["then"] = {name: translated.pop(name) for name in of_items}
 
 
 def _translate_suffix(translated: dict[str, Any]) -> None:
@@ -247,6 +255,8 @@ def _spelled_out(error: ValidationError) -> Iterator[tuple[list[str | int], str]
         yield [*path, kind.property], "this field is required"
     elif isinstance(kind, ValidationErrorKind.FalseSchema):
         yield path, "clients cannot set this field"
+    elif isinstance(kind, ValidationErrorKind.Custom):
+        yield [*path, caseless_items.repeated(error.instance) or 0], caseless_items.DETAIL
     elif isinstance(kind, ValidationErrorKind.Not) and (
         names := _excluded(kind.schema, error.instance)
     ):

@@ -255,6 +255,7 @@ KINDS = {
     ("boolean", None): "boolean",
     ("integer", None): "bigint",
     ("integer", "int64"): "bigint",
+    ("array", None): "jsonb",
 }
 # What the database keeps of a task, and the contract of a deleted one or not at all.
 PRIVATE = {
@@ -263,6 +264,8 @@ PRIVATE = {
     "revision_range": Column("bigint", None, nullable=True),
     # made of `due_on` or `due_at`, for an index
     "due": Column("timestamp with time zone", None, nullable=True),
+    # made of the tags, to compare them without case
+    "tag_keys": Column("jsonb", None, nullable=True),
 }
 
 
@@ -311,7 +314,7 @@ def columns_of_table(table: Table) -> dict[str, Column]:
         kind, _, longest = column.type.compile(POSTGRESQL).lower().partition("(")
         longest = longest.partition(")")[0]
         columns[column.name] = Column(
-            kind.replace("varchar", "character varying"),
+            kind.partition(" collate ")[0].replace("varchar", "character varying"),
             int(longest) if longest else None,
             bool(column.nullable),
         )
@@ -363,6 +366,14 @@ def test_a_deleted_task_has_all_of_a_task_and_when_it_was_deleted() -> None:
     assert deleted["required"] == [*task["required"], "deleted_at"]
 
 
+def default_of(schema: dict[str, Any], value: Any) -> str:
+    """The default as PostgreSQL prints it; of an enumeration, the rank of its first value."""
+    if "enum" in schema:
+        return "0"
+    written = orjson.dumps(value).decode()
+    return f"'{written}'::jsonb" if schema["type"] == "array" else written
+
+
 def test_contract_and_database_agree(database_url: str) -> None:
     found = columns_of_database(database_url, "tasks")
 
@@ -372,8 +383,7 @@ def test_contract_and_database_agree(database_url: str) -> None:
     }
     assert {name: default for name, (_, default) in found.items() if default} == {
         **{
-            # of an enumeration, the rank of its first value
-            name: "0" if "enum" in WRITABLE[name] else orjson.dumps(value).decode()
+            name: default_of(WRITABLE[name], value)
             for name, value in DEFAULTS.items()
             if value is not None
         },
@@ -382,7 +392,9 @@ def test_contract_and_database_agree(database_url: str) -> None:
     }
 
 
-@pytest.mark.parametrize("model", [models.User, models.Task, models.Secret, models.Replay])
+@pytest.mark.parametrize(
+    "model", [models.User, models.Task, models.TaskTag, models.Secret, models.Replay]
+)
 def test_tables_and_database_agree(database_url: str, model: type[SQLModel]) -> None:
     table: Table = model.metadata.tables[str(model.__tablename__)]
     found = columns_of_database(database_url, table.name)

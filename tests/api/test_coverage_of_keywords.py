@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import pytest
 
@@ -60,7 +61,8 @@ BREAKING: dict[str, Callable[[dict[str, Any]], Values]] = {
     "maximum": lambda schema: [schema["maximum"] + 1],
     "enum": lambda schema: [f"no {value}" for value in schema["enum"]],
     "minItems": lambda schema: [usual(schema)[: schema["minItems"] - 1]],
-    "maxItems": lambda schema: [usual(schema) * (schema["maxItems"] + 1)],
+    "maxItems": lambda schema: [several(schema, schema["maxItems"] + 1)],
+    "uniqueItems": lambda schema: [usual(schema) * 2],
     "items": lambda schema: [[value] for value in values_that_break(schema["items"])],
 }
 OBEYING: dict[str, Callable[[dict[str, Any]], Values]] = {
@@ -76,9 +78,12 @@ OBEYING: dict[str, Callable[[dict[str, Any]], Values]] = {
     "enum": lambda schema: schema["enum"],
     "nullable": lambda _: [None],
     "minItems": lambda schema: [usual(schema) * schema["minItems"]],
-    "maxItems": lambda schema: [usual(schema) * schema["maxItems"]],
+    "maxItems": lambda schema: [several(schema, schema["maxItems"])],
+    "uniqueItems": lambda schema: [several(schema, 2)],
     "items": lambda schema: [usual(schema)],
 }
+# The fault is in one of the values of the array.
+PLACES_IN_ARRAYS = {"items": "/0", "uniqueItems": "/1"}
 # It permits; only its absence could be broken, which the others' cases see to.
 PERMISSIONS = {"nullable"}
 OF_OBJECTS = {"type", "properties", "required", "additionalProperties", "minProperties", "not"}
@@ -113,6 +118,13 @@ def usual(schema: dict[str, Any]) -> Any:
     if "enum" in schema:
         return schema["enum"][0]
     return USUAL[schema["type"]](schema)
+
+
+def several(schema: dict[str, Any], count: int) -> Values:
+    """So many values of an array, each another one if they must be unique."""
+    if not schema.get("uniqueItems"):
+        return list(usual(schema) * count)
+    return [f"{usual(schema['items'])}{number}" for number in range(count)]
 
 
 def text(schema: dict[str, Any]) -> str:
@@ -166,7 +178,7 @@ def values_that_break(schema: dict[str, Any]) -> Values:
 
 def as_query(name: str, value: Any) -> str:
     values = value if isinstance(value, list) else [value]
-    return "?" + "&".join(f"{name}={as_text(each)}" for each in values)
+    return "?" + "&".join(f"{name}={quote(as_text(each), safe=':')}" for each in values)
 
 
 def as_text(value: Any) -> str:
@@ -177,7 +189,9 @@ def of_parameters(operation: Operation) -> Iterator[Case]:
     for parameter in operation.parameters:
         name, schema = parameter["name"], parameter["schema"]
         for keyword, obeyed, value in verdicts("parameter", schema):
-            if obeyed and name in TOKENS:
+            # Any text of a query is a string, those within an array, too.
+            is_a_text = keyword == "items" and any(type(each) is int for each in value)
+            if (obeyed and name in TOKENS) or is_a_text:
                 continue
             at_fault = None if obeyed else name
             given: dict[str, dict[str, Any]] = {
@@ -193,7 +207,7 @@ def of_fields(operation: Operation, schema: dict[str, Any]) -> Iterator[Case]:
     required = least(schema)
     for name, field in schema["properties"].items():
         for keyword, obeyed, value in verdicts("field", field):
-            at_fault = None if obeyed else f"/{name}"
+            at_fault = None if obeyed else f"/{name}{PLACES_IN_ARRAYS.get(keyword, '')}"
             yield Case(operation, f"{name}.{keyword}", at_fault, body={**required, name: value})
 
 
@@ -223,7 +237,7 @@ def of_objects(operation: Operation, schema: dict[str, Any]) -> Iterator[Case]:
 def of_choices(operation: Operation, schema: dict[str, Any]) -> Iterator[Case]:
     """Each kind of object that an array of the body may hold, as the only one in it."""
     for name, field in schema["properties"].items():
-        for choice in field["items"]["oneOf"] if "items" in field else ():
+        for choice in field.get("items", {}).get("oneOf", ()):
             for case in (*of_fields(operation, choice), *of_objects(operation, choice)):
                 yield case._replace(
                     keyword=f"{choice['properties']['op']['enum'][0]}.{case.keyword}",

@@ -9,35 +9,10 @@ import pytest
 from tests.support.databases import administration
 from tests.support.responses import assert_faults
 from tests.support.users import Task, User
+from tests.support.writes import WRITES, prefix, task_in, written
 
 DAY, MOMENT = "2026-01-31", "2026-01-31T17:00:00.000000Z"
 JSON = {"Content-Type": "application/json"}
-WRITES = ["POST", "PUT", "PATCH", "create", "update"]
-
-
-def written(user: User, way: str, fields: dict[str, Any], **before: Any) -> Any:
-    """The response to a write of the fields: of a new task, or of one with other fields before."""
-    if way in ("POST", "create"):
-        body = {"title": "x", **fields}
-        if way == "POST":
-            return user.post(user.tasks, json=body)
-        return user.post(f"{user.tasks}/batch", json={"operations": [{"op": way, **body}]})
-    task = user.creates(**before)
-    if way in ("PUT", "PATCH"):
-        kind = "application/merge-patch+json" if way == "PATCH" else "application/json"
-        return user.request(way, task.url, json=fields, headers={"Content-Type": kind})
-    operation = {"op": way, "id": task.document["id"], **fields}
-    return user.post(f"{user.tasks}/batch", json={"operations": [operation]})
-
-
-def task_in(response: Any) -> Any:
-    assert response.is_success, response.text
-    document = response.json()
-    return document["results"][0]["task"] if "results" in document else document
-
-
-def prefix(way: str) -> str:
-    return "/operations/0" if way in ("create", "update") else ""
 
 
 @pytest.mark.parametrize("way", WRITES)

@@ -33,7 +33,11 @@ def run(database: str) -> Iterator[cursor]:
         yield opened
 
 
-@pytest.mark.parametrize("fields", [{}, {"due_on": "2026-01-31"}, {"priority": 3}], ids=str)
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"due_on": "2026-01-31"}, {"priority": 3}, {"tags": '["x"]', "tag_keys": '["x"]'}],
+    ids=str,
+)
 @pytest.mark.parametrize("completed", [False, True])
 def test_a_toggle_is_a_heap_only_update(
     run: cursor, completed: bool, fields: dict[str, Any]

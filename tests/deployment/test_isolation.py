@@ -55,6 +55,7 @@ VALUES = {
     "max_tasks": 10**9,
     "moment": datetime(2000, 1, 1, tzinfo=UTC),
     "changes": {"title": "x"},
+    "tag_keys": None,
     "new_key": "new",
     "tasks": json.dumps(
         [
@@ -117,6 +118,7 @@ TYPICAL = {
     "BIGINT": 0,
     "BIGINT[]": None,
     "UUID[]": [BOBS_TASK],
+    "TEXT[]": ["x"],
     "SMALLINT": 0,
     "BYTEA": b"x",
     "INTERVAL": timedelta(days=1),
@@ -169,6 +171,7 @@ def database(own_database: str) -> str:
     with administration(url) as execute:
         for name, rank in ranks.items():  # the last value is one that lists have a range of
             execute(f"ALTER TABLE tasks ALTER {name} SET DEFAULT {rank}")
+        tags = json.dumps([each[0] for each in choices_of("tag")[:4]]).replace("'", "''")
         for user, revision, task, title in (
             (ALICE, 1, UUID(int=1), "Buy milk"),
             (BOB, BOBS_REVISION, BOBS_TASK, BOBS_TITLE),
@@ -178,8 +181,8 @@ def database(own_database: str) -> str:
                 f" VALUES ('{user}', {revision}, {revision}, {revision})"
             )
             execute(
-                "INSERT INTO tasks (user_id, id, title, revision)"
-                f" VALUES ('{user}', '{task}', $${title}$$, 1)"
+                "INSERT INTO tasks (user_id, id, title, revision, tags, tag_keys)"
+                f" VALUES ('{user}', '{task}', $${title}$$, 1, '{tags}', '{tags}')"
             )
             for key, day in (("x", "tomorrow"), ("expired", "yesterday")):
                 execute(
@@ -376,7 +379,7 @@ def test_each_statement_of_a_transaction_has_the_owner_it_names(
 def test_statement_without_an_owner_finds_no_rows_without_an_error(
     database: str, table: str
 ) -> None:
-    rows_of_bob = {"users": 1, "tasks": 3, "replays": 2}[table]
+    rows_of_bob = {"users": 1, "tasks": 3, "task_tags": 4, "replays": 2}[table]
     with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
         counts = []
         for preamble in ("", f"SET LOCAL errand.user_id = '{BOB}'; ", ""):

@@ -37,12 +37,14 @@ WRITABLE: dict[str, Schema] = {
 
 REQUIRED: list[str] = DOCUMENT["components"]["schemas"]["TaskCreate"]["required"]
 
+EMPTY: Fields = {"boolean": False, "array": [], "string": ""}
+
 DEFAULTS: Fields = {
-    name: None if schema.get("nullable") else schema.get("enum", [False])[0]
+    name: None if schema.get("nullable") else schema.get("enum", [EMPTY[schema["type"]]])[0]
     for name, schema in WRITABLE.items()
     if name not in REQUIRED
 }
-"""What a new task has in fields that its client leaves out: null, false, or the first value."""
+"""What a new task has in fields that its client leaves out: null, nothing, or the first value."""
 
 EXCLUSIVE: list[str] = DOCUMENT["components"]["schemas"]["TaskUpdate"]["not"]["required"]
 """Fields of which a task has a value in one at the most."""
@@ -75,6 +77,9 @@ def values_of(schema: Schema) -> list[Any]:
         return [*schema["enum"], *null]
     if schema["type"] == "boolean":
         return [True, False]
+    if schema["type"] == "array":
+        each = values_of(followed(schema["items"]))
+        return [schema["example"], [], each, *([value] for value in each[1:]), each[1:3]]
     assert schema["type"] == "string", "say what values of this type there are"
     if "format" in schema:
         return [schema["example"], *AT_BOUNDS[schema["format"]], *null]
@@ -125,6 +130,8 @@ def _matches(task: Fields, name: str, wanted: Any) -> bool:
         return value is not None and comparison(value, wanted)
     if name == "has_due":
         return (due_of(task) is not None) is wanted
+    if name == "tag":
+        return {each.casefold() for each in wanted} <= {each.casefold() for each in task["tags"]}
     return bool(task[name] in wanted if isinstance(wanted, list) else task[name] == wanted)
 
 
