@@ -1,7 +1,7 @@
 """The statements that every connection prepares; those of other lists are prepared on demand."""
 
 from db import replays, users
-from db.tasks import clearing
+from db.tasks import clearing, overviews, summaries
 from db.tasks import list_statements as lists
 from db.tasks import statements as tasks
 
@@ -9,6 +9,8 @@ CATALOGUE = (
     *tasks.CATALOGUE,
     *clearing.CATALOGUE,
     *lists.CATALOGUE,
+    *overviews.CATALOGUE,
+    *summaries.CATALOGUE,
     *users.CATALOGUE,
     *replays.CATALOGUE,
 )

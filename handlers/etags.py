@@ -5,6 +5,7 @@ layer compares the revisions of If-Match, in the statement that writes.
 """
 
 import re
+from hashlib import blake2b
 from typing import Any
 
 ANY = "*"
@@ -22,6 +23,11 @@ def of_task(task: dict[str, Any]) -> str:
 def of_list(revision: int) -> str:
     """The ETag of every list of a user: weak, because other tasks change it, too."""
     return f'W/"{revision}"'
+
+
+def of_content(value: Any) -> str:
+    """The ETag of a value that changes with the time, too: a hash of it."""
+    return f'"{blake2b(repr(value).encode(), digest_size=16).hexdigest()}"'
 
 
 def tagged(task: dict[str, Any], status: int = 200, **headers: str) -> Returned:

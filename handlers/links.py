@@ -18,6 +18,11 @@ def path_of_trash(user_id: UUID | str) -> str:
     return f"/api/{user_id}/trash"
 
 
+def path_of_tags(user_id: UUID | str) -> str:
+    """The path of a user's tags."""
+    return f"/api/{user_id}/tags"
+
+
 def path_of_task(user_id: UUID | str, task_id: str) -> str:
     """The path of one task."""
     return f"/api/{user_id}/tasks/{task_id}"
@@ -43,6 +48,14 @@ def links_by_cursor(
     if following:
         pages.append(("next", f"cursor={following}&"))
     return _links(path, pages, limit, filters)
+
+
+def links_by_name(path: str, following: str | None, limit: int) -> str:
+    """The value of a `Link` header: pages of what comes after a name."""
+    pages = [("first", "")]
+    if following is not None:
+        pages.append(("next", f"after={quote(following, safe='')}&"))
+    return _links(path, pages, limit, {})
 
 
 def _links(path: str, pages: list[tuple[str, str]], limit: int, filters: Parameters) -> str:

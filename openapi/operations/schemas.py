@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from jsonschema_rs import Draft202012Validator, ValidationError, ValidationErrorKind
 
+from db.zones import is_zone
 from openapi.contract.faults import Unsupported, Where
 from openapi.http.problems import Fault
 from openapi.operations import caseless_items
@@ -28,6 +29,7 @@ TRANSLATED = {
 }
 INTEGER_RANGES = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 EXCLUDING = re.compile(r"\^\[\^([^\\\]^]|\\x[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4})\]\*\$")
+FORMATS = {"time-zone": is_zone}
 LONGEST_MESSAGE = 300
 LONGEST_NAME = 64
 DEEPEST = 64
@@ -41,6 +43,7 @@ class Schema:
         try:
             self._validator = Draft202012Validator(
                 translate(schema, direction, where),
+                formats=FORMATS,
                 validate_formats=True,
                 ignore_unknown_formats=False,
                 mask="this value",

@@ -1,6 +1,7 @@
 """Every status that the contract declares of an operation happens, and no other."""
 
 import asyncio
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
@@ -11,7 +12,7 @@ import psycopg2
 import pytest
 
 from db.replays import lock_of
-from handlers import health, users
+from handlers import health, overviews, users
 from handlers.context import Context
 from openapi.server.app import App
 from openapi.settings import load_settings
@@ -65,6 +66,7 @@ def broken_server(new_database: Callable[[], str]) -> Iterator[str]:
     database_url = new_database()
     with administration(database_url) as execute:
         store_task(execute, **BROKEN, title="")
+        execute("""UPDATE tasks SET tags = '[""]', tag_keys = '["x"]'""")
         execute(
             "INSERT INTO tasks (user_id, id, title, revision, deleted_at)"
             " SELECT user_id, gen_random_uuid(), title, revision, now() FROM tasks"
@@ -159,14 +161,16 @@ def about_nothing(server: str) -> Way:
 
 
 def failing(operation: Operation, servers: Servers) -> httpx.Response:
-    """A failure in the database, or in the handler of an operation that uses no table."""
-    if "user_id" in operation.path:
+    """A failure in the database, or in a handler that no data of a task can make fail."""
+    if "user_id" in operation.path and operation.id != "get_summary":
         return at("broken_server", BROKEN)(operation, servers)
 
-    async def broken(context: Context) -> None:
+    async def broken(context: Context, **_: object) -> None:
         raise RuntimeError("because")
 
-    module = {"get_me": users}.get(operation.id, health)
+    module = {"get_me": users, "get_summary": overviews}.get(operation.id, health)
+
+    vars(broken)["__signature__"] = inspect.signature(getattr(module, operation.id))
 
     async def get() -> httpx.Response:
         app = App(load_settings(database_url=NOWHERE))
@@ -175,7 +179,7 @@ def failing(operation: Operation, servers: Servers) -> httpx.Response:
             lambda scope, receive, send: app({**scope, "state": state}, receive, send)
         )
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            return await client.get(operation.path)
+            return await client.get(operation.path.format(**BROKEN))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, operation.id, broken)

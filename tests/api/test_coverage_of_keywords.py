@@ -17,6 +17,7 @@ Values = list[Any]
 UUID = "0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"
 OF_TAGS = SCHEMAS["EntityTags"]["pattern"]
 OF_KEYS = DOCUMENT["components"]["parameters"]["IdempotencyKey"]["schema"]["pattern"]
+OF_ZONES = DOCUMENT["components"]["parameters"]["Zone"]["schema"]["pattern"]
 OF_DATES, OF_TIMES = (SCHEMAS[name]["pattern"] for name in ("DueOn", "DueAt"))
 OF_ANOTHER_TYPE = {"string": 5, "integer": "five", "boolean": "yes", "object": [], "array": {}}
 OUTSIDE_FORMAT = {
@@ -25,6 +26,7 @@ OUTSIDE_FORMAT = {
     "int64": 2**63,
     "date": "2026-02-29",
     "date-time": "2026-02-29T09:26:53Z",
+    "time-zone": "Europe/Atlantis",
 }
 # To break a pattern is beyond a machine: the contract's patterns stand here one by one.
 OUTSIDE_PATTERN = {
@@ -32,6 +34,7 @@ OUTSIDE_PATTERN = {
     "^[A-Za-z0-9_-]+$": "a.b",
     OF_TAGS: "*, *",
     OF_KEYS: "a b",
+    OF_ZONES: "a b",
     OF_DATES: "0000-01-31",
     OF_TIMES: "0000-01-31T09:26:53Z",
 }
@@ -41,11 +44,15 @@ TOKENS = {"since", "cursor"}
 WITHIN_PATTERN = {
     OF_TAGS: '"x"',
     OF_KEYS: '"x"',
+    OF_ZONES: "UTC",
     OF_DATES: "2026-01-31",
     OF_TIMES: "2026-01-31T09:26:53Z",
 }
-SHORTEST = {OF_TAGS: "*", OF_KEYS: "x", OF_TIMES: "2026-01-31T09:26:53Z"}
-LONGEST = {OF_TIMES: "2026-01-31T09:26:53.589793238-02:00"}
+SHORTEST = {OF_TAGS: "*", OF_KEYS: "x", OF_ZONES: "NZ", OF_TIMES: "2026-01-31T09:26:53Z"}
+LONGEST = {
+    OF_ZONES: "America/Argentina/ComodRivadavia",
+    OF_TIMES: "2026-01-31T09:26:53.589793238-02:00",
+}
 
 # What a valid condition may come to, beside success.
 UNFULFILLED = {304, 412}

@@ -48,6 +48,7 @@ BOBS_TOMBSTONE = UUID(int=0xB0B_DEAD)
 
 BOBS_REVISION = 7_770_001
 TIMES = ("moment", "wait")
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 VALUES = {
     "id": UUID(int=0x2E3),
@@ -119,6 +120,9 @@ TYPICAL = {
     "BIGINT[]": None,
     "UUID[]": [BOBS_TASK],
     "TEXT[]": ["x"],
+    "DATE": LONG_AGO.date(),
+    "TIMESTAMP WITH TIME ZONE": LONG_AGO,
+    "TIMESTAMP WITH TIME ZONE[]": [LONG_AGO],
     "SMALLINT": 0,
     "BYTEA": b"x",
     "INTERVAL": timedelta(days=1),
@@ -277,6 +281,10 @@ def assert_it_would_reach_bob(cursor: Any, statement: Statement, user: UUID) -> 
     rows = cursor.fetchall() if cursor.description else []
     is_kept_from_writing = not rows and statement.access is not Access.READ
     reaches = tell_of_bob(rows) or is_kept_from_writing or everything_of_bobs(cursor) != before
+    if statement.access is Access.READ and not reaches:  # a number, too, shows whose rows it counts
+        [honest] = [each for each in OF_ONE_USER if each.name == statement.name]
+        cursor.execute(honest.bare, values_for(honest, ALICE))
+        reaches = timeless(honest, cursor.fetchall()) != timeless(honest, rows)
     assert reaches, "see VALUES"
     cursor.connection.rollback()
 

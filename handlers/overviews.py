@@ -1,0 +1,36 @@
+"""Overviews of a user's tasks: how many there are, by several of their fields."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from db.tasks import overviews, summaries, tasks
+from handlers.context import Context
+from handlers.etags import Returned, is_current, not_modified, of_content, of_list
+from handlers.links import links_by_name, path_of_tags
+
+
+async def list_tags(
+    context: Context,
+    user_id: UUID,
+    limit: int,
+    after: str | None = None,
+    if_none_match: str | None = None,
+) -> Returned:
+    """The tags of the user's tasks, and how many tasks have each."""
+    if if_none_match:
+        etag = of_list(await tasks.revision(context.database, user_id))
+        if is_current(etag, if_none_match):
+            return not_modified(etag)
+    page = await overviews.list_tags(context.database, user_id, after=after, limit=limit)
+    links = links_by_name(path_of_tags(user_id), page.next, limit)
+    return page.tags, 200, {"Link": links, "ETag": of_list(page.revision)}
+
+
+async def get_summary(
+    context: Context, user_id: UUID, zone: str, if_none_match: str | None = None
+) -> Returned:
+    """How many tasks are open, done and due."""
+    now = datetime.now(UTC)
+    summary = await summaries.summary(context.database, user_id, zone=zone, now=now)
+    etag = of_content(summary)
+    return not_modified(etag) if is_current(etag, if_none_match) else (summary, 200, {"ETag": etag})
