@@ -46,6 +46,8 @@ from db.schema.models import (
 )
 
 ONE = literal_column("1", Integer)
+THIRTEEN = literal_column("13", Integer)
+ZERO = literal_column("'0'", Text)
 UTC = literal_column("'UTC'", String)
 DAY = literal_column("'YYYY-MM-DD'", String)
 RFC_3339 = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'""", String)
@@ -141,6 +143,12 @@ def document(names: list[str]) -> ColumnElement[Any]:
 def revision_range(revision: ColumnElement[int]) -> ColumnElement[int]:
     """The range of a revision, as the generated column has it."""
     return revision.op(">>")(literal_column(str(REVISION_RANGE_BITS), Integer))
+
+
+def position_of(revision: ColumnElement[int]) -> ColumnElement[str]:
+    """The position of a new task with this revision, as `positions.of_revision` has it."""
+    digits = func.lpad(func.to_hex(revision), THIRTEEN, ZERO, type_=Text())
+    return literal_column("'m'", Text()) + digits
 
 
 ONE_TASK = document(ACTIVE_COLUMNS)

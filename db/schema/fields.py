@@ -10,6 +10,7 @@ from sqlmodel import Field, SQLModel
 
 TITLE_LENGTH = 255
 DESCRIPTION_LENGTH = 2000
+POSITION_LENGTH = 100
 
 
 class Filter(Enum):
@@ -111,6 +112,13 @@ class TaskFields(SQLModel):
     tags: list[str] = Field(
         default=[], sa_type=Texts, sa_column_kwargs=traits(default="'[]'::jsonb")
     )
+    position: str = Field(
+        default=None,
+        min_length=2,
+        max_length=POSITION_LENGTH,
+        sa_type=text_of(POSITION_LENGTH),
+        sa_column_kwargs=traits(default="'a0'::character varying", sort=True),
+    )
 
 
 DEFAULTS = {
@@ -118,4 +126,4 @@ DEFAULTS = {
     for name, field in TaskFields.model_fields.items()
     if not field.is_required()
 }
-"""What a new task has in the fields that its client leaves out."""
+"""What a new task has in the fields that its client leaves out; its position is computed."""

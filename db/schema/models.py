@@ -149,6 +149,7 @@ class Task(TaskFields, table=True):
         Index("tasks_by_title", "user_id", "title", "id"),
         Index("tasks_by_due", "user_id", "due", "id", postgresql_where=text("due IS NOT NULL")),
         Index("tasks_by_priority", "user_id", "priority", "id"),
+        Index("tasks_by_position", "user_id", "position", "id"),
         Index(
             "tasks_by_priority_newest_first",
             "user_id",

@@ -111,9 +111,9 @@ def _scanned(
 ) -> Select[Any]:
     """The first of these rows that match the filters; only those with null in the fields."""
     scanned = ordered.limit(_most_scanned).subquery("scanned")
-    position = func.row_number(type_=BigInteger()).over()
-    numbered = select(*scanned.c, position.label("position")).subquery("numbered")
-    is_last = numbered.c.position == _most_scanned
+    number = func.row_number(type_=BigInteger()).over()
+    numbered = select(*scanned.c, number.label("number")).subquery("numbered")
+    is_last = numbered.c.number == _most_scanned
     conditions = [
         *_unserved(shape, numbered),
         *(numbered.c[each].is_(None) for each in null_fields),

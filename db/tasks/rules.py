@@ -14,6 +14,7 @@ from db.errors import IdTaken
 from db.quotas import MAX_TASKS
 from db.schema.fields import DEFAULTS
 from db.tasks.dates import settled
+from db.tasks.positions import of_revision
 from db.tasks.tasks import (
     NO_REVISION,
     Task,
@@ -123,7 +124,8 @@ def create(draft: Draft, _: Versions, fields: Mapping[str, Any]) -> Event:
     stamps = draft.stamps()
     key = {"id": task_id, "user_id": draft.user_id}
     times = {"created_at": stamps["updated_at"], **stamps}
-    task = {**DEFAULTS, **settled(fields), **key, **times}
+    place = {"position": of_revision(stamps["revision"])}
+    task = {**DEFAULTS, **place, **settled(fields), **key, **times}
     return Event("create", None, {**task, "completed_at": _completion(None, task, stamps)})
 
 

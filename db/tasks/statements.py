@@ -49,6 +49,7 @@ from db.schema.clauses import (
     from_json,
     merged,
     param,
+    position_of,
     revision_range,
     secrets,
     tasks,
@@ -82,6 +83,8 @@ def _creation(name: str, *conditions: ColumnElement[bool]) -> Statement:
         .returning(users.c.revision, users.c.changed_at)
         .cte("owner")
     )
+    position = func.coalesce(_new["position"], position_of(owner.c.revision))
+    new = {**_new, "position": position}
     stamps = {
         "completed_at": case((_new["completed"], MOMENT)),
         "created_at": MOMENT,
@@ -91,7 +94,7 @@ def _creation(name: str, *conditions: ColumnElement[bool]) -> Statement:
     return Statement(
         name,
         insert(tasks)
-        .from_select([*_new, *stamps], select(*_new.values(), *stamps.values()))
+        .from_select([*new, *stamps], select(*new.values(), *stamps.values()))
         # The other fields are as the client sent them: to return them would cost a tenth more.
         .returning(document([name for name in ACTIVE_COLUMNS if name not in KNOWN_COLUMNS])),
         Access.WRITE,

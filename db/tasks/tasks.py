@@ -15,6 +15,7 @@ from db.quotas import MAX_TASKS
 from db.schema.fields import DEFAULTS
 from db.tasks import statements
 from db.tasks.dates import settled
+from db.tasks.positions import of_revision
 from db.tasks.tags import keyed, keys_of
 
 # It takes a quarter of the time of `UUID`.
@@ -55,6 +56,8 @@ async def create(
         **values,
     )
     if written is not None:
+        if values["position"] is None:
+            values["position"] = of_revision(written["revision"])
         return {"id": None, "user_id": None, **values, **written}
     current = await _fetch_any(database, user_id, values["id"])
     if current is not None:

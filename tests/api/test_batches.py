@@ -1,6 +1,7 @@
 """Batches: several operations in one transaction, all or none, or each on its own."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -442,9 +443,10 @@ def alone(user: User, operation: Operation) -> httpx.Response:
 
 
 def essence(task: dict[str, Any] | None) -> Any:
-    """A task without ids, times and revisions."""
-    kept = ("id", *WRITABLE)
-    return task and [*(task[name] for name in kept), completed_in_this_change(task)]
+    """A task without ids, times and revisions, nor a position that is computed from one."""
+    kept = [name for name in ("id", *WRITABLE) if name != "position"]
+    position = task and re.sub("^m[0-9a-f]{13}$", "of a revision", task["position"])
+    return task and [*(task[name] for name in kept), position, completed_in_this_change(task)]
 
 
 def completed_in_this_change(task: dict[str, Any]) -> bool | None:

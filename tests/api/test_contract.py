@@ -387,6 +387,7 @@ def test_contract_and_database_agree(database_url: str) -> None:
             for name, value in DEFAULTS.items()
             if value is not None
         },
+        "position": "'a0'::character varying",
         "created_at": "now()",
         "updated_at": "now()",
     }

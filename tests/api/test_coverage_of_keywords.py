@@ -18,7 +18,9 @@ UUID = "0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"
 OF_TAGS = SCHEMAS["EntityTags"]["pattern"]
 OF_KEYS = DOCUMENT["components"]["parameters"]["IdempotencyKey"]["schema"]["pattern"]
 OF_ZONES = DOCUMENT["components"]["parameters"]["Zone"]["schema"]["pattern"]
-OF_DATES, OF_TIMES = (SCHEMAS[name]["pattern"] for name in ("DueOn", "DueAt"))
+OF_DATES, OF_TIMES, OF_POSITIONS = (
+    SCHEMAS[name]["pattern"] for name in ("DueOn", "DueAt", "Position")
+)
 OF_ANOTHER_TYPE = {"string": 5, "integer": "five", "boolean": "yes", "object": [], "array": {}}
 OUTSIDE_FORMAT = {
     "uuid": "x" * 36,
@@ -37,6 +39,7 @@ OUTSIDE_PATTERN = {
     OF_ZONES: "a b",
     OF_DATES: "0000-01-31",
     OF_TIMES: "0000-01-31T09:26:53Z",
+    OF_POSITIONS: "a00",
 }
 # Made up to the letter of their schema, they are refused for what they are: see test_cursors.
 TOKENS = {"since", "cursor"}
@@ -47,11 +50,13 @@ WITHIN_PATTERN = {
     OF_ZONES: "UTC",
     OF_DATES: "2026-01-31",
     OF_TIMES: "2026-01-31T09:26:53Z",
+    OF_POSITIONS: "a0",
 }
 SHORTEST = {OF_TAGS: "*", OF_KEYS: "x", OF_ZONES: "NZ", OF_TIMES: "2026-01-31T09:26:53Z"}
 LONGEST = {
     OF_ZONES: "America/Argentina/ComodRivadavia",
     OF_TIMES: "2026-01-31T09:26:53.589793238-02:00",
+    OF_POSITIONS: "a0" + 98 * "x",
 }
 
 # What a valid condition may come to, beside success.

@@ -23,6 +23,7 @@ from tests.support.fields import (
     agreeing,
     all_filters,
     choices_of,
+    defaults_at,
     matches,
     sorted_tasks,
     values_of,
@@ -110,10 +111,10 @@ def test_what_is_written_is_shown_everywhere(
     alice: User, way: str, name: str, value: object
 ) -> None:
     fields = {name: value}
-    rest = DEFAULTS if way in CREATIONS else everything_but(fields)
-
     written = WAYS[way](alice, fields)
 
+    created = defaults_at(written["revision"])
+    rest = created if way in CREATIONS else everything_but(fields)
     others = {key: written[key] for key in WRITABLE if key not in (name, *REQUIRED)}
     assert written[name] == value
     assert others == {key: rest[key] for key in others}
@@ -135,7 +136,8 @@ def assert_it_is_kept_in_the_trash(user: User, task: Fields) -> None:
 def test_a_new_task_has_the_defaults_of_the_contract(alice: User, way: str) -> None:
     created = WAYS[way](alice, {})
 
-    assert {name: created[name] for name in DEFAULTS} == DEFAULTS
+    defaults = defaults_at(created["revision"])
+    assert {name: created[name] for name in defaults} == defaults
 
 
 def test_a_title_conflict_shows_every_field(alice: User) -> None:

@@ -64,14 +64,14 @@ def crowded(new_database: Callable[[], str]) -> Iterator[connection]:
         execute(f"INSERT INTO users (id, revision) VALUES ('{OWNER}', {MANY})")
         execute(
             "INSERT INTO tasks (user_id, id, title, revision, created_at, deleted_at, completed,"
-            f" completed_at, due_on, due_at, tags, tag_keys{columns})"
+            f" completed_at, due_on, due_at, position, tags, tag_keys{columns})"
             f" SELECT '{OWNER}', gen_random_uuid(), 'x' || n * 7919 % 1000, n,"
             " now() - n * interval '1 second',"
             " CASE WHEN n % 6 = 0 THEN now() - n * interval '1 second' END, n % 3 > 0,"
             " CASE WHEN n % 3 > 0 THEN now() END,"
             " CASE WHEN n % 4 = 0 THEN date '2026-01-01' + n % 1000 END,"
             " CASE WHEN n % 4 = 1 THEN now() - n * interval '1 hour' END,"
-            " coalesce(tags, '[]'), tags"
+            " 'm' || lpad(to_hex(n), 13, '0'), coalesce(tags, '[]'), tags"
             f"{values} FROM generate_series(1, {MANY}) n, LATERAL (SELECT CASE"
             """ WHEN n % 100 = 1 THEN '["home", "x"]' WHEN n % 2 = 1 THEN '["home"]' END::jsonb"""
             ") AS of_task (tags)"

@@ -8,7 +8,7 @@ import psycopg2
 import pytest
 
 from tests.support.databases import as_owner
-from tests.support.fields import DEFAULTS
+from tests.support.fields import defaults_at
 from tests.support.responses import assert_faults, assert_problem
 from tests.support.users import Task, User
 
@@ -46,7 +46,7 @@ def test_task_needs_only_a_title(alice: User) -> None:
     assert task == {
         "id": task["id"],
         "user_id": alice.id,
-        **DEFAULTS,
+        **defaults_at(task["revision"]),
         "title": "Buy milk",
         "completed_at": None,
         "created_at": task["created_at"],

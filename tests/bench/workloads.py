@@ -35,7 +35,7 @@ ANY_OF_WRITERS = (
     f"\\set user {FIRST} + 1 + (:task - {FIRST + READERS_TASKS}) / {TASKS_A_WRITER}\n"
 )
 VALUES = {
-    **{name: f"'{value}'" for name, value in DEFAULTS.items()},
+    **{name: "NULL" if value is None else f"'{value}'" for name, value in DEFAULTS.items()},
     "user_id": "(:user_prefix::text || :user)",
     "task_id": "(:task_prefix::text || :task)",
     "id": "(:task_prefix::text || :new)",

@@ -64,6 +64,7 @@ VALUES = {
                 "id": str(UUID(int=0x2E3)),
                 **DEFAULTS,
                 "title": "x",
+                "position": "a0",
                 "revision": 9,
                 **dict.fromkeys(("created_at", "updated_at"), "2000-01-01T00:00:00Z"),
             }

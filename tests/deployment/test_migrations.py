@@ -164,3 +164,25 @@ def test_what_was_stored_before_it_was_counted_is_counted(postgres_url: str) -> 
     bytes_of_one = len("key" + "[]" + "body") + 100
     kept = query_as_owner(url, "SELECT replay_bytes FROM users ORDER BY 1")
     assert kept == [0, bytes_of_one, bytes_of_one]
+
+
+def test_tasks_from_before_positions_have_those_of_their_creation(postgres_url: str) -> None:
+    owner = f"landlord_{uuid4().hex}"
+    with administration(postgres_url) as execute:
+        execute(f"CREATE ROLE {owner} LOGIN")
+    url = make_dsn(empty_database(postgres_url, owner), user=owner)
+    migrate_to("0013", url)
+    with administration(url) as execute:
+        for _ in range(2):
+            user = uuid4()
+            execute(f"INSERT INTO users (id, revision) VALUES ('{user}', 300)")
+            execute(
+                "INSERT INTO tasks (user_id, id, title, revision, created_at)"
+                f" SELECT '{user}', gen_random_uuid(), 'x', n, now() - n * interval '1 day'"
+                " FROM generate_series(1, 3) AS n"
+            )
+
+    migrate(url)
+
+    positions = query_as_owner(url, "SELECT position FROM tasks ORDER BY created_at, user_id")
+    assert positions == [f"m{revision:013x}" for revision in (298, 298, 299, 299, 300, 300)]

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 
 from tests.proof.clients import Kind, Write
-from tests.support.fields import DEFAULTS, WRITABLE
+from tests.support.fields import WRITABLE, defaults_at
 
 Fields = dict[str, Any]
 
@@ -32,7 +32,7 @@ class Ledger:
         self._require(write not in self.refused, f"{write} was refused, and done: {change}")
         before = self._before(write, change["id"])
         after = None if "deleted_at" in change else {name: change[name] for name in WRITABLE}
-        wanted = _applied(write, before)
+        wanted = _applied(write, before, change["revision"])
         self._require(after == wanted, f"{write} has made {after}, and not {wanted}")
         self._book(write, change, before)
 
@@ -131,12 +131,12 @@ class Ledger:
             raise Violation(words)
 
 
-def _applied(write: Write, before: Fields | None) -> Fields | None:
-    """The fields of the task after the write."""
+def _applied(write: Write, before: Fields | None, revision: int) -> Fields | None:
+    """The fields of the task after the write with this revision."""
     was = {name: before[name] for name in WRITABLE} if before else {}
     match write.kind:
         case Kind.CREATE:
-            return {**DEFAULTS, **write.fields}
+            return {**defaults_at(revision), **write.fields}
         case Kind.UPDATE:
             return {**was, **write.fields}
         case Kind.TOGGLE:

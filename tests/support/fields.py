@@ -1,6 +1,7 @@
 """The fields, filters and orders of tasks, as the contract has them; none is named here."""
 
 import operator
+import re
 from collections.abc import Callable
 from itertools import combinations, product
 from typing import Any
@@ -42,9 +43,15 @@ EMPTY: Fields = {"boolean": False, "array": [], "string": ""}
 DEFAULTS: Fields = {
     name: None if schema.get("nullable") else schema.get("enum", [EMPTY[schema["type"]]])[0]
     for name, schema in WRITABLE.items()
-    if name not in REQUIRED
+    if name not in REQUIRED and name != "position"
 }
 """What a new task has in fields that its client leaves out: null, nothing, or the first value."""
+
+
+def defaults_at(revision: int) -> Fields:
+    """The same, and what the server computes from the revision of the new task."""
+    return {**DEFAULTS, "position": f"m{revision:013x}"}
+
 
 EXCLUSIVE: list[str] = DOCUMENT["components"]["schemas"]["TaskUpdate"]["not"]["required"]
 """Fields of which a task has a value in one at the most."""
@@ -62,6 +69,8 @@ AT_BOUNDS = {
     "date": ["0001-01-01", "2024-02-29", "9999-12-31"],
     "date-time": ["0001-01-01T00:00:00.000000Z", "9999-12-31T23:59:59.999999Z"],
 }
+OF_PATTERN = {"a0V": ["m0000000000000" + 86 * "z", "N0000000000001"]}
+"""Other values of a field whose pattern excludes most texts, by its example."""
 
 
 def agreeing(fields: Fields, *kept: str) -> Fields:
@@ -84,6 +93,8 @@ def values_of(schema: Schema) -> list[Any]:
     if "format" in schema:
         return [schema["example"], *AT_BOUNDS[schema["format"]], *null]
     longest = schema["maxLength"]
+    if not re.fullmatch(schema["pattern"].encode(), "\U0001f600".encode()):
+        return [schema["example"], *OF_PATTERN[schema["example"]], *null]
     texts = [schema["example"], "x" * schema.get("minLength", 0), "\U0001f600" * longest]
     return [*texts, "a'b\"c\\d\n{}?%s$1", *null]
 
