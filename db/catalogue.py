@@ -1,12 +1,13 @@
 """The statements that every connection prepares; those of other lists are prepared on demand."""
 
 from db import replays, users
-from db.tasks import clearing, overviews, summaries
+from db.tasks import clearing, creating, overviews, summaries
 from db.tasks import list_statements as lists
 from db.tasks import statements as tasks
 
 CATALOGUE = (
     *tasks.CATALOGUE,
+    *creating.CATALOGUE,
     *clearing.CATALOGUE,
     *lists.CATALOGUE,
     *overviews.CATALOGUE,

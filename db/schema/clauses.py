@@ -1,6 +1,6 @@
 """Clauses that several statements use, for the tables of `db.schema.models`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any
 
@@ -24,6 +24,7 @@ from sqlalchemy import (
     cast,
     func,
     literal_column,
+    null,
     select,
     update,
 )
@@ -33,8 +34,10 @@ from sqlalchemy.types import TypeEngine
 from sqlmodel import AutoString
 
 from db.owner import OWNER
+from db.schema.digests import ZERO, changed_by, hash_of
 from db.schema.fields import Ranked, TaskFields, Texts
 from db.schema.models import (
+    MICROSECONDS,
     REVISION_RANGE_BITS,
     DeletedTaskRead,
     Replay,
@@ -153,9 +156,10 @@ def position_of(revision: ColumnElement[int]) -> ColumnElement[str]:
 
 ONE_TASK = document(ACTIVE_COLUMNS)
 
-this_owner = users.c.id == param("user_id", users.c.id)
-this_user = tasks.c.user_id == param("user_id", tasks.c.user_id)
-this_id = this_user & (tasks.c.id == param("task_id", tasks.c.id))
+_owner_id, _task_id = param("user_id", users.c.id), param("task_id", tasks.c.id)
+this_owner = users.c.id == _owner_id
+this_user = tasks.c.user_id == _owner_id
+this_id = this_user & (tasks.c.id == _task_id)
 this_task = this_id & tasks.c.deleted_at.is_(None)
 this_tombstone = this_id & tasks.c.deleted_at.is_not(None)
 
@@ -166,30 +170,57 @@ as_expected = _expected.is_(None) | (tasks.c.revision == any_(_expected))
 # So `updated_at` and `revision` give the same order of a user's tasks.
 LATER = func.greatest(func.clock_timestamp(), users.c.changed_at + MICROSECOND)
 MOMENT = literal_column("owner.changed_at", DateTime(timezone=True))
+FIRST_REVISION = literal_column(MICROSECONDS, BigInteger)
 NEXT = {"revision": users.c.revision + ONE, "changed_at": LATER}
 
 
-def owner_of(condition: ColumnElement[bool]) -> CTE:
+def changed(
+    values: Mapping[str, Any],
+    *,
+    deleted: bool = False,
+    adds: bool = True,
+) -> ReturningUpdate[Any]:
+    """Change this task, if it is there as expected, and stamp it with the owner's next revision.
+
+    With `deleted` it is the tombstone that changes; with `adds` the result is an active task.
+    """
+    condition = (this_tombstone if deleted else this_task) & as_expected
+    owner = _next_of_owner(condition, deleted=deleted, adds=adds)
+    stamps = {"updated_at": MOMENT, "revision": owner.c.revision}
+    return update(tasks).where(condition).values({**values, **stamps}).returning(ONE_TASK)
+
+
+def _next_of_owner(condition: ColumnElement[bool], *, deleted: bool, adds: bool) -> CTE:
     """Take the owner's next revision and moment, under the lock of the owner's row.
 
-    The lock puts a user's writes in order, so that revisions commit in the order they count.
+    The lock puts a user's writes in order, so that revisions commit in the order they count. What
+    was committed while this waited for the lock is not in the statement's snapshot: if the owner's
+    revision is not the one of the snapshot, a function reads the task as it is now.
     """
+    in_snapshot = users.alias("in_snapshot")
+    # An aggregate is one value even if the condition on the owner were missing.
+    latest = select(func.max(in_snapshot.c.revision)).where(in_snapshot.c.id == _owner_id)
+    is_deleted = literal_column(str(deleted).lower(), Boolean)
+    stored = func.replaced_hash(
+        *(tasks.c.user_id, tasks.c.id, is_deleted, _expected, NEXT["revision"] if adds else null()),
+        type_=BigInteger(),
+    )
+    removed = case(
+        (
+            users.c.revision == latest.scalar_subquery(),
+            ZERO if deleted else hash_of(tasks.c.revision),
+        ),
+        else_=stored,
+    )
+    added = hash_of(NEXT["revision"]) if adds else ZERO
     return (
         update(users)
         .where(this_owner)
-        .where(select(ONE).select_from(tasks).where(condition).exists())
-        .values(NEXT)
+        .where(condition)
+        .values({**NEXT, "digest": changed_by(added, removed)})
         .returning(users.c.revision, users.c.changed_at)
         .cte("owner")
     )
-
-
-def changed(which: ColumnElement[bool] = this_task, **values: Any) -> ReturningUpdate[Any]:
-    """Change this task, if it is there as expected, and stamp it with the owner's next revision."""
-    condition = which & as_expected
-    owner = owner_of(condition)
-    stamps = {"updated_at": MOMENT, "revision": owner.c.revision}
-    return update(tasks).where(condition).values(**values, **stamps).returning(ONE_TASK)
 
 
 def completion(completed: ColumnElement[bool]) -> ColumnElement[Any]:

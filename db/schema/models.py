@@ -58,6 +58,7 @@ class User(SQLModel, table=True):
     revisions. `changed_at` is the time of the latest write: each is later than the one before it.
     `purged_revision` is the latest of the tombstones that were purged. `task_count` is the number
     of rows in `tasks`, tombstones included; `replay_bytes` is the sum of `size` in `replays`.
+    `digest` is explained in `db.schema.digests`.
     """
 
     __tablename__ = "users"
@@ -74,6 +75,7 @@ class User(SQLModel, table=True):
     replay_bytes: int = Field(
         sa_column=Column(BigInteger, nullable=False, server_default=text("0"))
     )
+    digest: int = Field(sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
     created_at: datetime = Field(sa_column=_moment())
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import CTE, Integer, func, select, update
 from db.database import Session
 from db.postgres.statement import Access, Statement
 from db.schema.clauses import LATER, MICROSECOND, ONE, tasks, this_owner, this_user, users
+from db.schema.digests import TASK_HASH, changed_by, total
 from db.tasks.statements import LOCK_USER
 
 _is_completed = this_user & tasks.c.completed & tasks.c.deleted_at.is_(None)
@@ -30,7 +31,11 @@ def _owner() -> CTE:
         update(users)
         .where(this_owner)
         .where(select(ONE).select_from(_completed).exists())
-        .values(revision=users.c.revision + _count, changed_at=last)
+        .values(
+            revision=users.c.revision + _count,
+            changed_at=last,
+            digest=changed_by(removed=total(TASK_HASH, _is_completed)),
+        )
         .returning(
             (users.c.revision - _count).label("revision"),
             (users.c.changed_at - _count * MICROSECOND).label("changed_at"),

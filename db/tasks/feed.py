@@ -44,11 +44,15 @@ Change = dict[str, Any]
 
 
 class Page(NamedTuple):
-    """Changes, the token for the next page, and whether that page has changes already."""
+    """Changes, the token for the next page, and whether that page has changes already.
+
+    `digest` is of all that the user has, once the reader has every change.
+    """
 
     changes: list[Change]
     next: str
     more: bool
+    digest: int | None
 
 
 class Reader(NamedTuple):
@@ -93,7 +97,7 @@ async def _read(database: Session, user_id: UUID, reader: Reader, limit: int) ->
     if not rows:
         if reader != Reader():
             raise ChangesForgotten(FORGOTTEN)
-        return Page([], await _signed(database, reader, user_id), more=False), 0
+        return Page([], await _signed(database, reader, user_id), more=False, digest=0), 0
     revision: int = rows[0]["user_revision"]
     reader = _recognised(reader, rows[0])
     size = _page_size(rows, limit)
@@ -101,7 +105,7 @@ async def _read(database: Session, user_id: UUID, reader: Reader, limit: int) ->
     read_up_to = rows[size - 1]["revision"] if more else revision
     token = await _signed(database, reader._replace(read_up_to=read_up_to), user_id)
     changes = [_change(row) for row in rows[:size] if row["id"] is not None]
-    return Page(changes, token, more), revision
+    return Page(changes, token, more, None if more else rows[0]["digest"]), revision
 
 
 def _recognised(reader: Reader, user: dict[str, Any]) -> Reader:

@@ -6,13 +6,10 @@ Each is one round trip, and names the owner. Nothing is executed here.
 from sqlalchemy import (
     ARRAY,
     JSON,
-    Boolean,
-    ColumnElement,
     Integer,
     Interval,
     String,
     Uuid,
-    and_,
     any_,
     bindparam,
     case,
@@ -29,12 +26,8 @@ from sqlalchemy.dialects.postgresql import insert
 from db.owner import OWNER
 from db.postgres.statement import Access, Statement
 from db.schema.clauses import (
-    ACTIVE_COLUMNS,
-    KNOWN_COLUMNS,
     LATER,
     MOMENT,
-    NEXT,
-    ONE,
     ONE_TASK,
     RFC_3339,
     STORED_COLUMNS,
@@ -49,90 +42,49 @@ from db.schema.clauses import (
     from_json,
     merged,
     param,
-    position_of,
     revision_range,
     secrets,
     tasks,
     this_id,
     this_owner,
     this_task,
-    this_tombstone,
     this_user,
     type_in_json,
     users,
 )
+from db.schema.digests import TASK_HASH, changed_by, hash_of, total
 
 _owner_id = param("user_id", users.c.id)
 
 REVISION = Statement("revision", select(users.c.revision).where(this_owner), Access.READ)
-
-_new = {name: param(name, tasks.c[name]) for name in ("user_id", "id", *WRITTEN_COLUMNS)}
-
-
-def _creation(name: str, *conditions: ColumnElement[bool]) -> Statement:
-    """A statement that stores a new task and counts it, under the lock of its owner's row."""
-    has_room = users.c.task_count < bindparam("max_tasks", type_=Integer)
-    owner = (
-        insert(users)
-        .from_select(["id", "task_count"], select(_owner_id, ONE))
-        .on_conflict_do_update(
-            index_elements=["id"],
-            set_={**NEXT, "task_count": users.c.task_count + ONE},
-            where=and_(has_room, *conditions),
-        )
-        .returning(users.c.revision, users.c.changed_at)
-        .cte("owner")
-    )
-    position = func.coalesce(_new["position"], position_of(owner.c.revision))
-    new = {**_new, "position": position}
-    stamps = {
-        "completed_at": case((_new["completed"], MOMENT)),
-        "created_at": MOMENT,
-        "updated_at": MOMENT,
-        "revision": owner.c.revision,
-    }
-    return Statement(
-        name,
-        insert(tasks)
-        .from_select([*new, *stamps], select(*new.values(), *stamps.values()))
-        # The other fields are as the client sent them: to return them would cost a tenth more.
-        .returning(document([name for name in ACTIVE_COLUMNS if name not in KNOWN_COLUMNS])),
-        Access.WRITE,
-    )
-
-
-CREATE = _creation("create_task")
-
-# The client's id may already be used. `has_task` also sees what was committed while this statement
-# waited for the lock. This check is a sixth of the cost; an id that the server made needs none.
-CREATE_WITH_ID = _creation(
-    "create_task_with_id", ~func.has_task(_owner_id, _new["id"], type_=Boolean())
-)
-
-TASK_COUNT = Statement("count_tasks", select(users.c.task_count).where(this_owner), Access.READ)
 
 GET = Statement("get_task", select(ONE_TASK).where(this_task), Access.READ)
 
 UPDATE = Statement(
     "update_task",
     changed(
-        **{name: merged(tasks.c[name]) for name in WRITTEN_COLUMNS},
-        completed_at=completion(merged(tasks.c.completed)),
+        {
+            **{name: merged(tasks.c[name]) for name in WRITTEN_COLUMNS},
+            "completed_at": completion(merged(tasks.c.completed)),
+        }
     ),
     Access.WRITE,
 )
 
-DELETE = Statement("delete_task", changed(deleted_at=MOMENT), Access.WRITE)
+DELETE = Statement("delete_task", changed({"deleted_at": MOMENT}, adds=False), Access.WRITE)
 
 TOGGLE = Statement(
     "toggle_task",
     changed(
-        completed=~tasks.c.completed, completed_at=case((tasks.c.completed, null()), else_=MOMENT)
+        {
+            "completed": ~tasks.c.completed,
+            "completed_at": case((tasks.c.completed, null()), else_=MOMENT),
+        }
     ),
     Access.WRITE,
 )
 
-RESTORE = Statement("restore_task", changed(this_tombstone, deleted_at=null()), Access.WRITE)
+RESTORE = Statement("restore_task", changed({"deleted_at": null()}, deleted=True), Access.WRITE)
 
 # A task or its tombstone.
 FIND = Statement("find_task", select(document(TRASH_COLUMNS)).where(this_id), Access.READ)
@@ -180,6 +132,10 @@ _batch = (
     .render_derived("batch", with_types=True)
 )
 _rows = [from_json(_batch.c[name], tasks.c[name]) for name in STORED_COLUMNS]
+_stored = total(
+    TASK_HASH, this_user, tasks.c.id.in_(select(_batch.c.id)), tasks.c.deleted_at.is_(None)
+)
+_new_total = total(hash_of(_batch.c.revision), _batch.c.deleted_at.is_(None))
 _counted = (
     update(users)
     .where(this_owner)
@@ -187,6 +143,7 @@ _counted = (
         revision=param("revision", users.c.revision),
         changed_at=param("moment", users.c.changed_at),
         task_count=users.c.task_count + bindparam("created", type_=Integer),
+        digest=changed_by(added=_new_total, removed=_stored),
     )
     .returning(users.c.id)
     .cte("owner")
@@ -235,6 +192,7 @@ CHANGES = Statement(
         as_written(users.c.created_at).label("user_created_at"),
         users.c.revision.label("user_revision"),
         users.c.purged_revision,
+        users.c.digest,
         *_changed.c,
     )
     .select_from(users.outerjoin(_changed, true()))
@@ -250,7 +208,15 @@ SIGNING_KEY = Statement(
 )
 
 CATALOGUE = (
-    *(REVISION, CREATE, CREATE_WITH_ID, TASK_COUNT, GET, UPDATE, DELETE, TOGGLE, RESTORE, FIND),
+    *(
+        REVISION,
+        GET,
+        UPDATE,
+        DELETE,
+        TOGGLE,
+        RESTORE,
+        FIND,
+    ),
     *(LOCK_USER, LOCK_OR_CREATE_USER, FIND_TASKS, WRITE_TASKS, PURGE, CHANGES, SIGNING_KEY),
 )
 """The statements that a connection prepares."""

@@ -13,7 +13,7 @@ from db.errors import IdTaken, TaskChanged, TaskExists, TaskNotFound, TooManyTas
 from db.postgres.statement import Statement
 from db.quotas import MAX_TASKS
 from db.schema.fields import DEFAULTS
-from db.tasks import statements
+from db.tasks import creating, statements
 from db.tasks.dates import settled
 from db.tasks.positions import of_revision
 from db.tasks.tags import keyed, keys_of
@@ -47,14 +47,13 @@ async def create(
 ) -> Task:
     """Store a new task; the first one also creates the user's row."""
     values = {"id": uuid7(), **DEFAULTS, **settled(fields)}
-    statement = statements.CREATE_WITH_ID if "id" in fields else statements.CREATE
-    written: Task | None = await database.fetch_document(
-        statement,
-        user_id=user_id,
-        max_tasks=max_tasks,
-        tag_keys=keys_of(values["tags"]),
-        **values,
-    )
+    statement = creating.CREATE_WITH_ID if "id" in fields else creating.CREATE
+    stored = {**values, "tag_keys": keys_of(values["tags"]), "max_tasks": max_tasks}
+    written: Task | None = await database.fetch_document(statement, user_id=user_id, **stored)
+    if written is None:
+        written = await database.fetch_document(
+            creating.CREATE_WITH_USER, user_id=user_id, **stored
+        )
     if written is not None:
         if values["position"] is None:
             values["position"] = of_revision(written["revision"])
@@ -63,7 +62,7 @@ async def create(
     if current is not None:
         kind = TaskExists if must_be_new else IdTaken
         raise kind(id_taken(values["id"]), current)
-    rows = await database.fetch(statements.TASK_COUNT, user_id=user_id)
+    rows = await database.fetch(creating.TASK_COUNT, user_id=user_id)
     if rows and rows[0][0] >= max_tasks:
         raise too_many(max_tasks)
     # Between the statements the purge has made room, or deleted the task with this id.

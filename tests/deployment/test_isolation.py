@@ -73,7 +73,8 @@ VALUES = {
 }
 VALUES_OF: dict[str, dict[str, Any]] = {
     "create_task": DEFAULTS,
-    "create_task_with_id": {**DEFAULTS, "id": BOBS_TOMBSTONE},
+    "create_task_with_user": {**DEFAULTS, "id": BOBS_TOMBSTONE},
+    "create_task_with_id": DEFAULTS,
     "restore_task": {"task_id": BOBS_TOMBSTONE},
 }
 FUTURE = datetime(9999, 1, 1, tzinfo=UTC)
@@ -339,7 +340,7 @@ def test_statement_without_its_owner_condition_finds_no_rows_of_others_in_its_gr
     database: str, owners: Any, statement: Statement
 ) -> None:
     alices = values_for(statement, ALICE)
-    bobs = {**values_for(statement, BOB), "task_id": UUID(int=0)}
+    bobs = {**values_for(statement, BOB), "task_id": UUID(int=0), "max_tasks": 0}
     before = everything_of_bobs(owners)
 
     async def together() -> Any:

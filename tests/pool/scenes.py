@@ -32,7 +32,7 @@ from db.postgres.pool import Pool, PoolOptions
 from db.postgres.statement import Access, Statement
 from db.schema import clauses
 from db.schema.tables import OWNED_TABLES
-from db.tasks import statements
+from db.tasks import creating, statements
 
 MOMENT = 0.05
 
@@ -99,7 +99,7 @@ COUNT_ON = Statement(
 CATALOGUE = [
     *(SAY, SAY_LATE, NOTE, NOTE_LATE, NOTE_UNLESS_IT_STUMBLES, COUNT_ON),
     *(ECHO, WHO, NAP, NAP_LOCKED, WRITE, WRITE_SLOWLY, COUNT, COUNT_TWO, STUMBLE, FAR_FUTURE),
-    *(statements.CREATE, statements.GET, statements.UPDATE, statements.TOGGLE),
+    *(creating.CREATE_WITH_USER, statements.GET, statements.UPDATE, statements.TOGGLE),
 ]
 
 SCHEMA = """

@@ -70,8 +70,10 @@ async def test_observers_are_called_after_each_write(url: str) -> None:
         database.observe_writes(written.append)
 
         task = await tasks.create(database, user_id, {"title": "x"})
+        written.clear()
         await tasks.toggle(database, user_id, UUID(task["id"]))
         await tasks.get(database, user_id, UUID(task["id"]))
+        await tasks.create(database, user_id, {"title": "y"})
 
     assert written == [user_id] * 2
 

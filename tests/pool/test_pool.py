@@ -15,7 +15,7 @@ from sqlalchemy import (
 from db.errors import DatabaseAway, Overloaded
 from db.postgres.statement import Access, Statement
 from db.schema.fields import DEFAULTS
-from db.tasks import statements
+from db.tasks import creating, statements
 from tests.pool.scenes import (
     ECHO,
     FAR_FUTURE,
@@ -93,7 +93,7 @@ async def test_two_changes_at_the_same_microsecond_differ_in_their_time(
     user, task = uuid4(), uuid4()
     fields = {**DEFAULTS, "title": "Buy milk", "max_tasks": 1}
     async with pool_of(1, url) as pool:
-        await pool.fetch(statements.CREATE, user_id=user, id=task, **fields)
+        await pool.fetch(creating.CREATE_WITH_USER, user_id=user, id=task, **fields)
         server.ask("UPDATE users SET changed_at = '2999-01-01' WHERE id = %s", str(user))
 
         first = await pool.fetch(statements.TOGGLE, user_id=user, task_id=task, expected=None)

@@ -9,6 +9,8 @@ from uuid import uuid4
 
 import httpx
 
+from tests.support.feed import digest_of
+
 Fields = dict[str, Any]
 
 NEVER = 0
@@ -166,6 +168,7 @@ class Client:
         self._applies(page["changes"])
         self.since = page["next"]
         more: bool = page["more"]
+        assert page["digest"] == (None if more else digest_of(self.copy.values())), "a bad copy"
         return more
 
     def starts_anew(self) -> None:

@@ -1,5 +1,7 @@
 """A client's copy of a user's tasks, kept by the change feed."""
 
+from collections.abc import Iterable
+from hashlib import sha256
 from typing import Any
 
 import httpx
@@ -17,6 +19,12 @@ PURGE = """
         task_count = task_count - (SELECT count(*) FROM purged)
      WHERE id = '{0}'
 """
+
+
+def digest_of(tasks: Iterable[dict[str, Any]]) -> int:
+    """The digest of a copy, as the contract defines it."""
+    texts = (str(task["revision"]).encode() for task in tasks)
+    return sum(int.from_bytes(sha256(each).digest()[:6], "big") for each in texts) % 2**48
 
 
 class Copy:
@@ -56,6 +64,7 @@ class Copy:
                 assert (change["kind"], change.keys()) == ("task_tombstone", TOMBSTONE)
                 self.tasks.pop(task["id"], None)
         self.since, self.more = page["next"], page["more"]
+        assert page["digest"] == (None if self.more else digest_of(self.tasks.values()))
         return found
 
     def catches_up(self, **parameters: Any) -> None:

@@ -51,6 +51,12 @@ const expected = Object.fromEntries(tasks.map((task) => [task.id, task]));
 assert.deepEqual(phone.store.tasks, expected);
 assert.deepEqual(laptop.store.tasks, expected);
 
+delete phone.store.tasks[tasks[0].id];
+laptop.store.tasks[tasks[1].id].revision -= 1;
+for (const device of [await lands(phone), await lands(laptop)]) {
+  assert.deepEqual(device.store.tasks, expected, "a damaged copy was not noticed");
+}
+
 const created = [...tasks, ...(await listed("trash"))].map(({ title }) => title.replace(/!+$/, ""));
 assert.equal(created.length, 2 * ROUNDS);
 assert.equal(new Set(created).size, 2 * ROUNDS);

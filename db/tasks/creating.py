@@ -1,0 +1,108 @@
+"""The statements that store a new task: each also counts it, under the lock of its owner's row."""
+
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Integer,
+    bindparam,
+    case,
+    func,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
+
+from db.postgres.statement import Access, Statement
+from db.schema.clauses import (
+    ACTIVE_COLUMNS,
+    FIRST_REVISION,
+    KNOWN_COLUMNS,
+    MOMENT,
+    NEXT,
+    ONE,
+    WRITTEN_COLUMNS,
+    document,
+    param,
+    position_of,
+    tasks,
+    this_owner,
+    users,
+)
+from db.schema.digests import changed_by, hash_of
+
+_owner_id = param("user_id", users.c.id)
+_new = {name: param(name, tasks.c[name]) for name in ("user_id", "id", *WRITTEN_COLUMNS)}
+
+
+_has_room = users.c.task_count < bindparam("max_tasks", type_=Integer)
+# `has_task` also sees what was committed while this statement waited for the lock. This check is a
+# sixth of the cost; an id that the server made needs none.
+_id_is_new = ~func.has_task(users.c.id, _new["id"], type_=Boolean())
+_one_more = {
+    **NEXT,
+    "task_count": users.c.task_count + ONE,
+    "digest": changed_by(added=hash_of(NEXT["revision"])),
+}
+
+
+def _creation(name: str, owner: ReturningInsert[Any] | ReturningUpdate[Any]) -> Statement:
+    """A statement that stores a new task and counts it, under the lock of its owner's row."""
+    stamped = owner.cte("owner")
+    position = func.coalesce(_new["position"], position_of(stamped.c.revision))
+    stored = {**_new, "user_id": stamped.c.id, "position": position}
+    stamps = {
+        "completed_at": case((_new["completed"], MOMENT)),
+        "created_at": MOMENT,
+        "updated_at": MOMENT,
+        "revision": stamped.c.revision,
+    }
+    return Statement(
+        name,
+        insert(tasks)
+        .from_select([*stored, *stamps], select(*stored.values(), *stamps.values()))
+        # The other fields are as the client sent them: to return them would cost a tenth more.
+        .returning(document([name for name in ACTIVE_COLUMNS if name not in KNOWN_COLUMNS])),
+        Access.WRITE,
+    )
+
+
+def _counted_by_owner(*conditions: ColumnElement[bool]) -> ReturningUpdate[Any]:
+    return (
+        update(users)
+        .where(this_owner, _has_room, *conditions)
+        .values(_one_more)
+        .returning(users.c.id, users.c.revision, users.c.changed_at)
+    )
+
+
+def _counted_by_new_owner() -> ReturningInsert[Any]:
+    """The same for a user who has no row; meanwhile another request may have created it."""
+    first = select(FIRST_REVISION.label("revision")).subquery("first")
+    new_user = {
+        "id": _owner_id,
+        "revision": first.c.revision,
+        "task_count": ONE,
+        "digest": hash_of(first.c.revision),
+    }
+    return (
+        insert(users)
+        .from_select([*new_user], select(*new_user.values()))
+        .on_conflict_do_update(index_elements=["id"], set_=_one_more, where=_has_room & _id_is_new)
+        .returning(users.c.id, users.c.revision, users.c.changed_at)
+    )
+
+
+CREATE = _creation("create_task", _counted_by_owner())
+
+# The client's id may already be used.
+CREATE_WITH_ID = _creation("create_task_with_id", _counted_by_owner(_id_is_new))
+
+CREATE_WITH_USER = _creation("create_task_with_user", _counted_by_new_owner())
+
+TASK_COUNT = Statement("count_tasks", select(users.c.task_count).where(this_owner), Access.READ)
+
+CATALOGUE = (CREATE, CREATE_WITH_ID, CREATE_WITH_USER, TASK_COUNT)
+"""The statements that a connection prepares."""
