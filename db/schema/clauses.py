@@ -34,7 +34,7 @@ from sqlalchemy.types import TypeEngine
 from sqlmodel import AutoString
 
 from db.owner import OWNER
-from db.schema.digests import ZERO, changed_by, hash_of
+from db.schema.digests import NOTHING, changed_by, hash_of
 from db.schema.fields import Ranked, TaskFields, Texts
 from db.schema.models import (
     MICROSECONDS,
@@ -208,11 +208,11 @@ def _next_of_owner(condition: ColumnElement[bool], *, deleted: bool, adds: bool)
     removed = case(
         (
             users.c.revision == latest.scalar_subquery(),
-            ZERO if deleted else hash_of(tasks.c.revision),
+            NOTHING if deleted else hash_of(tasks.c.revision),
         ),
         else_=stored,
     )
-    added = hash_of(NEXT["revision"]) if adds else ZERO
+    added = hash_of(NEXT["revision"]) if adds else NOTHING
     return (
         update(users)
         .where(this_owner)

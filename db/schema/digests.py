@@ -22,7 +22,7 @@ from db.schema.models import Task, User
 
 _tasks: Table = Task.metadata.tables["tasks"]
 _users: Table = User.metadata.tables["users"]
-ZERO = literal_column("0", BigInteger)
+NOTHING = literal_column("0", BigInteger)
 # Also of a negative number, `&` leaves the remainder that is not negative.
 MASK = literal_column(str(2**48 - 1), BigInteger)
 
@@ -33,7 +33,7 @@ def hash_of(revision: ColumnElement[Any]) -> ColumnElement[int]:
 
 
 def changed_by(
-    added: ColumnElement[int] = ZERO, removed: ColumnElement[int] = ZERO
+    added: ColumnElement[int] = NOTHING, removed: ColumnElement[int] = NOTHING
 ) -> ColumnElement[int]:
     """The owner's digest after a change."""
     return (_users.c.digest + added - removed).op("&")(MASK)
@@ -41,7 +41,7 @@ def changed_by(
 
 def total(hashes: ColumnElement[int], *conditions: ColumnElement[bool]) -> ScalarSelect[int]:
     """The sum of the hashes of many rows, reduced so that it always fits into the column."""
-    reduced = func.coalesce(func.sum(hashes), ZERO) % literal_column(str(2**48), BigInteger)
+    reduced = func.coalesce(func.sum(hashes), NOTHING) % literal_column(str(2**48), BigInteger)
     return select(cast(reduced, BigInteger)).where(*conditions).scalar_subquery()
 
 
