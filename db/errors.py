@@ -57,6 +57,12 @@ class CursorRefused(ArgumentRefused):
     argument = "cursor"
 
 
+class OrderRefused(ArgumentRefused):
+    """The list has no such order."""
+
+    argument = "sort"
+
+
 class SinceRefused(ArgumentRefused):
     """The token was not made by this user's change feed."""
 

@@ -43,11 +43,11 @@ async def _list(
     **filters: Any,
 ) -> Returned:
     """A page of the user's tasks, or of their trash, with links to its neighbours."""
+    query = ListQuery.of(filters, sort, deleted=deleted)
     if if_none_match and cursor is None:
         etag = of_list(await tasks.revision(context.database, user_id))
         if is_current(etag, if_none_match):
             return not_modified(etag)
-    query = ListQuery.of(filters, sort, deleted=deleted)
     page = await lists.page(
         context.database, user_id, query, limit=limit, offset=offset, cursor=cursor
     )

@@ -22,6 +22,7 @@ class Filter(Enum):
     BEFORE = auto()
     SINCE = auto()
     EXISTS = auto()
+    WORDS = auto()
 
 
 class Serves(NamedTuple):
@@ -93,7 +94,7 @@ class TaskFields(SQLModel):
         min_length=1,
         max_length=TITLE_LENGTH,
         sa_type=text_of(TITLE_LENGTH),
-        sa_column_kwargs=traits(sort=True),
+        sa_column_kwargs=traits(sort=True, filters={"q": Filter.WORDS}),
     )
     description: str | None = Field(default=None, max_length=DESCRIPTION_LENGTH)
     completed: bool = Field(

@@ -59,6 +59,7 @@ class User(SQLModel, table=True):
     `purged_revision` is the latest of the tombstones that were purged. `task_count` is the number
     of rows in `tasks`, tombstones included; `replay_bytes` is the sum of `size` in `replays`.
     `digest` is explained in `db.schema.digests`.
+    `indexed_revision`: what was written up to this revision is in `task_texts`.
     """
 
     __tablename__ = "users"
@@ -76,6 +77,9 @@ class User(SQLModel, table=True):
         sa_column=Column(BigInteger, nullable=False, server_default=text("0"))
     )
     digest: int = Field(sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    indexed_revision: int = Field(
+        sa_column=Column(BigInteger, nullable=False, server_default=text("0"))
+    )
     created_at: datetime = Field(sa_column=_moment())
 
 

@@ -10,7 +10,8 @@ from db.tasks.list_queries import ListQuery, Start
 from db.tasks.tokens import Forged, read_signer
 
 PURPOSE = "a page of tasks"
-STARTS = (Start.AFTER, Start.FROM, Start.BEFORE, Start.UNTIL)
+SIDES = (Start.AFTER, Start.FROM, Start.BEFORE, Start.UNTIL)
+STARTS = (*SIDES, Start.FIRST)
 DIGEST_SIZE = 8
 # No text of a task has the NUL character.
 SEPARATOR, NULL, VALUE = b"\0", b"n", b"v"
@@ -25,7 +26,10 @@ Key = tuple[str | None, ...]
 
 
 class Cursor(NamedTuple):
-    """The start of a page: the key of a task, which may have been deleted or changed since."""
+    """The start of a page: the key of a task, which may have been deleted or changed since.
+
+    The first page has none: its cursor leads to it again.
+    """
 
     start: Start
     key: Key
@@ -33,6 +37,9 @@ class Cursor(NamedTuple):
     def values(self, query: ListQuery) -> dict[str, str | None]:
         """The key as parameters of the list's statement."""
         return {f"key_{name}": each for name, each in zip(query.order.key, self.key, strict=True)}
+
+
+FIRST_PAGE = Cursor(Start.FIRST, ())
 
 
 def key_of(task: dict[str, Any], query: ListQuery) -> Key:
@@ -69,7 +76,7 @@ def _text(value: Any) -> str | None:
 def _opposite(start: Start) -> Start:
     """The other side of the key; the key itself is on one of the two."""
     opposites = (Start.UNTIL, Start.BEFORE, Start.FROM, Start.AFTER)
-    return dict(zip(STARTS, opposites, strict=True))[start]
+    return dict(zip(SIDES, opposites, strict=True))[start]
 
 
 async def signed(database: Session, cursor: Cursor, user_id: UUID, query: ListQuery) -> str:
@@ -87,6 +94,9 @@ async def verified(database: Session, token: str, user_id: UUID, query: ListQuer
         raise CursorRefused(UNUSABLE) from None
     if content[1 : 1 + DIGEST_SIZE] != query.digest():
         raise CursorRefused(OF_ANOTHER_LIST)
+    start = STARTS[content[0]]
+    if start is Start.FIRST:
+        return FIRST_PAGE
     key = content[1 + DIGEST_SIZE :].split(SEPARATOR)
     values = (None if each == NULL else each.removeprefix(VALUE).decode() for each in key)
-    return Cursor(STARTS[content[0]], tuple(values))
+    return Cursor(start, tuple(values))

@@ -26,7 +26,8 @@ from sqlalchemy import (
 
 from db.schema.clauses import param, revision_range, tasks, this_user
 from db.schema.fields import Filter
-from db.tasks.list_queries import FILTERS, Order, Shape, Start
+from db.tasks.list_queries import FILTERS, RELEVANCE, Order, Shape, Start
+from db.tasks.search_statements import has_words
 
 MADE_OF = {"due": ("due", "due_on", "due_at")}
 """The fields that are null if the sorted one is."""
@@ -36,37 +37,51 @@ def matches(name: str, rows: FromClause) -> ColumnElement[bool]:
     """Whether a task has the value of the filter, or one of its values."""
     field, kind = FILTERS[name]
     column = rows.c[field]
+    condition: ColumnElement[bool]
     match kind:
         case Filter.ALL_OF:
-            return column.bool_op("@>")(param(name, column))
+            condition = column.bool_op("@>")(param(name, column))
         case Filter.ANY_OF:
-            return column == any_(bindparam(name, type_=ARRAY(column.type)))
+            condition = column == any_(bindparam(name, type_=ARRAY(column.type)))
         case Filter.BEFORE:
-            return column < param(name, column)
+            condition = column < param(name, column)
         case Filter.SINCE:
-            return column >= param(name, column)
+            condition = column >= param(name, column)
         case Filter.EXISTS:
-            return column.is_not(None) == bindparam(name, type_=Boolean())
-    return column == param(name, column)
+            condition = column.is_not(None) == bindparam(name, type_=Boolean())
+        case Filter.WORDS:
+            condition = has_words(rows)
+        case Filter.EQUAL:
+            condition = column == param(name, column)
+    return condition
 
 
 def order_by(shape: Shape, rows: FromClause) -> list[ColumnElement[Any]]:
     """The order of the page, nulls last."""
-    ordered = [_directed(shape, each) for each in _terms(shape.order, rows)]
+    ordered = [directed(shape, each) for each in _terms(shape.order, rows)]
     if shape.has_nulls:
-        ordered[0] = ordered[0].nulls_last()
+        backwards = shape.start.is_backwards
+        ordered[0] = ordered[0].nulls_first() if backwards else ordered[0].nulls_last()
     return ordered
 
 
-def _directed(shape: Shape, column: ColumnElement[Any]) -> Any:
-    descending = shape.order.descending is not shape.start.is_backwards
-    return column.desc() if descending else column.asc()
+def of_list(shape: Shape, rows: FromClause) -> ColumnElement[bool]:
+    """Whether a task is in the trash if the list is of the trash, and not otherwise."""
+    deleted_at = rows.c.deleted_at
+    return deleted_at.is_not(None) if shape.deleted else deleted_at.is_(None)
+
+
+def directed(shape: Shape, column: ColumnElement[Any]) -> Any:
+    """The column in the direction in which the page is read."""
+    return column.desc() if shape.descends else column.asc()
 
 
 def _terms(order: Order, rows: FromClause) -> list[ColumnElement[Any]]:
     """The columns by which rows are sorted."""
     if order.field == "updated_at":
         return [rows.c.revision_range, rows.c.revision]
+    if order.field == RELEVANCE:
+        return [rows.c[RELEVANCE], rows.c.created_at, rows.c.id]
     return [rows.c[order.field], rows.c.id]
 
 
@@ -74,19 +89,37 @@ def beyond(shape: Shape, rows: FromClause = tasks) -> ColumnElement[bool]:
     """Whether a task is on the page's side of the key, or at the key if the page includes it."""
     if shape.start in (Start.FIRST, Start.OFFSET):
         return true()
-    key = _key(shape)
+    key = key_of_page(shape)
     if shape.order.field == "updated_at":
         key = [revision_range(key[0]), key[0]]
-    return _compared(shape, _terms(shape.order, rows), key)
+    return compared(shape, _terms(shape.order, rows), key)
 
 
-def _key(shape: Shape) -> list[ColumnElement[Any]]:
-    return [param(f"key_{name}", tasks.c[name]) for name in shape.order.key]
+def beyond_or_null(shape: Shape, rows: FromClause) -> ColumnElement[bool]:
+    """The same for rows in any order, if the sorted field may be null."""
+    if not shape.has_nulls or shape.start in (Start.FIRST, Start.OFFSET):
+        return beyond(shape, rows)
+    column = rows.c[shape.order.field]
+    if not shape.key_is_null:
+        side = beyond(shape, rows)
+        return side if shape.start.is_backwards else side | column.is_(None)
+    side = column.is_(None) & compared(shape, [rows.c.id], key_of_page(shape)[1:])
+    return side | column.is_not(None) if shape.start.is_backwards else side
 
 
-def _compared(shape: Shape, terms: list[Any], key: list[Any]) -> ColumnElement[bool]:
-    descending = shape.order.descending is not shape.start.is_backwards
-    sign = ("<" if descending else ">") + ("=" if shape.start.includes_key else "")
+def key_of_page(shape: Shape) -> list[ColumnElement[Any]]:
+    """The key at which the page begins, as parameters."""
+    return [
+        bindparam(f"key_{name}", type_=Integer)
+        if name == RELEVANCE
+        else param(f"key_{name}", tasks.c[name])
+        for name in shape.order.key
+    ]
+
+
+def compared(shape: Shape, terms: list[Any], key: list[Any]) -> ColumnElement[bool]:
+    """Whether the terms are on the page's side of the key."""
+    sign = ("<" if shape.descends else ">") + ("=" if shape.start.includes_key else "")
     return tuple_(*terms).bool_op(sign)(tuple_(*key))
 
 
@@ -121,16 +154,16 @@ def _with_value(shape: Shape) -> Select[Any]:
         for each in shape.sorted_filters
     ]
     served = this_user & column.is_not(None) & side
-    order = [_directed(shape, each) for each in _terms(shape.order, tasks)]
+    order = [directed(shape, each) for each in _terms(shape.order, tasks)]
     return select(*tasks.c).where(served, *filters).order_by(*order)
 
 
 def _without_value(shape: Shape) -> Select[Any]:
-    side = _compared(shape, [tasks.c.id], _key(shape)[1:]) if shape.key_is_null else true()
+    side = compared(shape, [tasks.c.id], key_of_page(shape)[1:]) if shape.key_is_null else true()
     wanted = [
         ~bindparam(each, type_=Boolean())
         for each in shape.sorted_filters
         if FILTERS[each][1] is Filter.EXISTS
     ]
     ordered = select(*tasks.c).where(this_user, side, *wanted)
-    return ordered.order_by(_directed(shape, tasks.c.id))
+    return ordered.order_by(directed(shape, tasks.c.id))

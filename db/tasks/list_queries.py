@@ -4,13 +4,19 @@ from collections.abc import Mapping
 from enum import Enum
 from hashlib import blake2b
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from db.caseless import folded
+from db.errors import OrderRefused
 from db.schema.clauses import ACTIVE_COLUMNS, TRASH_COLUMNS, task_tags, tasks
 from db.schema.fields import DEFAULTS, Filter, Ranked, Serves
 from db.tasks.dates import in_utc
+from db.tasks.searches import Search
 
 LONGEST_NAME = 40
+SEARCH = "q"
+RELEVANCE = "relevance"
+ONLY_SEARCHES = "Only a search, a list with `q`, is sorted by relevance."
 
 FILTERS: dict[str, tuple[str, Filter]] = {
     name: (each.name, kind)
@@ -39,11 +45,15 @@ class Order(NamedTuple):
         """The order that `sort` names; by default the newest tasks come first."""
         if sort is None:
             return cls("deleted_at" if deleted else "created_at", descending=True)
-        return cls(sort.removeprefix("-"), sort.startswith("-"))
+        field = sort.removeprefix("-")
+        # The most relevant tasks come first: ascending is the rank.
+        return cls(field, sort.startswith("-") is not (field == RELEVANCE))
 
     @property
     def key(self) -> tuple[str, ...]:
         """The fields that determine the position of a task in the order."""
+        if self.field == RELEVANCE:
+            return (RELEVANCE, "created_at", "id")
         return ("revision",) if self.field == "updated_at" else (self.field, "id")
 
 
@@ -78,11 +88,29 @@ class Shape(NamedTuple):
     ranged: str | None = None
     """The filter whose index is read: one range of the index for each value."""
     key_is_null: bool = False
+    is_found: bool = False
+    """Whether the tasks are found by the index of words, and then sorted."""
+
+    @property
+    def descends(self) -> bool:
+        """Whether the page is read in descending order."""
+        return self.order.descending is not self.start.is_backwards
+
+    @property
+    def is_search(self) -> bool:
+        """Whether the list has only tasks with some words."""
+        return SEARCH in self.filters
+
+    @property
+    def is_by_relevance(self) -> bool:
+        """Whether the order is by relevance, which is not a field of a task."""
+        return self.order.field == RELEVANCE
 
     @property
     def has_nulls(self) -> bool:
         """Whether the sorted field of a task in the list may be null."""
-        return bool(tasks.c[self.order.field].nullable) and self.order.field != "deleted_at"
+        field = self.order.field
+        return field in tasks.c and bool(tasks.c[field].nullable) and field != "deleted_at"
 
     @property
     def sorted_filters(self) -> list[str]:
@@ -94,12 +122,15 @@ class Shape(NamedTuple):
     @property
     def filters_rows(self) -> bool:
         """Whether rows of the index are filtered, so that the page may end before it is full."""
-        return self.start is not Start.OFFSET and bool(not self.is_served or self.unserved_filters)
+        if self.start is Start.OFFSET or self.is_found:
+            return False
+        return not self.is_served or bool(self.unserved_filters)
 
     @property
     def is_served(self) -> bool:
         """Whether an index has exactly the tasks of this list, in its order."""
-        return Serves(self.order.field, self.deleted, self.ranged) in INDEXES
+        field = "created_at" if self.is_by_relevance else self.order.field
+        return Serves(field, self.deleted, self.ranged) in INDEXES
 
     @property
     def unserved_filters(self) -> list[str]:
@@ -115,7 +146,8 @@ class Shape(NamedTuple):
     @property
     def names(self) -> list[str]:
         """The fields of the tasks that it returns."""
-        return TRASH_COLUMNS if self.deleted else ACTIVE_COLUMNS
+        names = TRASH_COLUMNS if self.deleted else ACTIVE_COLUMNS
+        return [*names, RELEVANCE] if self.is_by_relevance else names
 
     @property
     def statement_name(self) -> str:
@@ -123,7 +155,8 @@ class Shape(NamedTuple):
         order = f"{self.order.field}{'_desc' if self.order.descending else ''}"
         filters = [f"{each}_ranges" if each == self.ranged else each for each in self.filters]
         parts = ["trash" if self.deleted else "tasks", "by", order, *filters, self.start.value]
-        name = "_".join(["list", *parts, *(["null"] if self.key_is_null else [])])
+        flags = {"null": self.key_is_null, "found": self.is_found}
+        name = "_".join(["list", *parts, *(flag for flag, is_set in flags.items() if is_set)])
         if len(name) <= LONGEST_NAME:
             return name
         return f"{name[:LONGEST_NAME]}_{blake2b(name.encode(), digest_size=6).hexdigest()}"
@@ -138,13 +171,29 @@ class ListQuery(NamedTuple):
 
     @classmethod
     def of(cls, filters: Values, sort: str | None, *, deleted: bool) -> "ListQuery":
-        """The list with these filters and this order; a filter that is None is left out."""
-        return cls(deleted, _without_none(filters), Order.of(sort, deleted=deleted))
+        """The list with these filters and this order; a filter that is None is left out.
+
+        Raises `OrderRefused` if the list cannot be sorted so.
+        """
+        query = cls(deleted, _without_none(filters), Order.of(sort, deleted=deleted))
+        if query.order.field == RELEVANCE and not query.is_search:
+            raise OrderRefused(ONLY_SEARCHES)
+        return query
 
     @property
-    def parameters(self) -> dict[str, Any]:
+    def is_search(self) -> bool:
+        """Whether the list has only tasks with some words."""
+        return SEARCH in self.filters
+
+    def search(self, owner: UUID) -> Search:
+        """What it searches for in the owner's tasks, if it is a search."""
+        return Search.of(self.filters[SEARCH], owner)
+
+    def parameters(self, owner: UUID) -> dict[str, Any]:
         """The values of its filters, as the columns store them."""
-        return {name: _stored(name, value) for name, value in self.filters.items()}
+        search = self.search(owner)._asdict() if self.is_search else {}
+        columns = [name for name in self.filters if name != SEARCH]
+        return {**{name: _stored(name, self.filters[name]) for name in columns}, **search}
 
     def digest(self) -> bytes:
         """A hash of the list, whatever the order of its filters."""
@@ -154,13 +203,15 @@ class ListQuery(NamedTuple):
         ]
         return blake2b(repr((self.deleted, filters, self.order)).encode(), digest_size=8).digest()
 
-    def shape(self, start: Start, *, key_is_null: bool = False) -> Shape:
+    def shape(self, start: Start, *, key_is_null: bool = False, is_found: bool = False) -> Shape:
         """The shape of a page with this start."""
         names = tuple(sorted(self.filters))
         with_ranges = [each for each in names if self._has_ranges(each, start)]
         # Fewer tasks have a certain tag than a certain priority.
         ranged = max(with_ranges, key=lambda each: FILTERS[each][1] is Filter.ALL_OF, default=None)
-        return Shape(self.deleted, names, self.order, start, ranged, key_is_null)
+        if is_found:
+            ranged = None
+        return Shape(self.deleted, names, self.order, start, ranged, key_is_null, is_found)
 
     def _has_ranges(self, name: str, start: Start) -> bool:
         """Whether an index has a range for each of the filter's values, in the list's order."""

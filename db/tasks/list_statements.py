@@ -23,6 +23,7 @@ from sqlalchemy import (
     bindparam,
     case,
     cast,
+    false,
     func,
     literal_column,
     null,
@@ -44,8 +45,10 @@ from db.schema.clauses import (
     this_user,
     users,
 )
-from db.tasks.list_orders import beyond, matches, order_by, sections
-from db.tasks.list_queries import ListQuery, Shape, Start
+from db.tasks.list_orders import beyond, matches, of_list, order_by, sections
+from db.tasks.list_queries import RELEVANCE, SEARCH, ListQuery, Shape, Start
+from db.tasks.search_pages import found_rows, ranked, rows_by_rank, skipped
+from db.tasks.search_statements import HAS_TOO_MANY_CANDIDATES, INDEXED_REVISION, relevance_of
 
 MOST_SCANNED = 1000
 MOST_SHAPES = 1024
@@ -64,9 +67,11 @@ def statement_of(shape: Shape) -> Statement:
     found = page.limit(bindparam("limit", type_=Integer)).subquery("page")
     names = [name for name in shape.names if name != OWNER]
     # The arrays keep the order of the page: `array_agg` reads its rows in that order.
-    arrays = [func.array_agg(as_written(found.c[name])) for name in names]
+    arrays: list[ColumnElement[Any]] = [func.array_agg(as_written(found.c[name])) for name in names]
     if shape.filters_rows:
         arrays.append(func.array_agg(found.c.edge))
+    if shape.is_search:
+        arrays += [INDEXED_REVISION, HAS_TOO_MANY_CANDIDATES if shape.is_found else false()]
     document = func.json_build_array(_owner_revision, *arrays, type_=JSON)
     # A page by offset has its own statement: no other call waits in its group for skipped rows.
     return Statement(
@@ -82,21 +87,26 @@ _owner_revision = select(func.max(users.c.revision)).where(this_owner).scalar_su
 
 
 def _page(shape: Shape) -> Select[Any] | CompoundSelect[Any]:
+    if shape.is_found:
+        return found_rows(shape)
     if shape.is_tagged:
         return _tagged(shape)
     if shape.ranged is not None:
         return _ranges(shape, tasks.c[shape.ranged])
     if shape.start is Start.OFFSET:
         return _counted(shape)
+    if shape.is_by_relevance:
+        return rows_by_rank(shape, _scanned)
     return sections(shape, _scanned) if shape.has_nulls else _range(shape)
 
 
 def _counted(shape: Shape) -> Select[Any]:
     """The rows after a number of skipped ones."""
-    served = this_user & _served(shape)
     filters = [matches(each, tasks) for each in shape.sorted_filters]
-    ordered = select(*tasks.c).where(served, *_unserved(shape), *filters)
-    return ordered.order_by(*order_by(shape, tasks)).offset(bindparam("offset", type_=Integer))
+    rows = select(*tasks.c).where(this_user, _served(shape), *_unserved(shape), *filters)
+    if shape.is_by_relevance:
+        return skipped(shape, ranked(rows))
+    return skipped(shape, rows)
 
 
 def _range(shape: Shape, also: ColumnElement[bool] = true()) -> Select[Any]:  # noqa: B008
@@ -107,9 +117,16 @@ def _range(shape: Shape, also: ColumnElement[bool] = true()) -> Select[Any]:  # 
 
 
 def _scanned(
-    shape: Shape, ordered: Select[Any], *, null_fields: Collection[str] = ()
+    shape: Shape,
+    ordered: Select[Any],
+    *,
+    null_fields: Collection[str] = (),
+    rank: int | None = None,
 ) -> Select[Any]:
-    """The first of these rows that match the filters; only those with null in the fields."""
+    """The first of these rows that match the filters; only those with null in the fields.
+
+    With a rank, only those of this relevance.
+    """
     scanned = ordered.limit(_most_scanned).subquery("scanned")
     number = func.row_number(type_=BigInteger()).over()
     numbered = select(*scanned.c, number.label("number")).subquery("numbered")
@@ -117,12 +134,15 @@ def _scanned(
     conditions = [
         *_unserved(shape, numbered),
         *(numbered.c[each].is_(None) for each in null_fields),
+        *([] if rank is None else [relevance_of(numbered) == literal_column(str(rank), Integer)]),
     ]
     match = and_(*(each.is_(True) for each in conditions))
     columns = [
         cast(null(), each.type).label(each.key) if each.key in null_fields else each
         for each in numbered.c
     ]
+    if rank is not None:
+        columns.append(literal_column(str(rank), Integer).label(RELEVANCE))
     # The rows keep their order. ORDER BY here would sort them again, and read all rows for it.
     return select(*columns, case((is_last, match)).label("edge")).where(match | is_last)
 
@@ -159,18 +179,17 @@ def _tagged(shape: Shape) -> Select[Any]:
 
 def _served(shape: Shape) -> ColumnElement[bool]:
     """The condition of the index, if it has exactly the tasks of the list."""
-    return _of_list(shape, tasks) if shape.is_served else true()
+    return of_list(shape, tasks) if shape.is_served else true()
 
 
 def _unserved(shape: Shape, rows: FromClause = tasks) -> list[ColumnElement[bool]]:
     """The conditions that no index serves."""
-    filters = [matches(each, rows) for each in shape.unserved_filters]
-    return filters if shape.is_served else [_of_list(shape, rows), *filters]
-
-
-def _of_list(shape: Shape, rows: FromClause) -> ColumnElement[bool]:
-    deleted_at = rows.c.deleted_at
-    return deleted_at.is_not(None) if shape.deleted else deleted_at.is_(None)
+    filters = [
+        matches(each, rows)
+        for each in shape.unserved_filters
+        if each != SEARCH or not shape.is_by_relevance  # the relevance says whether it matches
+    ]
+    return filters if shape.is_served else [of_list(shape, rows), *filters]
 
 
 _NEWEST_FIRST = ListQuery.of({}, None, deleted=False)

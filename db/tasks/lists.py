@@ -10,8 +10,9 @@ from db.errors import CursorRefused
 from db.owner import OWNER
 from db.tasks import cursors
 from db.tasks.cursors import Key, key_of
-from db.tasks.list_queries import ListQuery, Shape, Start
+from db.tasks.list_queries import RELEVANCE, ListQuery, Shape, Start
 from db.tasks.list_statements import statement_of
+from db.tasks.search_index import search
 from db.tasks.tasks import NO_REVISION, Task
 
 CURSOR_AND_OFFSET = "Send either `cursor` or `offset`: both say where the page begins."
@@ -42,6 +43,9 @@ async def page(
     values: dict[str, Any] = {"limit": limit + 1}
     if cursor is not None:
         current = await cursors.verified(database, cursor, user_id, query)
+    if current == cursors.FIRST_PAGE:
+        current = None
+    if current is not None:
         shape = query.shape(current.start, key_is_null=current.key[0] is None)
         values.update(current.values(query))
     elif offset:
@@ -49,14 +53,24 @@ async def page(
         values["offset"] = offset
     else:
         shape = query.shape(Start.FIRST)
-    revision, *columns = await database.fetch_document(
-        statement_of(shape), user_id=user_id, **query.parameters, **values
-    )
+    values.update(query.parameters(user_id))
+    if query.is_search:
+        found = await search(database, user_id, query, shape, values)
+        if found is None:
+            here = await cursors.signed(database, current or cursors.FIRST_PAGE, user_id, query)
+            return TaskPage([], None, here, NO_REVISION)
+        shape, (revision, *columns) = found
+    else:
+        revision, *columns = await database.fetch_document(
+            statement_of(shape), user_id=user_id, **values
+        )
     tasks, more_after = _read(str(user_id), columns, limit, shape, query)
     previous, following = [
         each and await cursors.signed(database, each, user_id, query)
         for each in cursors.neighbour_cursors(tasks, more_after, current, query)
     ]
+    for task in tasks if shape.is_by_relevance else ():
+        del task[RELEVANCE]
     return TaskPage(tasks, previous, following, revision or NO_REVISION)
 
 

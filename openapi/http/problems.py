@@ -77,6 +77,7 @@ OF_DOMAIN_ERRORS: dict[type[errors.DomainError], Kind] = {
     errors.KeyReused: KEY_REUSED,
     errors.TooManyReplays: TOO_MANY_REPLAYS,
     errors.CursorRefused: INVALID,
+    errors.OrderRefused: INVALID,
     errors.SinceRefused: INVALID,
     errors.ChangesForgotten: FORGOTTEN,
     errors.IdTaken: ID_TAKEN,

@@ -8,6 +8,7 @@ import pytest
 
 from openapi.operations.schemas import ANNOTATIONS
 from tests.support.contract import DOCUMENT
+from tests.support.fields import OF_SEARCHES
 from tests.support.operations import OPERATIONS, SCHEMAS, Operation, ask
 from tests.support.responses import assert_faults
 from tests.support.users import Task, User
@@ -190,7 +191,9 @@ def values_that_break(schema: dict[str, Any]) -> Values:
 
 def as_query(name: str, value: Any) -> str:
     values = value if isinstance(value, list) else [value]
-    return "?" + "&".join(f"{name}={quote(as_text(each), safe=':')}" for each in values)
+    needed = "&q=x" if name == "sort" and value in OF_SEARCHES else ""
+    texts = (f"{name}={quote(as_text(each), safe=':')}" for each in values)
+    return "?" + "&".join(texts) + needed
 
 
 def as_text(value: Any) -> str:

@@ -286,7 +286,8 @@ def test_a_cursor_keeps_its_order_and_is_refused_under_another(carol: User, sort
 
 @pytest.mark.parametrize("name", FILTERS)
 def test_a_filter_is_taken_as_the_contract_has_it(carol: User, name: str) -> None:
-    for value in ("no such value", "") if name != "tag" else ("", "x" * 51):
+    longest = {"tag": 50, "q": 200}.get(name, 0)
+    for value in ("x" * (longest + 1) if longest else "no such value", ""):
         assert_faults(carol.get(carol.tasks, params={name: value}), name)
 
 

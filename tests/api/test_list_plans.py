@@ -15,9 +15,11 @@ from db.postgres.statement import Statement
 from db.schema.models import REVISION_RANGE_BITS
 from db.tasks.list_queries import ListQuery, Shape, Start
 from db.tasks.list_statements import MOST_SCANNED, statement_of
+from db.tasks.search_statements import LEAST, MOST, MOST_CANDIDATES
 from db.tasks.statements import CHANGES
+from db.tasks.words import mark_of
 from tests.support.databases import administration
-from tests.support.fields import FILTERS, SORTS, WRITABLE, all_filters
+from tests.support.fields import FILTERS, OF_SEARCHES, SORTS, WRITABLE, all_filters
 
 MANY = 100_000
 OWNER = UUID("0190a1b2-0000-7000-8000-00000000a11c")
@@ -38,6 +40,18 @@ SHAPES: dict[Shape, ListQuery] = {
     for query in QUERIES
     for start in (STARTS if len(query.filters) < 1 else STARTS[:3])
     if len(query.filters) in (0, 1, len(FILTERS))
+}
+# Searches for words that a hundred tasks have.
+SEARCHES = [
+    ListQuery.of({**filters, "q": '"x123"'}, sort, deleted=False)
+    for sort in (None, *SORTS, *OF_SEARCHES)
+    for filters in ({}, {"completed": False})
+]
+SHAPES |= {
+    query.shape(start)._replace(is_found=is_found): query
+    for query in SEARCHES
+    for start in STARTS[:3]
+    for is_found in (False, True)
 }
 SHAPES |= {
     shape._replace(key_is_null=True): query
@@ -76,7 +90,11 @@ def crowded(new_database: Callable[[], str]) -> Iterator[connection]:
             """ WHEN n % 100 = 1 THEN '["home", "x"]' WHEN n % 2 = 1 THEN '["home"]' END::jsonb"""
             ") AS of_task (tags)"
         )
-        execute("VACUUM ANALYZE tasks, task_tags")
+        execute(
+            "INSERT INTO task_texts (user_id, task_id, lexemes)"
+            f" SELECT user_id, id, concat('{mark_of(OWNER)}', title, ':1A')::tsvector FROM tasks"
+        )
+        execute("VACUUM ANALYZE tasks, task_tags, task_texts")
     with closing(psycopg2.connect(url)) as opened:
         opened.autocommit = True
         with opened.cursor() as cursor:
@@ -108,6 +126,9 @@ def key_in_the_middle(in_the_middle: Callable[..., Any], shape: Shape) -> dict[s
         return {}
     if shape.key_is_null:
         return dict(zip(("key_due", "key_id"), (None, str(UUID(int=2**127))), strict=True))
+    if shape.is_by_relevance:
+        key = in_the_middle(("created_at", "id"), "created_at", shape.deleted)
+        return dict(zip(("key_relevance", "key_created_at", "key_id"), (1, *key), strict=True))
     key = in_the_middle(tuple(shape.order.key), shape.order.field, shape.deleted)
     written = (
         WRITABLE[name]["enum"][value] if "enum" in WRITABLE.get(name, {}) else value
@@ -119,7 +140,7 @@ def key_in_the_middle(in_the_middle: Callable[..., Any], shape: Shape) -> dict[s
 def plan_of(crowded: connection, statement: Statement, values: dict[str, Any]) -> dict[str, Any]:
     """How PostgreSQL runs the statement, once for all values, and what it has read."""
     naming_the_owner, running = statement.sql({"user_id": OWNER}, prepared=True).split("; ")
-    explain = f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {running}"
+    explain = f"EXPLAIN (ANALYZE, TIMING OFF, BUFFERS, FORMAT JSON) {running}"
     with crowded.cursor() as cursor:
         cursor.execute(statement.preparation)
         cursor.execute(
@@ -148,22 +169,51 @@ def test_no_page_reads_or_sorts_more_than_a_bound(
     crowded: connection, in_the_middle: Callable[..., Any], shape: Shape
 ) -> None:
     query = SHAPES[shape]
-    values = {**query.parameters, **key_in_the_middle(in_the_middle, shape)}
-    # Of a field that may be null, the tasks without a value are a range of their own.
-    ranges = len(query.filters[shape.ranged]) if shape.ranged else 1 + shape.has_nulls
-    most = ranges * (MOST_SCANNED if shape.filters_rows else LIMIT) + 2 * A_RANGE
+    values = {**query.parameters(OWNER), **key_in_the_middle(in_the_middle, shape)}
+    ranges = ranges_of(shape, query)
+    most_sorted = MOST_CANDIDATES if shape.is_found else ranges * LIMIT
+    most = ranges * MOST_SCANNED if shape.filters_rows else most_sorted
 
     plan = plan_of(crowded, statement_of(shape), values)
 
-    scans = [node for node in nodes(plan) if node.get("Relation Name") == "tasks"]
-    of_tags = [node for node in nodes(plan) if node.get("Relation Name") == "task_tags"]
+    scans, of_tags, of_texts = (
+        [node for node in nodes(plan) if node.get("Relation Name") == table]
+        for table in ("tasks", "task_tags", "task_texts")
+    )
     assert {node["Node Type"] for node in scans} == {"Index Scan"}, json.dumps(plan, indent=1)
+    assert {node["Node Type"] for node in of_texts} <= {"Index Scan"}, json.dumps(plan, indent=1)
     assert {node["Node Type"] for node in of_tags} <= {"Index Only Scan", "Index Scan"}
     assert len(of_tags) == shape.is_tagged
-    for read in (scans, of_tags):
-        assert sum(map(rows_of, read)) <= most, json.dumps(plan, indent=1)
+    for read in (scans, of_tags, of_texts):
+        assert sum(map(rows_of, read)) <= most + 2 * A_RANGE, json.dumps(plan, indent=1)
     for sort in (node for node in nodes(plan) if node["Node Type"] == "Sort"):
-        assert sum(map(rows_of, sort["Plans"])) <= ranges * LIMIT, json.dumps(plan, indent=1)
+        assert sum(map(rows_of, sort["Plans"])) <= most_sorted, json.dumps(plan, indent=1)
+
+
+def ranges_of(shape: Shape, query: ListQuery) -> int:
+    if shape.is_found:
+        return 0
+    if shape.is_by_relevance:
+        return 1 + MOST - LEAST
+    # Of a field that may be null, the tasks without a value are a range of their own.
+    return len(query.filters[shape.ranged]) if shape.ranged else 1 + shape.has_nulls
+
+
+@pytest.mark.parametrize(
+    ("q", "most"), [('"x123"', MANY // 1000), ("x", 50), ('"x1" OR "x2" -"x3"', MANY // 500)]
+)
+def test_the_index_finds_candidates_and_reads_little_else(
+    crowded: connection, q: str, most: int
+) -> None:
+    """A row is on a page of its own; of too many rows, few pages are read."""
+    shape = ListQuery.of({"q": q}, None, deleted=False).shape(Start.FIRST)
+    values = ListQuery.of({"q": q}, None, deleted=False).parameters(OWNER)
+
+    plan = plan_of(crowded, statement_of(shape._replace(is_found=True)), values)
+
+    [find] = [node for node in nodes(plan) if node.get("Function Name") == "find_task_texts"]
+    assert rows_of(find) <= MOST_CANDIDATES + 1
+    assert find["Shared Hit Blocks"] + find["Shared Read Blocks"] < 2 * most + 100
 
 
 def test_what_is_listed_most_is_one_range_of_an_index(crowded: connection) -> None:

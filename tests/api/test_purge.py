@@ -107,6 +107,18 @@ def test_age_of_purged_tasks_can_be_set(carol: User, own_database: str) -> None:
     assert purge(own_database, "--trash-days", "1") == "1 tasks were purged.\n"
 
 
+def test_purge_deletes_the_words_of_a_task(carol: User, own_database: str) -> None:
+    task = carol.creates()
+    carol.get(carol.tasks, params={"q": "milk"})
+    carol.delete(task.url)
+    aged(own_database, task, days=31)
+    assert len(rows(own_database, "SELECT FROM task_texts")) == 1
+
+    purge(own_database)
+
+    assert rows(own_database, "SELECT FROM task_texts") == []
+
+
 def test_purge_goes_past_a_user_who_is_locked(carol: User, own_database: str) -> None:
     fill_trash(own_database, users=2, tasks_of_each=purging.BATCH_SIZE)
     purged = f"{purging.BATCH_SIZE} tasks were purged.\n"

@@ -35,6 +35,7 @@ from db.schema.tables import OWNED_TABLES
 from db.tasks import statements
 from db.tasks.list_queries import ListQuery, Shape, Start
 from db.tasks.list_statements import statement_of
+from db.tasks.words import mark_of, vector_of
 from openapi.settings import load_settings
 from tests.support.databases import administration, as_owner
 from tests.support.fields import FILTERS, WRITABLE, choices_of
@@ -58,6 +59,8 @@ VALUES = {
     "changes": {"title": "x"},
     "tag_keys": None,
     "new_key": "new",
+    "texts": "[]",
+    "indexed_revision": 7,
     "tasks": json.dumps(
         [
             {
@@ -98,17 +101,19 @@ def key_of(shape: Shape) -> dict[str, Any]:
 
 FILTERED = [
     {},
+    {"q": "own"},
     {name: choices_of(name)[-1] for name in FILTERS},
     # without the default, so that an index has a range for each value
     {name: choices_of(name)[-2] for name in FILTERS if FILTERS[name]["type"] == "array"},
 ]
 LISTS = {
-    statement_of(shape): {**query.parameters, **key_of(shape)}
+    statement_of(shape): {**query.parameters(BOB), **key_of(shape)}
     for sort in (None, "-updated_at")
     for deleted in (False, True)
     for query in [ListQuery.of(each, sort, deleted=deleted) for each in FILTERED]
     for start in (Start.FIRST, Start.AFTER)
-    for shape in [query.shape(start)]
+    for is_found in {False, query.is_search}
+    for shape in [query.shape(start)._replace(is_found=is_found)]
 }
 """Some of the lists, of each kind of plan, and values by which they would find Bob's tasks."""
 
@@ -203,6 +208,11 @@ def database(own_database: str) -> str:
         execute(
             "INSERT INTO tasks (user_id, id, title, revision, deleted_at)"
             f" VALUES ('{BOB}', '{BOBS_TOMBSTONE}', $${BOBS_TITLE}$$, 5000000, now())"
+        )
+        lexemes = vector_of(mark_of(BOB), BOBS_TITLE, None)
+        execute(
+            "INSERT INTO task_texts (user_id, task_id, lexemes)"
+            f" SELECT user_id, id, $${lexemes}$$ FROM tasks"
         )
     return url
 
@@ -389,7 +399,7 @@ def test_each_statement_of_a_transaction_has_the_owner_it_names(
 def test_statement_without_an_owner_finds_no_rows_without_an_error(
     database: str, table: str
 ) -> None:
-    rows_of_bob = {"users": 1, "tasks": 3, "task_tags": 4, "replays": 2}[table]
+    rows_of_bob = {"users": 1, "tasks": 3, "task_tags": 4, "replays": 2, "task_texts": 3}[table]
     with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
         counts = []
         for preamble in ("", f"SET LOCAL errand.user_id = '{BOB}'; ", ""):

@@ -7,6 +7,7 @@ from itertools import combinations, product
 from typing import Any
 
 from tests.support.contract import DOCUMENT
+from tests.support.searching import relevance
 
 Fields = dict[str, Any]
 Schema = dict[str, Any]
@@ -61,8 +62,13 @@ FILTERS: dict[str, Schema] = {
 }
 """The parameters that choose tasks by a field of their name."""
 
-SORTS: list[str] = followed(_PARAMETERS["sort"]["schema"])["enum"]
-"""The orders of lists."""
+OF_SEARCHES = ("relevance", "-relevance")
+SORTS: list[str] = [
+    each for each in followed(_PARAMETERS["sort"]["schema"])["enum"] if each not in OF_SEARCHES
+]
+"""The orders of lists, searches or not."""
+
+SEARCHES = ["milk", "-milk", 'x OR "\U0001f600\U0001f600" -"c d"']
 
 
 AT_BOUNDS = {
@@ -102,6 +108,8 @@ def values_of(schema: Schema) -> list[Any]:
 def choices_of(name: str) -> list[Any]:
     """Values of a filter: each one, and of those that take several also pairs and all."""
     schema = FILTERS[name]
+    if name == "q":
+        return SEARCHES
     if schema.get("format") == "date-time":
         earliest, latest = AT_BOUNDS["date-time"]
         return [schema["example"], latest if name.endswith("_before") else earliest]
@@ -135,6 +143,8 @@ def due_of(task: Fields) -> Any:
 
 
 def _matches(task: Fields, name: str, wanted: Any) -> bool:
+    if name == "q":
+        return relevance(wanted, task) is not None
     found, comparison = MOMENTS.get(name, (None, None))
     if found and comparison:
         value = found(task)
