@@ -14,12 +14,14 @@ MODELS = {
     *("BatchCreate", "BatchDelete", "BatchRestore", "BatchToggle", "BatchUpdate"),
     *("DeletedTask", "Task", "TaskCreate", "TaskPatch", "TaskUpdate"),
     *("TaskChange", "TaskTombstone"),
+    *("DayCount", "PriorityCount", "Summary", "TagCount"),
 }
 SCALARS = {
     "BatchOperation",
     "Change",
     "Completed",
     "CompletedAt",
+    "Count",
     "Cursor",
     "Description",
     "DueAt",
@@ -27,10 +29,13 @@ SCALARS = {
     "EntityTags",
     "Id",
     "Moment",
+    "Position",
     "Priority",
     "Revision",
     "Sort",
     "StartOn",
+    "Tag",
+    "Tags",
     "Timestamp",
     "Title",
     "Token",
@@ -43,7 +48,7 @@ ENUMS = {
 OPERATIONS = {
     *("list_tasks", "create_task", "get_task", "update_task", "delete_task", "toggle_task"),
     *("patch_task", "restore_task", "batch_tasks", "list_changes", "list_trash"),
-    "clear_completed",
+    *("clear_completed", "list_tags", "get_summary"),
     *("get_me", "erase_user", "get_liveness", "get_readiness"),
 }
 
@@ -79,7 +84,9 @@ def test_names_in_a_python_client_are_those_of_the_contract(python: Client) -> N
 
     operations = [path for path in package.glob("api/*/*.py") if path.stem != "__init__"]
     assert {path.stem for path in operations} == OPERATIONS
-    assert {path.parent.name for path in operations} == {"tasks", "changes", "users", "health"}
+    assert {path.parent.name for path in operations} == {
+        *("tasks", "overviews", "changes", "users", "health")
+    }
     exported = "from errand_client import models; print(*models.__all__)"
     assert set(python.runs("python", "-c", exported).split()) == MODELS | ENUMS
     assert not [path for path in package.rglob("*.py") if "handlers" in path.read_text()]

@@ -46,7 +46,8 @@ public class LifeOfATask {
     check(begun.getChanges().get(0).getActualInstance() instanceof TaskChange, begun);
     check(begun.getChanges().get(0).getTaskChange().getTask().equals(task), begun);
 
-    var update = new TaskUpdate().description("Two litres").dueOn(LocalDate.of(2026, 1, 31));
+    var update = new TaskUpdate().description("Two litres").dueOn(LocalDate.of(2026, 1, 31))
+        .addTagsItem("home").addTagsItem("Dairy");
     Task updated = tasks.updateTask(user, id, update, null, null);
     check(updated.getDescription().equals("Two litres"), updated);
     check(updated.getDueOn().equals(LocalDate.of(2026, 1, 31)), updated);
@@ -69,7 +70,7 @@ public class LifeOfATask {
     check(change.getTaskTombstone().getId().equals(id), change);
     check(problemOf(() -> tasks.getTask(user, id, null)).getStatus() == 404, id);
 
-    List<DeletedTask> trash = tasks.listTrash(user, null, null, null, true, null, null, null, null, null, null, null, null);
+    List<DeletedTask> trash = tasks.listTrash(user, null, null, null, true, null, null, null, null, null, null, null, null, null);
     check(trash.size() == 1 && trash.get(0).getId().equals(id), trash);
     check(trash.get(0).getDeletedAt().isAfter(trash.get(0).getCreatedAt()), trash);
     var again = new TaskCreate().id(id).title("Buy oat milk");

@@ -26,17 +26,18 @@ func main() {
 	check(!task.Completed && task.Description.Get() == nil, task)
 
 	got, _, err := tasks.GetTask(ctx, user, task.Id).Execute()
-	check(err == nil && *got == *task, got, err)
+	check(err == nil && reflect.DeepEqual(got, task), got, err)
 	listed, _, err := tasks.ListTasks(ctx, user).Limit(10).Completed(false).Execute()
-	check(err == nil && len(listed) == 1 && listed[0] == *task, listed, err)
+	check(err == nil && len(listed) == 1 && reflect.DeepEqual(listed[0], *task), listed, err)
 
 	begun, _, err := feed.ListChanges(ctx, user).Execute()
 	check(err == nil && len(begun.Changes) == 1, begun, err)
 	check(begun.Changes[0].TaskTombstone == nil, begun)
-	check(begun.Changes[0].TaskChange.Task == *task, begun)
+	check(reflect.DeepEqual(begun.Changes[0].TaskChange.Task, *task), begun)
 
 	update := errand.NewTaskUpdate()
 	update.SetDescription("Two litres")
+	update.SetTags([]string{"home", "Dairy"})
 	update.SetDueOn("2026-01-31")
 	updated, _, err := tasks.UpdateTask(ctx, user, task.Id).TaskUpdate(*update).Execute()
 	check(err == nil && *updated.Description.Get() == "Two litres", updated, err)

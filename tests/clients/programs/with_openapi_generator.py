@@ -42,9 +42,12 @@ assert isinstance(change, TaskChange)
 assert change.task == task
 
 updated = tasks.update_task(
-    user, task.id, TaskUpdate(description="Two litres", due_on=date(2026, 1, 31))
+    user,
+    task.id,
+    TaskUpdate(description="Two litres", due_on=date(2026, 1, 31), tags=["home", "Dairy"]),
 )
 assert (updated.description, updated.due_on) == ("Two litres", date(2026, 1, 31))
+assert list(updated.tags) == ["home", "Dairy"]
 toggled = tasks.toggle_task(user, task.id)
 assert toggled.completed
 

@@ -27,7 +27,8 @@ async function live(basePath: string) {
   const begun = await feed.listChanges({ userId });
   assert.deepEqual(begun.changes, [{ kind: "task", task }]);
 
-  const updated = await tasks.updateTask({ ...ofTask, taskUpdate: { description: "Two litres" } });
+  const updated = await tasks.updateTask({ ...ofTask, taskUpdate: { description: "Two litres", tags: new Set(["home", "Dairy"]) } });
+  assert.deepEqual([...updated.tags], ["home", "Dairy"]);
   assert.equal(updated.description, "Two litres");
   const toggled = await tasks.toggleTask(ofTask);
   assert.equal(toggled.completed, true);
