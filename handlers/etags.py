@@ -25,6 +25,13 @@ def of_list(revision: int) -> str:
     return f'W/"{revision}"'
 
 
+def of_page(revision: int, tasks: list[dict[str, Any]]) -> str:
+    """The ETag of a page that also changes with the time: a number made of both."""
+    content = repr((revision, [task["id"] for task in tasks]))
+    number = blake2b(content.encode(), digest_size=6).digest()
+    return of_list(int.from_bytes(number, "big"))
+
+
 def of_content(value: Any) -> str:
     """The ETag of a value that changes with the time, too: a hash of it."""
     return f'"{blake2b(repr(value).encode(), digest_size=16).hexdigest()}"'

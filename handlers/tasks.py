@@ -16,6 +16,7 @@ from handlers.etags import (
     is_current,
     not_modified,
     of_list,
+    of_page,
     of_task,
     tagged,
 )
@@ -37,24 +38,26 @@ async def _list(
     *,
     offset: int,
     limit: int,
+    zone: str,
     sort: str | None = None,
     cursor: str | None = None,
     if_none_match: str | None = None,
     **filters: Any,
 ) -> Returned:
     """A page of the user's tasks, or of their trash, with links to its neighbours."""
-    query = ListQuery.of(filters, sort, deleted=deleted)
-    if if_none_match and cursor is None:
+    query = ListQuery.of(filters, sort, deleted=deleted, zone=zone)
+    changes_with_time = query.zone is not None
+    if if_none_match and cursor is None and not changes_with_time:
         etag = of_list(await tasks.revision(context.database, user_id))
         if is_current(etag, if_none_match):
             return not_modified(etag)
     page = await lists.page(
         context.database, user_id, query, limit=limit, offset=offset, cursor=cursor
     )
-    etag = of_list(page.revision)
+    etag = of_page(page.revision, page.tasks) if changes_with_time else of_list(page.revision)
     if is_current(etag, if_none_match):  # after the read, because the cursor may be invalid
         return not_modified(etag)
-    kept = {"sort": sort, **filters}
+    kept = {"sort": sort, **filters, "zone": query.zone}
     path = path_of_trash(user_id) if deleted else path_of_tasks(user_id)
     if offset:
         links = links_by_offset(path, offset, limit, bool(page.next), kept)

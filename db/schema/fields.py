@@ -23,6 +23,7 @@ class Filter(Enum):
     SINCE = auto()
     EXISTS = auto()
     WORDS = auto()
+    OVERDUE = auto()
 
 
 class Serves(NamedTuple):

@@ -38,6 +38,7 @@ DUE_FILTERS = {
     "due_before": Filter.BEFORE,
     "due_after": Filter.SINCE,
     "has_due": Filter.EXISTS,
+    "overdue": Filter.OVERDUE,
 }
 REPLAY_SIZE = "octet_length(body) + octet_length(headers) + octet_length((key)::text) + 100"
 

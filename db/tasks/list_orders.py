@@ -31,6 +31,8 @@ from db.tasks.search_statements import has_words
 
 MADE_OF = {"due": ("due", "due_on", "due_at")}
 """The fields that are null if the sorted one is."""
+MAY_BE_NULL = (Filter.EXISTS, Filter.OVERDUE)
+"""The filters that a task without a value matches if they are false."""
 
 
 def matches(name: str, rows: FromClause) -> ColumnElement[bool]:
@@ -49,11 +51,19 @@ def matches(name: str, rows: FromClause) -> ColumnElement[bool]:
             condition = column >= param(name, column)
         case Filter.EXISTS:
             condition = column.is_not(None) == bindparam(name, type_=Boolean())
+        case Filter.OVERDUE:
+            condition = _is_overdue(rows) == bindparam(name, type_=Boolean())
         case Filter.WORDS:
             condition = has_words(rows)
         case Filter.EQUAL:
             condition = column == param(name, column)
     return condition
+
+
+def _is_overdue(rows: FromClause) -> ColumnElement[bool]:
+    has_passed = rows.c.due_at < param("now", rows.c.due_at)
+    has_ended = rows.c.due_on < param("today", rows.c.due_on)
+    return (~rows.c.completed & (has_passed | has_ended)).is_(True)
 
 
 def order_by(shape: Shape, rows: FromClause) -> list[ColumnElement[Any]]:
@@ -140,22 +150,26 @@ def sections(
 
 def _needs_value(shape: Shape) -> bool:
     """Whether a filter excludes all tasks without a value."""
-    return any(FILTERS[each][1] is not Filter.EXISTS for each in shape.sorted_filters)
+    return any(FILTERS[each][1] not in MAY_BE_NULL for each in shape.sorted_filters)
 
 
 def _with_value(shape: Shape) -> Select[Any]:
     column = tasks.c[shape.order.field]
     side = true() if shape.key_is_null else beyond(shape)
-    filters = [
-        # A condition on no row: if it is false, none is read.
-        bindparam(each, type_=Boolean())
-        if FILTERS[each][1] is Filter.EXISTS
-        else matches(each, tasks)
-        for each in shape.sorted_filters
-    ]
+    filters = [_bound(each, column) for each in shape.sorted_filters]
     served = this_user & column.is_not(None) & side
     order = [directed(shape, each) for each in _terms(shape.order, tasks)]
     return select(*tasks.c).where(served, *filters).order_by(*order)
+
+
+def _bound(name: str, column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether a task with a value is in the range of the filter."""
+    match FILTERS[name][1]:
+        case Filter.EXISTS:
+            return bindparam(name, type_=Boolean())  # on no row: if it is false, none is read
+        case Filter.OVERDUE:
+            return column < param("due_until", column)
+    return matches(name, tasks)
 
 
 def _without_value(shape: Shape) -> Select[Any]:
@@ -163,7 +177,7 @@ def _without_value(shape: Shape) -> Select[Any]:
     wanted = [
         ~bindparam(each, type_=Boolean())
         for each in shape.sorted_filters
-        if FILTERS[each][1] is Filter.EXISTS
+        if FILTERS[each][1] in MAY_BE_NULL
     ]
     ordered = select(*tasks.c).where(this_user, side, *wanted)
     return ordered.order_by(directed(shape, tasks.c.id))

@@ -1,6 +1,7 @@
 """Queries for lists: the filters, the order, and the start of the page."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, time
 from enum import Enum
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -12,9 +13,12 @@ from db.schema.clauses import ACTIVE_COLUMNS, TRASH_COLUMNS, task_tags, tasks
 from db.schema.fields import DEFAULTS, Filter, Ranked, Serves
 from db.tasks.dates import in_utc
 from db.tasks.searches import Search
+from db.zones import today_in
 
 LONGEST_NAME = 40
+END = "infinity"
 SEARCH = "q"
+OVERDUE = "overdue"
 RELEVANCE = "relevance"
 ONLY_SEARCHES = "Only a search, a list with `q`, is sorted by relevance."
 
@@ -136,7 +140,9 @@ class Shape(NamedTuple):
     def unserved_filters(self) -> list[str]:
         """The filters that no index serves: they are compared with each row."""
         bounding = [*self.sorted_filters, *([] if self.is_tagged else [self.ranged])]
-        return [each for each in self.filters if each not in bounding]
+        # Not all tasks that are due before now are overdue.
+        partly = [each for each in bounding if each and FILTERS[each][1] is Filter.OVERDUE]
+        return [each for each in self.filters if each in partly or each not in bounding]
 
     @property
     def is_tagged(self) -> bool:
@@ -168,14 +174,20 @@ class ListQuery(NamedTuple):
     deleted: bool
     filters: Values
     order: Order
+    zone: str | None = None
+    """The time zone that decides what is overdue, if that is a filter."""
 
     @classmethod
-    def of(cls, filters: Values, sort: str | None, *, deleted: bool) -> "ListQuery":
+    def of(
+        cls, filters: Values, sort: str | None, *, deleted: bool, zone: str = "UTC"
+    ) -> "ListQuery":
         """The list with these filters and this order; a filter that is None is left out.
 
         Raises `OrderRefused` if the list cannot be sorted so.
         """
-        query = cls(deleted, _without_none(filters), Order.of(sort, deleted=deleted))
+        filters = _without_none(filters)
+        order = Order.of(sort, deleted=deleted)
+        query = cls(deleted, filters, order, zone if OVERDUE in filters else None)
         if query.order.field == RELEVANCE and not query.is_search:
             raise OrderRefused(ONLY_SEARCHES)
         return query
@@ -190,10 +202,17 @@ class ListQuery(NamedTuple):
         return Search.of(self.filters[SEARCH], owner)
 
     def parameters(self, owner: UUID) -> dict[str, Any]:
-        """The values of its filters, as the columns store them."""
+        """The values of its filters, as the columns store them; `overdue` is of this moment."""
         search = self.search(owner)._asdict() if self.is_search else {}
         columns = [name for name in self.filters if name != SEARCH]
-        return {**{name: _stored(name, self.filters[name]) for name in columns}, **search}
+        today = {} if self.zone is None else self._of_today(self.zone)
+        return {**{name: _stored(name, self.filters[name]) for name in columns}, **search, **today}
+
+    def _of_today(self, zone: str) -> dict[str, Any]:
+        now = datetime.now(UTC)
+        today = today_in(zone, now)
+        latest = max(now, datetime.combine(today, time.min, UTC))
+        return {"now": now, "today": today, "due_until": latest if self.filters[OVERDUE] else END}
 
     def digest(self) -> bytes:
         """A hash of the list, whatever the order of its filters."""
@@ -201,7 +220,7 @@ class ListQuery(NamedTuple):
             (name, sorted(set(value)) if isinstance(value, list) else value)
             for name, value in sorted(self.filters.items())
         ]
-        return blake2b(repr((self.deleted, filters, self.order)).encode(), digest_size=8).digest()
+        return blake2b(repr((self.deleted, filters, *self[2:])).encode(), digest_size=8).digest()
 
     def shape(self, start: Start, *, key_is_null: bool = False, is_found: bool = False) -> Shape:
         """The shape of a page with this start."""

@@ -3,6 +3,7 @@
 import operator
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from itertools import combinations, product
 from typing import Any
 
@@ -13,7 +14,7 @@ Fields = dict[str, Any]
 Schema = dict[str, Any]
 
 # Where a page begins, what list it is of, and in which order: all other parameters are filters.
-OF_PAGES = {"cursor", "offset", "limit", "sort", "If-None-Match", "user_id"}
+OF_PAGES = {"cursor", "zone", "offset", "limit", "sort", "If-None-Match", "user_id"}
 
 
 def followed(node: Schema) -> Schema:
@@ -142,6 +143,13 @@ def due_of(task: Fields) -> Any:
     return task["due_at"] or (task["due_on"] and f"{task['due_on']}T00:00:00.000000Z")
 
 
+def is_overdue(task: Fields, now: datetime) -> bool:
+    """Whether an open task was to be done by now, in UTC."""
+    passed = task["due_at"] and task["due_at"] < now.isoformat()
+    ended = task["due_on"] and task["due_on"] < now.date().isoformat()
+    return bool(not task["completed"] and (passed or ended))
+
+
 def _matches(task: Fields, name: str, wanted: Any) -> bool:
     if name == "q":
         return relevance(wanted, task) is not None
@@ -149,6 +157,8 @@ def _matches(task: Fields, name: str, wanted: Any) -> bool:
     if found and comparison:
         value = found(task)
         return value is not None and comparison(value, wanted)
+    if name == "overdue":
+        return is_overdue(task, datetime.now(UTC)) is wanted
     if name == "has_due":
         return (due_of(task) is not None) is wanted
     if name == "tag":
