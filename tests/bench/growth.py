@@ -10,6 +10,7 @@ import httpx
 from tests.bench import load
 from tests.bench.contestants import errand, say
 from tests.bench.data import READER, Postgres, readers_database
+from tests.bench.data import TITLE as TITLE_OF_ALL
 from tests.bench.load import Sample
 from tests.bench.peers import Server
 from tests.bench.workloads import LIST_PATH, USUAL_CLIENTS, Request
@@ -19,6 +20,7 @@ TITLE = (
     f"delays of one client, requests a second of {USUAL_CLIENTS}"
 )
 SIZES = (1_000, 10_000, 100_000)
+RARE, COMMON = "zugzwang", TITLE_OF_ALL.split()[0]
 CHANGES_PATH = f"/api/{READER}/changes?limit=100"
 
 
@@ -71,8 +73,10 @@ def at_size(
 
 
 def readings(server: Server, tasks: int) -> list[Reading]:
-    """Pages of 50 tasks, and of 100 changes, from both ends."""
+    """Pages of 50 tasks, of 50 that a search finds, and of 100 changes, from both ends."""
     with httpx.Client(base_url=server.url) as client:
+        client.post(f"/api/{READER}/tasks", json={"title": RARE}).raise_for_status()
+        last_page(client, f"{LIST_PATH}?q={RARE}")  # so that all words are in the index
         last_hundred = last_page(client, f"{LIST_PATH}?limit=100")
         last_fifty = last_page(client, last_hundred.replace("limit=100", "limit=50"))
         latest = latest_changes(client)
@@ -81,6 +85,9 @@ def readings(server: Server, tasks: int) -> list[Reading]:
         Reading("list, last page, by cursor", last_fifty),
         Reading("list, last page, by offset", f"{LIST_PATH}?offset={tasks - 50}"),
         Reading("list, completed=true", f"{LIST_PATH}?completed=true"),
+        Reading("search, a word of one task", f"{LIST_PATH}?q={RARE}"),
+        Reading("search, a word of all tasks", f"{LIST_PATH}?q={COMMON}"),
+        Reading("search, the same by relevance", f"{LIST_PATH}?q={COMMON}&sort=relevance"),
         Reading("changes, from the beginning", CHANGES_PATH),
         Reading("changes, the latest hundred", latest),
     ]
