@@ -30,6 +30,9 @@ func main() {
 	listed, _, err := tasks.ListTasks(ctx, user).Limit(10).Completed(false).Execute()
 	check(err == nil && len(listed) == 1 && reflect.DeepEqual(listed[0], *task), listed, err)
 
+	found, _, err := tasks.ListTasks(ctx, user).Q("\"buy milk\" OR bread -oat").Execute()
+	check(err == nil && len(found) == 1 && found[0].Id == task.Id, found, err)
+
 	begun, _, err := feed.ListChanges(ctx, user).Execute()
 	check(err == nil && len(begun.Changes) == 1, begun, err)
 	check(begun.Changes[0].TaskTombstone == nil, begun)

@@ -52,6 +52,7 @@ assert isinstance(task, Task)
 assert (task.title, task.description, task.completed) == ("Buy milk", None, False)
 
 assert list_tasks.sync(user, client=errand, limit=10, completed=False) == [task]
+assert list_tasks.sync(user, client=errand, q='"buy milk" OR bread -oat') == [task]
 
 assert get_task.sync(user, task.id, client=errand) == task
 

@@ -41,6 +41,10 @@ const listed = await errand.GET("/api/{user_id}/tasks", {
   params: { path: user, query: { limit: 10, completed: false } },
 });
 assert.deepEqual(listed.data, [task]);
+const found = await errand.GET("/api/{user_id}/tasks", {
+  params: { path: user, query: { q: '"buy milk" OR bread -oat', sort: "relevance" } },
+});
+assert.deepEqual(found.data, [task]);
 
 const got = await errand.GET("/api/{user_id}/tasks/{task_id}", { params: { path } });
 assert.deepEqual(got.data, task);

@@ -31,6 +31,8 @@ async function live(baseUrl: string) {
   assert.deepEqual((await getTask(ofTask)).data, task);
   const listed = await listTasks({ client, path, query: { limit: 10, completed: false } });
   assert.deepEqual(listed.data, [task]);
+  const found = await listTasks({ client, path, query: { q: '"buy milk" OR bread -oat' } });
+  assert.deepEqual(found.data, [task]);
 
   const begun = await listChanges({ client, path });
   assert.deepEqual(begun.data?.changes, [{ kind: "task", task }]);

@@ -35,6 +35,7 @@ assert task.created_at.tzinfo == UTC
 
 assert tasks.get_task(user, task.id) == task
 assert tasks.list_tasks(user, limit=10, completed=False) == [task]
+assert tasks.list_tasks(user, q='"buy milk" OR bread -oat', sort="relevance") == [task]
 
 begun = feed.list_changes(user)
 [change] = [each.actual_instance for each in begun.changes]

@@ -23,6 +23,7 @@ async function live(basePath: string) {
 
   assert.deepEqual(await tasks.getTask(ofTask), task);
   assert.deepEqual(await tasks.listTasks({ userId, limit: 10, completed: false }), [task]);
+  assert.deepEqual(await tasks.listTasks({ userId, q: '"buy milk" OR bread -oat' }), [task]);
 
   const begun = await feed.listChanges({ userId });
   assert.deepEqual(begun.changes, [{ kind: "task", task }]);

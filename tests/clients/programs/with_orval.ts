@@ -31,6 +31,7 @@ async function live() {
 
   assert.deepEqual((await getTask(user, task.id)).data, task);
   assert.deepEqual((await listTasks(user, { limit: 10, completed: false })).data, [task]);
+  assert.deepEqual((await listTasks(user, { q: '"buy milk" OR bread -oat' })).data, [task]);
 
   const begun = await listChanges(user);
   assert(begun.status === 200);
