@@ -19,6 +19,7 @@ LONGEST_NAME = 40
 END = "infinity"
 SEARCH = "q"
 OVERDUE = "overdue"
+TAG = "tag"
 RELEVANCE = "relevance"
 ONLY_SEARCHES = "Only a search, a list with `q`, is sorted by relevance."
 
@@ -93,7 +94,7 @@ class Shape(NamedTuple):
     """The filter whose index is read: one range of the index for each value."""
     key_is_null: bool = False
     is_found: bool = False
-    """Whether the tasks are found by the index of words, and then sorted."""
+    """Whether the tasks are found by the index of words, or of tags, and then sorted."""
 
     @property
     def descends(self) -> bool:
@@ -196,6 +197,11 @@ class ListQuery(NamedTuple):
     def is_search(self) -> bool:
         """Whether the list has only tasks with some words."""
         return SEARCH in self.filters
+
+    def sorts_tagged(self, shape: Shape) -> bool:
+        """Whether the tasks with a tag are sorted if they are few: no index has their order."""
+        is_listed = not self.deleted and shape.start is not Start.OFFSET
+        return TAG in self.filters and is_listed and not (self.is_search or shape.is_tagged)
 
     def search(self, owner: UUID) -> Search:
         """What it searches for in the owner's tasks, if it is a search."""

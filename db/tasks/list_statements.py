@@ -30,25 +30,15 @@ from sqlalchemy import (
     select,
     true,
 )
-from sqlalchemy.sql.elements import Grouping
 
 from db.owner import OWNER
 from db.postgres.statement import Access, Statement
-from db.schema.clauses import (
-    ONE,
-    as_written,
-    param,
-    task_tags,
-    tasks,
-    texts_param,
-    this_owner,
-    this_user,
-    users,
-)
+from db.schema.clauses import as_written, tasks, this_owner, this_user, users
 from db.tasks.list_orders import beyond, matches, of_list, order_by, sections
 from db.tasks.list_queries import RELEVANCE, SEARCH, ListQuery, Shape, Start
 from db.tasks.search_pages import found_rows, ranked, rows_by_rank, skipped
 from db.tasks.search_statements import HAS_TOO_MANY_CANDIDATES, INDEXED_REVISION, relevance_of
+from db.tasks.tag_pages import HAS_TOO_MANY_TAGGED, newest_tagged, tagged_rows
 
 MOST_SCANNED = 1000
 MOST_SHAPES = 1024
@@ -72,6 +62,8 @@ def statement_of(shape: Shape) -> Statement:
         arrays.append(func.array_agg(found.c.edge))
     if shape.is_search:
         arrays += [INDEXED_REVISION, HAS_TOO_MANY_CANDIDATES if shape.is_found else false()]
+    elif shape.is_found:
+        arrays.append(HAS_TOO_MANY_TAGGED)
     document = func.json_build_array(_owner_revision, *arrays, type_=JSON)
     # A page by offset has its own statement: no other call waits in its group for skipped rows.
     return Statement(
@@ -88,9 +80,9 @@ _owner_revision = select(func.max(users.c.revision)).where(this_owner).scalar_su
 
 def _page(shape: Shape) -> Select[Any] | CompoundSelect[Any]:
     if shape.is_found:
-        return found_rows(shape)
+        return found_rows(shape) if shape.is_search else tagged_rows(shape)
     if shape.is_tagged:
-        return _tagged(shape)
+        return _scanned(shape, newest_tagged(shape, _most_scanned))
     if shape.ranged is not None:
         return _ranges(shape, tasks.c[shape.ranged])
     if shape.start is Start.OFFSET:
@@ -159,22 +151,6 @@ def _ranges(shape: Shape, column: Any) -> Select[Any]:
     return (
         select(*found.c).select_from(wanted.join(found, true())).order_by(*order_by(shape, found))
     )
-
-
-def _tagged(shape: Shape) -> Select[Any]:
-    """The rows with the first of the tags: one range of the index of tags, in the list's order."""
-    named = select(*task_tags.c, task_tags.c.task_id.label("id")).subquery("named")
-    owned = named.c.user_id == param("user_id", tasks.c.user_id)
-    ordered = (
-        select(named.c.id)
-        .where(owned, named.c.tag == Grouping(texts_param("tag"))[ONE], beyond(shape, named))
-        .order_by(*order_by(shape, named))
-        .limit(_most_scanned)
-        .subquery("tagged")
-    )
-    # With LIMIT the tasks are read one after the other, in the order of the tags.
-    task = select(*tasks.c).where(this_user, tasks.c.id == ordered.c.id).limit(ONE).lateral("task")
-    return _scanned(shape, select(*task.c).select_from(ordered.join(task, true())))
 
 
 def _served(shape: Shape) -> ColumnElement[bool]:

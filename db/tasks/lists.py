@@ -60,6 +60,8 @@ async def page(
             here = await cursors.signed(database, current or cursors.FIRST_PAGE, user_id, query)
             return TaskPage([], None, here, NO_REVISION)
         shape, (revision, *columns) = found
+    elif query.sorts_tagged(shape):
+        shape, (revision, *columns) = await _tagged(database, user_id, shape, values)
     else:
         revision, *columns = await database.fetch_document(
             statement_of(shape), user_id=user_id, **values
@@ -72,6 +74,19 @@ async def page(
     for task in tasks if shape.is_by_relevance else ():
         del task[RELEVANCE]
     return TaskPage(tasks, previous, following, revision or NO_REVISION)
+
+
+async def _tagged(
+    database: Session, user_id: UUID, shape: Shape, values: dict[str, Any]
+) -> tuple[Shape, list[Any]]:
+    """The document of a page of tasks with a tag: they are sorted, or if they are many, scanned."""
+    found = shape._replace(is_found=True)
+    *document, are_too_many = await database.fetch_document(
+        statement_of(found), user_id=user_id, **values
+    )
+    if not are_too_many:
+        return found, document
+    return shape, await database.fetch_document(statement_of(shape), user_id=user_id, **values)
 
 
 def _read(

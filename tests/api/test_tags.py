@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.databases import administration, query_as_owner
 from tests.support.feed import PURGE
+from tests.support.fields import SORTS, sorted_tasks
 from tests.support.responses import assert_faults
 from tests.support.users import User
 from tests.support.writes import WRITES, prefix, task_in, written
@@ -124,6 +125,45 @@ def test_a_tag_that_many_tasks_have_leads_to_all_page_by_page(
     rarest_first = alice.get(alice.tasks, params={"tag": ["rare", "common"]})
     assert rarest_first.json() == [oldest]
     assert "next" not in rarest_first.links
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_tasks_with_a_tag_are_listed_in_every_order(
+    alice: User, database_url: str, many: bool
+) -> None:
+    """A thousand are sorted; more are found by a scan of the list."""
+    alice.creates()
+    with administration(database_url) as execute:
+        execute(
+            "INSERT INTO tasks"
+            " (user_id, id, title, revision, updated_at, due_on, priority, tags, tag_keys)"
+            f" SELECT '{alice.id}', gen_random_uuid(), 'x' || n % 7, n, now() + n * interval '1 s',"
+            " CASE WHEN n % 3 = 0 THEN date '2026-01-31' + n % 11 END, n % 5, tags, tags FROM"
+            f" generate_series(1, {1500 if many else 700}) n, LATERAL"
+            """ (SELECT CASE WHEN n % 10 = 0 THEN '["x", "y"]' ELSE '["x"]' END::jsonb)"""
+            " AS of_task (tags)"
+        )
+    with_x, with_y = (walked(alice, tag=tag, sort="created_at") for tag in ("x", "y"))
+
+    for sort in SORTS:
+        found = walked(alice, tag=["x", "y"], sort=sort)
+        assert found == sorted_tasks(with_y, sort), sort
+    assert walked(alice, tag="x", sort="-due") == sorted_tasks(with_x, "-due")
+    assert len(with_x) == 10 * len(with_y)
+
+
+def walked(user: User, **params: Any) -> list[dict[str, Any]]:
+    """The tasks of all pages, which lead back to the first one."""
+    page = user.get(user.tasks, params={"limit": 100, **params})
+    tasks: list[dict[str, Any]] = page.json()
+    while "next" in page.links:
+        page = user.get(page.links["next"]["url"])
+        tasks += page.json()
+    if "prev" in page.links:
+        before = user.get(page.links["prev"]["url"]).json()
+        end = len(tasks) - len(page.json())
+        assert before == tasks[end - len(before) : end]
+    return tasks
 
 
 # The table of tags
