@@ -5,6 +5,7 @@ from uuid import UUID
 
 from db.database import Session
 from db.errors import CursorRefused
+from db.records import Records
 from db.tasks.dates import due_of
 from db.tasks.list_queries import ListQuery, Start
 from db.tasks.tokens import Forged, read_signer
@@ -50,7 +51,7 @@ def key_of(task: dict[str, Any], query: ListQuery) -> Key:
 
 
 def neighbour_cursors(
-    tasks: list[dict[str, Any]], more_after: Key | None, current: Cursor | None, query: ListQuery
+    tasks: Records, more_after: Key | None, current: Cursor | None, query: ListQuery
 ) -> tuple[Cursor | None, Cursor | None]:
     """The cursors of the page before and of the page behind a page with these tasks."""
     backwards = current is not None and current.start.is_backwards

@@ -44,6 +44,7 @@ MOST_SCANNED = 1000
 MOST_SHAPES = 1024
 
 _most_scanned = literal_column(str(MOST_SCANNED), Integer)
+_zero = literal_column("0", Integer)
 
 
 @lru_cache(maxsize=MOST_SHAPES)
@@ -51,13 +52,14 @@ def statement_of(shape: Shape) -> Statement:
     """The statement that reads a page of this shape.
 
     It returns a document: the owner's revision and, from the same snapshot, an array for each field
-    of the tasks. Objects would repeat the names of the fields for each task.
+    of the tasks, or null if the field is null in all of them. Objects would repeat the names of the
+    fields for each task.
     """
     page = _page(shape)
     found = page.limit(bindparam("limit", type_=Integer)).subquery("page")
     names = [name for name in shape.names if name != OWNER]
     # The arrays keep the order of the page: `array_agg` reads its rows in that order.
-    arrays: list[ColumnElement[Any]] = [func.array_agg(as_written(found.c[name])) for name in names]
+    arrays = [_array(name, found) for name in names]
     if shape.filters_rows:
         arrays.append(func.array_agg(found.c.edge))
     if shape.is_search:
@@ -72,6 +74,13 @@ def statement_of(shape: Shape) -> Statement:
         Access.READ,
         finds_many=True,
     )
+
+
+def _array(name: str, page: FromClause) -> ColumnElement[Any]:
+    column = page.c[name]
+    array = func.array_agg(as_written(column))
+    is_nullable = name in tasks.c and tasks.c[name].nullable
+    return case((func.count(column) > _zero, array)) if is_nullable else array
 
 
 # An aggregate is one value even if the condition on the owner were missing.

@@ -7,11 +7,13 @@ from typing import Any, Protocol
 import orjson
 from pydantic import BaseModel
 
+from db.records import Records
 from handlers.context import RefusedOperation
 from openapi.contract.faults import Unsupported, Where
 from openapi.http.media_types import EVENT_STREAM, JSON, JSON_LINES
 from openapi.http.problems import ResponseBreaksContract, document_of
 from openapi.http.response import Chunks, Header
+from openapi.operations.columns import ColumnsSchema
 from openapi.operations.schemas import Schema
 
 ITEM_SCHEMA = "x-itemSchema"  # itemSchema in OpenAPI 3.2
@@ -40,11 +42,18 @@ class JsonDocument:
     def __init__(self, media: Mapping[str, Any], name: str, where: Where) -> None:
         if ITEM_SCHEMA in media:
             raise Unsupported("a JSON document is no sequence of items", (*where, ITEM_SCHEMA))
-        self._schema = Schema(media.get("schema", {}), "response", (*where, "schema"))
+        schema, place = media.get("schema", {}), (*where, "schema")
+        self._schema = Schema(schema, "response", place)
+        self._columns = ColumnsSchema.of(schema, place)
         self._name = f"the body of {name}"
 
     def encode(self, value: Any) -> bytes:
         """The value as JSON."""
+        if isinstance(value, Records):
+            records = value.as_dicts()
+            if self._columns and self._columns.accept(value):
+                return orjson.dumps(records)
+            value = records
         return orjson.dumps(checked(value, self._schema, self._name))
 
 

@@ -40,17 +40,7 @@ class Schema:
     """One schema of the contract, as it applies to requests or to responses."""
 
     def __init__(self, schema: dict[str, Any], direction: Direction, where: Where) -> None:
-        try:
-            self._validator = Draft202012Validator(
-                translate(schema, direction, where),
-                formats=FORMATS,
-                validate_formats=True,
-                ignore_unknown_formats=False,
-                mask="this value",
-                keywords={caseless_items.NAME: caseless_items.UniqueWithoutCase},
-            )
-        except ValueError as error:
-            raise Unsupported(str(error), where) from error
+        self._validator = validator_of(translate(schema, direction, where), where)
         self.accepts = self._validator.is_valid
         self.defaults = _defaults(schema, where) if direction == "request" else {}
 
@@ -59,6 +49,21 @@ class Schema:
         for error in self._validator.iter_errors(value):
             for path, detail in _spelled_out(error):
                 yield Fault(detail, pointer="".join(f"/{_escaped(part)}" for part in path))
+
+
+def validator_of(translated: dict[str, Any], where: Where) -> Draft202012Validator:
+    """The validator of a translated schema; raises if a keyword has a value it cannot have."""
+    try:
+        return Draft202012Validator(
+            translated,
+            formats=FORMATS,
+            validate_formats=True,
+            ignore_unknown_formats=False,
+            mask="this value",
+            keywords={caseless_items.NAME: caseless_items.UniqueWithoutCase},
+        )
+    except ValueError as error:
+        raise Unsupported(str(error), where) from error
 
 
 def translate(schema: dict[str, Any], direction: Direction, where: Where) -> dict[str, Any]:

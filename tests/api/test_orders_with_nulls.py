@@ -53,6 +53,8 @@ def test_nulls_come_last_in_both_directions(
     created, (there, back) = asyncio.run(run())
 
     expected = sorted_tasks(created, sort)
-    assert [task for page in there for task in page.tasks] == expected
+    assert [task for page in there for task in page.tasks.as_dicts()] == expected
     before_last = len(expected) - len(there[-1].tasks)
-    assert [task for page in reversed(back) for task in page.tasks] == expected[:before_last]
+    assert [task for page in reversed(back) for task in page.tasks.as_dicts()] == expected[
+        :before_last
+    ]

@@ -33,7 +33,7 @@ def url(new_database: Callable[[], str]) -> str:
 async def titles(database: Session, user_id: UUID) -> set[str]:
     query = ListQuery.of({}, None, deleted=False)
     page = await lists.page(database, user_id, query, limit=100)
-    return {task["title"] for task in page.tasks}
+    return {task["title"] for task in page.tasks.as_dicts()}
 
 
 @on_both_loops

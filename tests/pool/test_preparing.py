@@ -80,7 +80,7 @@ def test_least_recently_used_statement_is_forgotten(
             await lists.page(database, uuid4(), QUERY, limit=10)
             [(left,)] = await database.fetch(counting(f"IN ({', '.join(others)}, '{NAME}')"))
             again = await lists.page(database, uuid4(), queries[0], limit=10)
-            assert again.tasks == []
+            assert again.tasks.as_dicts() == []
             return [left]
 
     assert asyncio.run(known()) == [2]
@@ -99,7 +99,7 @@ def test_statement_that_cannot_be_prepared_runs_unprepared(
         async with database_of(new_database()) as database:
             return await lists.page(database, uuid4(), QUERY, limit=10)
 
-    assert asyncio.run(page()).tasks == []
+    assert asyncio.run(page()).tasks.as_dicts() == []
 
 
 def test_nothing_is_prepared_where_that_is_switched_off(
@@ -109,5 +109,5 @@ def test_nothing_is_prepared_where_that_is_switched_off(
         async with database_of(new_database(), prepare=False) as database:
             return await lists.page(database, uuid4(), QUERY, limit=10)
 
-    assert asyncio.run(page()).tasks == []
+    assert asyncio.run(page()).tasks.as_dicts() == []
     assert not any("PREPARE" in each for each in sent)
