@@ -8,6 +8,8 @@ import re
 from hashlib import blake2b
 from typing import Any
 
+from db.records import Records
+
 ANY = "*"
 STRONG = re.compile(r'(?<!/)"([1-9][0-9]{0,15})"')
 
@@ -25,9 +27,9 @@ def of_list(revision: int) -> str:
     return f'W/"{revision}"'
 
 
-def of_page(revision: int, tasks: list[dict[str, Any]]) -> str:
+def of_page(revision: int, tasks: Records) -> str:
     """The ETag of a page that also changes with the time: a number made of both."""
-    content = repr((revision, [task["id"] for task in tasks]))
+    content = repr((revision, [task["id"] for task in tasks.as_dicts()]))
     number = blake2b(content.encode(), digest_size=6).digest()
     return of_list(int.from_bytes(number, "big"))
 

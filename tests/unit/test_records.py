@@ -88,7 +88,7 @@ def test_records_that_break_the_schema_are_refused(records: Records) -> None:
     [
         ({"minProperties": 3}, True),
         ({"minProperties": 4}, False),
-        ({"not": {"type": "object", "required": ["owner"]}}, False),
+        ({"not": {"required": ["owner"]}}, False),
     ],
 )
 def test_a_schema_about_several_fields_is_checked_for_each_record(
