@@ -225,6 +225,17 @@ def test_the_index_finds_candidates_and_reads_little_else(
     assert find["Shared Hit Blocks"] + find["Shared Read Blocks"] < 2 * most + 100
 
 
+def test_the_words_of_a_user_cost_the_searches_of_another_nothing(crowded: connection) -> None:
+    query = ListQuery.of({"q": "x"}, None, deleted=False)
+    shape = query.shape(Start.FIRST)._replace(is_found=True)
+
+    plan = plan_of(crowded, statement_of(shape), query.parameters(UUID(int=1)))
+
+    [find] = [node for node in nodes(plan) if node.get("Function Name") == "find_task_texts"]
+    assert rows_of(find) == 0
+    assert find["Shared Hit Blocks"] + find["Shared Read Blocks"] < 50
+
+
 def test_what_is_listed_most_is_one_range_of_an_index(crowded: connection) -> None:
     query = ListQuery.of({}, None, deleted=False)
     plan = plan_of(crowded, statement_of(query.shape(Start.FIRST)), {})

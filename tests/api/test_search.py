@@ -1,5 +1,6 @@
 """Searches: what `q` finds, in every order, whatever was written just before."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from db.tasks.search_index import MOST_BATCHES, MOST_TASKS
 from tests.support.databases import administration, query_as_owner
+from tests.support.fields import SORTS, matches, sorted_tasks
 from tests.support.responses import assert_faults
 from tests.support.searching import relevance
 from tests.support.users import User
@@ -229,6 +231,30 @@ def test_every_search_finds_what_was_written_before_it(alice: User) -> None:
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(work, range(4)))
+
+
+@pytest.fixture(scope="module")
+def reader(server: str) -> Iterator[User]:
+    """A user with tasks that are due at some time or never, and of which some are done."""
+    with User(server) as user:
+        for number in range(24):
+            due = f"2026-01-{1 + number * 7 % 9:02}" if number % 3 else None
+            title = f"{'abc'[number % 3]} milk" if number % 4 else "bread"
+            priority = ("none", "low", "urgent")[number * 5 % 3]
+            user.creates(title, due_on=due, completed=number % 5 == 0, priority=priority)
+        yield user
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_a_search_is_sorted_as_every_list(reader: User, sort: str) -> None:
+    whole = sorted_tasks(all_tasks(reader), sort)
+
+    searches: list[tuple[str, Fields]] = [("milk", {}), ('milk OR "a"', {"completed": False})]
+    for q, filters in searches:
+        expected = [task for task in whole if matches(task, {"q": q, **filters})]
+        assert found(reader, q, sort=sort, limit=4, **filters) == expected
+        offset = reader.get(reader.tasks, params={"q": q, "sort": sort, "offset": 3, **filters})
+        assert offset.json() == expected[3:]
 
 
 # What is stored
