@@ -1,7 +1,9 @@
 """The statements that every connection prepares; those of other lists are prepared on demand."""
 
 from db import replays, users
-from db.tasks import clearing, creating, overviews, search_index, summaries
+from db.lists import cascades
+from db.lists import statements as todo_lists
+from db.tasks import clearing, creating, feed_statements, overviews, search_index, summaries
 from db.tasks import list_statements as lists
 from db.tasks import statements as tasks
 
@@ -9,6 +11,9 @@ CATALOGUE = (
     *tasks.CATALOGUE,
     *creating.CATALOGUE,
     *clearing.CATALOGUE,
+    *feed_statements.CATALOGUE,
+    *todo_lists.CATALOGUE,
+    *cascades.CATALOGUE,
     *lists.CATALOGUE,
     *overviews.CATALOGUE,
     *summaries.CATALOGUE,

@@ -15,6 +15,10 @@ class TaskNotFound(DomainError):
     """The user has no task of that id, or had one and deleted it."""
 
 
+class ListNotFound(DomainError):
+    """The user has no list of that id, or had one and deleted it."""
+
+
 class VersionRequired(DomainError):
     """The operation does not name the version of the task that it changes."""
 
@@ -23,6 +27,12 @@ class VersionRequired(DomainError):
 
 class TooManyTasks(DomainError):
     """The user has as many tasks as the server stores for one, those in the trash included."""
+
+    is_final = False
+
+
+class TooManyLists(DomainError):
+    """The user has as many lists as the server stores for one, those in the trash included."""
 
     is_final = False
 
@@ -69,12 +79,24 @@ class SinceRefused(ArgumentRefused):
     argument = "since"
 
 
+class FieldRefused(DomainError):
+    """A field is valid for its schema, but not for the stored data."""
+
+    is_final = False
+
+    def __init__(self, detail: str, field: str = "") -> None:
+        super().__init__(detail)
+        self.field = field
+
+
 class ChangesForgotten(DomainError):
     """The change feed cannot continue at the token: tombstones after it have been purged."""
 
 
 class Contradiction(DomainError):
-    """The request contradicts the task `current`, which may be in the trash."""
+    """The request contradicts the task or list `current`, which may be in the trash."""
+
+    about: ClassVar[str] = "task"
 
     def __init__(self, detail: str, current: dict[str, Any] | None = None) -> None:
         super().__init__(detail)
@@ -93,6 +115,24 @@ class TaskExists(Contradiction):
     """The same, for a request that allows no such task (`If-None-Match: *`)."""
 
 
+class ListChanged(Contradiction):
+    """The list does not have the version that the request expects."""
+
+    about = "list"
+
+
+class ListIdTaken(Contradiction):
+    """The user has, or had, a list with the id of the new one."""
+
+    about = "list"
+
+
+class ListExists(Contradiction):
+    """The same, for a request that allows no such list (`If-None-Match: *`)."""
+
+    about = "list"
+
+
 class Refused(NamedTuple):
     """An operation of a batch that was not done, and why."""
 
@@ -104,11 +144,15 @@ class Refused(NamedTuple):
     current: dict[str, Any] | None
     """The task that it contradicts."""
 
+    field: str | None = None
+    """The field of the operation that is refused."""
+
     @classmethod
     def because_of(cls, error: DomainError, operation: int) -> "Refused":
         """The error as a value."""
         current = error.current if isinstance(error, Contradiction) else None
-        return cls(operation, type(error), str(error), current)
+        field = error.field if isinstance(error, FieldRefused) else None
+        return cls(operation, type(error), str(error), current, field)
 
 
 class BatchRefused(DomainError):

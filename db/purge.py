@@ -1,4 +1,4 @@
-"""Purges the trash: deletes soft-deleted tasks for ever, and expired stored responses."""
+"""Purges the trash: deletes soft-deleted tasks and lists for ever, and expired stored responses."""
 
 import asyncio
 import logging
@@ -8,12 +8,13 @@ from typing import Any
 
 from db import replays
 from db.database import Session
+from db.lists import statements as lists
 from db.postgres.statement import Statement
 from db.tasks import statements as tasks
 
 log = logging.getLogger("errand.trash")
 
-CATALOGUE = (tasks.PURGE, replays.PURGE)
+CATALOGUE = (tasks.PURGE, lists.PURGE, replays.PURGE)
 """The statements that a connection prepares for the purge."""
 
 BATCH_SIZE = 1000
@@ -25,10 +26,13 @@ FIRST_DELAY = (10.0, 60.0)
 async def purge(database: Session, days: int) -> int:
     """Delete tasks that have been in the trash for so many days; return how many.
 
-    Several processes may purge at the same time. Expired stored responses are deleted with them.
+    Several processes may purge at the same time. Lists, and expired stored responses, are deleted
+    with them.
     """
     await _purge_with(database, replays.PURGE)
-    return await _purge_with(database, tasks.PURGE, older_than=timedelta(days=days))
+    purged = await _purge_with(database, tasks.PURGE, older_than=timedelta(days=days))
+    await _purge_with(database, lists.PURGE, older_than=timedelta(days=days))
+    return purged
 
 
 async def purge_daily(database: Session, days: int) -> None:

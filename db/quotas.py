@@ -3,5 +3,11 @@
 MAX_TASKS = 250_000
 """Tasks, those in the trash included."""
 
+MAX_LISTS = 500
+"""Lists, those in the trash included."""
+
+MAX_DEPTH = 10
+"""Tasks above a task."""
+
 MAX_REPLAY_BYTES = 16 * 1024 * 1024
 """Bytes of stored responses."""

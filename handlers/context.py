@@ -60,6 +60,9 @@ class Context(NamedTuple):
     max_tasks: int
     """The most tasks that are stored for one user."""
 
+    max_lists: int
+    """The most lists that are stored for one user."""
+
     media_type: str
     """The media type that the client prefers of those that the contract offers."""
 

@@ -28,6 +28,11 @@ def path_of_task(user_id: UUID | str, task_id: str) -> str:
     return f"/api/{user_id}/tasks/{task_id}"
 
 
+def path_of_list(user_id: UUID | str, list_id: str) -> str:
+    """The path of one list."""
+    return f"/api/{user_id}/lists/{list_id}"
+
+
 def links_by_offset(path: str, offset: int, limit: int, more: bool, filters: Parameters) -> str:
     """The value of a `Link` header: pages by offset."""
     pages = [("first", "offset=0&")]

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from db.errors import Refused
-from db.tasks import batches, clearing, lists, tasks
+from db.tasks import batches, clearing, lists, tasks, writes
 from db.tasks.list_queries import FILTERS, ListQuery
 from handlers.context import Context, RefusedOperation
 from handlers.etags import (
@@ -84,7 +84,7 @@ async def create_task(
     context: Context, user_id: UUID, body: dict[str, Any], if_none_match: str | None = None
 ) -> Returned:
     """Store a new task, and return it with its Location."""
-    task = await tasks.create(
+    task = await writes.create(
         context.database,
         user_id,
         body,
@@ -136,7 +136,7 @@ async def update_task(
 ) -> Returned:
     """Change the fields that the body names, if the task's version is one that If-Match lists."""
     revisions = expected_revisions(if_match)
-    return tagged(await tasks.update(context.database, user_id, task_id, body, expected=revisions))
+    return tagged(await writes.update(context.database, user_id, task_id, body, expected=revisions))
 
 
 async def patch_task(
@@ -154,7 +154,7 @@ async def delete_task(
     context: Context, user_id: UUID, task_id: UUID, if_match: str | None = None
 ) -> None:
     """Move a task to the trash, if its version is one that If-Match lists."""
-    await tasks.delete(context.database, user_id, task_id, expected=expected_revisions(if_match))
+    await writes.delete(context.database, user_id, task_id, expected=expected_revisions(if_match))
 
 
 async def toggle_task(
@@ -170,7 +170,7 @@ async def restore_task(
 ) -> Returned:
     """Move a task back from the trash, if its version is one that If-Match lists."""
     revisions = expected_revisions(if_match)
-    return tagged(await tasks.restore(context.database, user_id, task_id, expected=revisions))
+    return tagged(await writes.restore(context.database, user_id, task_id, expected=revisions))
 
 
 def _result(operation: dict[str, Any], outcome: batches.Outcome, request_id: str) -> Any:

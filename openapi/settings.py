@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from db.postgres.database_url import check_url
 from db.postgres.pool import PoolOptions
-from db.quotas import MAX_REPLAY_BYTES, MAX_TASKS
+from db.quotas import MAX_LISTS, MAX_REPLAY_BYTES, MAX_TASKS
 from openapi.setting_types import HostName, Listed, Network, Origin, RedisUrl
 
 PREFIX = "ERRAND_"
@@ -146,6 +146,12 @@ class Settings(BaseSettings):
         ge=1,
         le=1_000_000_000,
         description="The most tasks stored for one user, those in the trash included.",
+    )
+    max_lists: int = Field(
+        MAX_LISTS,
+        ge=1,
+        le=1000,
+        description="The most lists stored for one user, those in the trash included.",
     )
     trash_days: int = Field(
         30, ge=1, le=3650, description="Days after which a deleted task is purged."

@@ -18,6 +18,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    Uuid,
     any_,
     bindparam,
     case,
@@ -36,6 +37,7 @@ from sqlmodel import AutoString
 from db.owner import OWNER
 from db.schema.digests import NOTHING, changed_by, hash_of
 from db.schema.fields import Ranked, TaskFields, Texts
+from db.schema.lists import DeletedListRead, ListFields, ListRead, TaskList
 from db.schema.models import (
     MICROSECONDS,
     REVISION_RANGE_BITS,
@@ -59,6 +61,7 @@ CLAIM_MADE = literal_column("'true'", String)
 MICROSECOND = literal_column("interval '1 microsecond'", Interval)
 
 tasks: Table = Task.metadata.tables["tasks"]
+lists: Table = TaskList.metadata.tables["lists"]
 users: Table = User.metadata.tables["users"]
 task_tags: Table = TaskTag.metadata.tables["task_tags"]
 replays: Table = Replay.metadata.tables["replays"]
@@ -122,25 +125,32 @@ def is_text(column: ColumnElement[Any]) -> bool:
 
 def is_read_as_sent(column: ColumnElement[Any]) -> bool:
     """Whether clients read the column's values exactly as the statement of a new task has them."""
-    return is_text(column) or isinstance(column.type, Boolean | Ranked | Date | DateTime | Texts)
+    return is_text(column) or isinstance(
+        column.type, Boolean | Ranked | Date | DateTime | Texts | Uuid
+    )
 
 
 ACTIVE_COLUMNS = [*TaskRead.model_fields]
 TRASH_COLUMNS = [*DeletedTaskRead.model_fields]
 WRITABLE_COLUMNS = [*TaskFields.model_fields]
 WRITTEN_COLUMNS = [*WRITABLE_COLUMNS, "tag_keys"]
+PLACE_COLUMNS = [name for name in WRITABLE_COLUMNS if "place" in tasks.c[name].info]
+PLAIN_COLUMNS = [name for name in WRITTEN_COLUMNS if name not in PLACE_COLUMNS]
 STORED_COLUMNS = [each.name for each in tasks.c if each.computed is None and each.name != OWNER]
 # The fields of a new task that need not be read back from the database.
 KNOWN_COLUMNS = [name for name in WRITABLE_COLUMNS if is_read_as_sent(tasks.c[name])]
 TASK = [as_written(tasks.c[name]) for name in ACTIVE_COLUMNS]
+LIST_COLUMNS = [*ListRead.model_fields]
+DELETED_LIST_COLUMNS = [*DeletedListRead.model_fields]
+WRITABLE_LIST_COLUMNS = [*ListFields.model_fields]
 
 
-def document(names: list[str]) -> ColumnElement[Any]:
-    """A task as one JSON column: for a single row the driver's cost is per column."""
+def document(names: list[str], table: Table = tasks) -> ColumnElement[Any]:
+    """A row as one JSON column: for a single row the driver's cost is per column."""
     named: Iterator[tuple[ColumnElement[Any], ...]] = (
-        (literal_column(f"'{name}'"), as_written(tasks.c[name])) for name in names
+        (literal_column(f"'{name}'"), as_written(table.c[name])) for name in names
     )
-    return func.json_build_object(*chain.from_iterable(named), type_=JSON).label("task")
+    return func.json_build_object(*chain.from_iterable(named), type_=JSON).label("document")
 
 
 def revision_range(revision: ColumnElement[int]) -> ColumnElement[int]:
@@ -159,6 +169,7 @@ ONE_TASK = document(ACTIVE_COLUMNS)
 _owner_id, _task_id = param("user_id", users.c.id), param("task_id", tasks.c.id)
 this_owner = users.c.id == _owner_id
 this_user = tasks.c.user_id == _owner_id
+these_lists = lists.c.user_id == _owner_id
 this_id = this_user & (tasks.c.id == _task_id)
 this_task = this_id & tasks.c.deleted_at.is_(None)
 this_tombstone = this_id & tasks.c.deleted_at.is_not(None)
@@ -179,13 +190,15 @@ def changed(
     *,
     deleted: bool = False,
     adds: bool = True,
+    provided: ColumnElement[bool] = TRUE,
 ) -> ReturningUpdate[Any]:
     """Change this task, if it is there as expected, and stamp it with the owner's next revision.
 
     With `deleted` it is the tombstone that changes; with `adds` the result is an active task.
+    `provided` is a condition that is checked under the lock of the owner's row.
     """
     condition = (this_tombstone if deleted else this_task) & as_expected
-    owner = _next_of_owner(condition, deleted=deleted, adds=adds)
+    owner = _next_of_owner(condition & provided, deleted=deleted, adds=adds)
     stamps = {"updated_at": MOMENT, "revision": owner.c.revision}
     return update(tasks).where(condition).values({**values, **stamps}).returning(ONE_TASK)
 

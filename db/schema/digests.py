@@ -18,9 +18,11 @@ from sqlalchemy import (
     select,
 )
 
+from db.schema.lists import TaskList
 from db.schema.models import Task, User
 
 _tasks: Table = Task.metadata.tables["tasks"]
+_lists: Table = TaskList.metadata.tables["lists"]
 _users: Table = User.metadata.tables["users"]
 NOTHING = literal_column("0", BigInteger)
 # Also of a negative number, `&` leaves the remainder that is not negative.
@@ -46,3 +48,4 @@ def total(hashes: ColumnElement[int], *conditions: ColumnElement[bool]) -> Scala
 
 
 TASK_HASH = hash_of(_tasks.c.revision)
+LIST_HASH = hash_of(_lists.c.revision)

@@ -3,6 +3,7 @@
 from datetime import date, datetime
 from enum import Enum, StrEnum, auto
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from sqlalchemy import DateTime, SmallInteger, String, TypeDecorator, text
 from sqlalchemy.dialects.postgresql import JSONB
@@ -24,6 +25,7 @@ class Filter(Enum):
     EXISTS = auto()
     WORDS = auto()
     OVERDUE = auto()
+    MISSING = auto()
 
 
 class Serves(NamedTuple):
@@ -35,7 +37,10 @@ class Serves(NamedTuple):
 
 
 def traits(*, default: str | None = None, **info: Any) -> dict[str, Any]:
-    """A field's default in the database, and how lists may use it: `filter`, `sort`."""
+    """A field's default in the database, and how lists may use it: `filter`, `sort`.
+
+    A field with `place` refers to another object: a write of it is more than one of this task.
+    """
     return {"info": info, "server_default": None if default is None else text(default)}
 
 
@@ -113,6 +118,16 @@ class TaskFields(SQLModel):
     start_on: date | None = Field(default=None)
     tags: list[str] = Field(
         default=[], sa_type=Texts, sa_column_kwargs=traits(default="'[]'::jsonb")
+    )
+    list_id: UUID | None = Field(
+        default=None,
+        sa_column_kwargs=traits(filter=Filter.EQUAL, filters={"inbox": Filter.MISSING}, place=True),
+    )
+    parent_id: UUID | None = Field(
+        default=None,
+        sa_column_kwargs=traits(
+            filter=Filter.EQUAL, filters={"top_level": Filter.MISSING}, place=True
+        ),
     )
     position: str = Field(
         default=None,

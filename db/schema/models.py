@@ -140,6 +140,9 @@ class Task(TaskFields, table=True):
     An update that changes no indexed column is heap-only: PostgreSQL then writes to no index.
     `revision` changes with every write, and so has no index: `revision_range`, which seldom does,
     has one. `completed`, `completed_at` and `updated_at` are in no index or its condition, either.
+    `deletion` is the revision of the deletion that took the task along. A task that is not in the
+    trash has a list and a parent that are not there, either; a tombstone may name ones that were
+    purged, so that there is no foreign key.
     """
 
     __tablename__ = "tasks"
@@ -182,6 +185,30 @@ class Task(TaskFields, table=True):
             postgresql_where=text("deleted_at IS NOT NULL"),
             info={"serves": Serves("deleted_at", deleted=True)},
         ),
+        Index(
+            "tasks_of_list_newest_first",
+            "user_id",
+            "list_id",
+            text("created_at DESC"),
+            text("id DESC"),
+            postgresql_where=text("deleted_at IS NULL AND list_id IS NOT NULL"),
+            info={"serves": Serves("created_at", deleted=False, filter="list_id")},
+        ),
+        Index(
+            "tasks_of_parent_newest_first",
+            "user_id",
+            "parent_id",
+            text("created_at DESC"),
+            text("id DESC"),
+            postgresql_where=text("deleted_at IS NULL AND parent_id IS NOT NULL"),
+            info={"serves": Serves("created_at", deleted=False, filter="parent_id")},
+        ),
+        Index(
+            "tasks_by_deletion",
+            "user_id",
+            "deletion",
+            postgresql_where=text("deletion IS NOT NULL"),
+        ),
         Index("tasks_to_purge", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
     )
 
@@ -208,6 +235,7 @@ class Task(TaskFields, table=True):
     )
     deleted_at: datetime | None = Field(sa_column=_moment(nullable=True))
     revision: int = Field(sa_column=Column(BigInteger, nullable=False))
+    deletion: int | None = Field(sa_column=Column(BigInteger))
     revision_range: int = Field(
         sa_column=Column(
             BigInteger, Computed(f"(revision >> {REVISION_RANGE_BITS})", persisted=True)

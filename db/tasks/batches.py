@@ -5,7 +5,7 @@ which every write of the user's data holds until it commits: so no other transac
 tasks in between. A hundred operations take as many round trips as one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -15,11 +15,11 @@ from db.database import Session
 from db.errors import BatchRefused, DomainError, Refused, VersionRequired
 from db.postgres.transaction import Transaction
 from db.quotas import MAX_TASKS
-from db.schema.clauses import TRASH_COLUMNS
+from db.schema.clauses import PLACE_COLUMNS, TRASH_COLUMNS
 from db.tasks import statements
 from db.tasks.rules import RULES, Draft
 from db.tasks.tags import keyed
-from db.tasks.tasks import Task, as_read
+from db.tasks.tasks import Task, Versions, as_read, live_lists
 
 Operation = dict[str, Any]
 """One operation of the batch: its `op`, the task's `id`, `if_match`, fields of the task."""
@@ -33,6 +33,8 @@ class Done(NamedTuple):
 
 Outcome = Done | Refused
 
+_PLACE = frozenset(PLACE_COLUMNS)
+_COLUMNS = ["deletion", *TRASH_COLUMNS]
 CONFLICT_WITHIN_BATCH = "An earlier operation of this batch changed the task. The batch was undone."
 UNNAMED = "Send the task's `revision` as `if_match` of the operation."
 
@@ -60,26 +62,63 @@ async def run(
     return outcomes
 
 
+async def run_one(
+    database: Session,
+    user_id: UUID,
+    operation: Operation,
+    *,
+    expected: Versions = None,
+    max_tasks: int = MAX_TASKS,
+) -> Task:
+    """Do one operation, or raise why it is refused; return the task after it."""
+    fields = {name: value for name, value in operation.items() if name != "op"}
+    if "id" in fields:
+        fields["id"] = str(UUID(fields["id"]))
+    async with database.transaction(user_id) as transaction:
+        draft = await _begin(transaction, user_id, [operation], max_tasks)
+        task = _done(draft, operation["op"], expected, fields)
+        if draft.events:
+            await _write(transaction, user_id, draft)
+    return task
+
+
 async def _begin(
     transaction: Transaction, user_id: UUID, operations: Sequence[Operation], max_tasks: int
 ) -> Draft:
-    """Lock the user's row, and read the tasks that the operations name."""
+    """Lock the user's row, and read the tasks that the operations are about."""
     creates = any(each["op"] == "create" for each in operations)
-    lock = statements.LOCK_OR_CREATE_USER if creates else statements.LOCK_USER
+    moves = any(map(_moves, operations))
     rows = await transaction.fetch(
-        lock,
-        statements.FIND_TASKS,
+        statements.LOCK_OR_CREATE_USER if creates else statements.LOCK_USER,
+        statements.FIND_FAMILIES if moves else statements.FIND_TASKS,
         user_id=user_id,
-        task_ids=[UUID(each["id"]) for each in operations if "id" in each],
+        task_ids=_named(operations, "id"),
+        parent_ids=_named(operations, "parent_id"),
     )
     if not rows:
         return Draft(user_id)
     moment, revision, task_count, *_ = rows[0]
     # A row without an id has only the first three columns.
-    found = (dict(zip(TRASH_COLUMNS, row[3:], strict=True)) for row in rows if row[3])
+    found = [dict(zip(_COLUMNS, row[3:], strict=True)) for row in rows if row[4]]
     return Draft(
-        user_id, map(as_read, found), revision, moment, task_count=task_count, max_tasks=max_tasks
+        user_id,
+        deletions={each["id"]: each.pop("deletion") for each in found},
+        tasks=map(as_read, found),
+        revision=revision,
+        moment=moment,
+        task_count=task_count,
+        max_tasks=max_tasks,
+        lists=await live_lists(transaction, user_id) if moves else (),
     )
+
+
+def _moves(operation: Operation) -> bool:
+    """Whether the operation may be about a list, or about other tasks than the one it names."""
+    return operation["op"] in ("delete", "restore") or not _PLACE.isdisjoint(operation)
+
+
+def _named(operations: Sequence[Operation], name: str) -> list[UUID]:
+    return [UUID(each[name]) for each in operations if each.get(name) is not None]
 
 
 def _attempt(draft: Draft, index: int, operation: Operation, requires_if_match: bool) -> Outcome:
@@ -91,13 +130,18 @@ def _attempt(draft: Draft, index: int, operation: Operation, requires_if_match: 
     try:
         if requires_if_match and expected is None and operation["op"] != "create":
             raise VersionRequired(UNNAMED)
-        event = RULES[operation["op"]](draft, expected, fields)
+        task = _done(draft, operation["op"], expected, fields)
     except DomainError as error:
         return Refused.because_of(error, index)
-    if event is None:
-        return Done(draft.tasks[fields["id"]])
-    draft.apply(event)
-    return Done(None if "deleted_at" in event.after else event.after)
+    return Done(None if "deleted_at" in task else task)
+
+
+def _done(draft: Draft, rule: str, expected: Versions, fields: Mapping[str, Any]) -> Task:
+    """Apply what the rule says; return the task after it."""
+    events = RULES[rule](draft, expected, fields)
+    for event in events:
+        draft.apply(event)
+    return events[0].after if events else draft.tasks[fields["id"]]
 
 
 def _without_undone(draft: Draft, refused: Refused) -> Refused:
@@ -116,5 +160,10 @@ async def _write(transaction: Transaction, user_id: UUID, draft: Draft) -> None:
         revision=latest.revision,
         moment=latest.moment,
         created=draft.created,
-        tasks=orjson.dumps([keyed(each) for each in draft.written.values()]).decode(),
+        tasks=orjson.dumps(
+            [
+                {**keyed(task), "deletion": draft.deletions[task["id"]]}
+                for task in draft.written.values()
+            ]
+        ).decode(),
     )

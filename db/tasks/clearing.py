@@ -1,5 +1,7 @@
 """Soft deletes all completed tasks of a user in one statement, under the lock of the user's row.
 
+A task stays while one below it is open.
+
 Each task gets its own revision and time, as if they were deleted one after the other: so a page of
 the change feed can end between any two of them.
 """
@@ -14,7 +16,23 @@ from db.schema.clauses import LATER, MICROSECOND, ONE, tasks, this_owner, this_u
 from db.schema.digests import TASK_HASH, changed_by, total
 from db.tasks.statements import LOCK_USER
 
-_is_completed = this_user & tasks.c.completed & tasks.c.deleted_at.is_(None)
+_is_active = this_user & tasks.c.deleted_at.is_(None)
+
+
+def _parents_of_open() -> CTE:
+    """The tasks below which a task is open."""
+    is_below = _is_active & tasks.c.parent_id.is_not(None)
+    found = (
+        select(tasks.c.parent_id)
+        .where(is_below, ~tasks.c.completed)
+        .cte("parents_of_open", recursive=True)
+    )
+    return found.union(select(tasks.c.parent_id).where(is_below, tasks.c.id == found.c.parent_id))
+
+
+_is_completed = (
+    _is_active & tasks.c.completed & tasks.c.id.not_in(select(_parents_of_open().c.parent_id))
+)
 
 _completed = (
     select(tasks.c.id, func.row_number(type_=Integer()).over().label("number"))

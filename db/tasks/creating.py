@@ -23,7 +23,7 @@ from db.schema.clauses import (
     MOMENT,
     NEXT,
     ONE,
-    WRITTEN_COLUMNS,
+    PLAIN_COLUMNS,
     document,
     param,
     position_of,
@@ -34,8 +34,8 @@ from db.schema.clauses import (
 from db.schema.digests import changed_by, hash_of
 
 _owner_id = param("user_id", users.c.id)
-_new = {name: param(name, tasks.c[name]) for name in ("user_id", "id", *WRITTEN_COLUMNS)}
-
+_new = {name: param(name, tasks.c[name]) for name in ("user_id", "id", *PLAIN_COLUMNS)}
+_list_id = param("list_id", tasks.c.list_id)
 
 _has_room = users.c.task_count < bindparam("max_tasks", type_=Integer)
 # `has_task` also sees what was committed while this statement waited for the lock. This check is a
@@ -48,11 +48,18 @@ _one_more = {
 }
 
 
-def _creation(name: str, owner: ReturningInsert[Any] | ReturningUpdate[Any]) -> Statement:
-    """A statement that stores a new task and counts it, under the lock of its owner's row."""
+def _creation(
+    name: str,
+    owner: ReturningInsert[Any] | ReturningUpdate[Any],
+    **also: ColumnElement[Any],
+) -> Statement:
+    """A statement that stores a new task and counts it, under the lock of its owner's row.
+
+    It sets the fields of `also`, and all that are only about the task itself.
+    """
     stamped = owner.cte("owner")
     position = func.coalesce(_new["position"], position_of(stamped.c.revision))
-    stored = {**_new, "user_id": stamped.c.id, "position": position}
+    stored = {**_new, "user_id": stamped.c.id, "position": position, **also}
     stamps = {
         "completed_at": case((_new["completed"], MOMENT)),
         "created_at": MOMENT,
@@ -100,9 +107,16 @@ CREATE = _creation("create_task", _counted_by_owner())
 # The client's id may already be used.
 CREATE_WITH_ID = _creation("create_task_with_id", _counted_by_owner(_id_is_new))
 
+# A user who has a list has a row.
+CREATE_IN_LIST = _creation(
+    "create_task_in_list",
+    _counted_by_owner(_id_is_new, func.has_list(users.c.id, _list_id, type_=Boolean())),
+    list_id=_list_id,
+)
+
 CREATE_WITH_USER = _creation("create_task_with_user", _counted_by_new_owner())
 
 TASK_COUNT = Statement("count_tasks", select(users.c.task_count).where(this_owner), Access.READ)
 
-CATALOGUE = (CREATE, CREATE_WITH_ID, CREATE_WITH_USER, TASK_COUNT)
+CATALOGUE = (CREATE, CREATE_WITH_ID, CREATE_IN_LIST, CREATE_WITH_USER, TASK_COUNT)
 """The statements that a connection prepares."""

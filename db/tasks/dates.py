@@ -1,14 +1,15 @@
-"""The dates that clients write, as they are stored: one of two that exclude each other, and UTC."""
+"""The fields that clients write, as they are stored: moments in UTC, ids in lower case."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime
+from sqlalchemy import DateTime, Uuid
 
 from db.schema.clauses import WRITABLE_COLUMNS, tasks
 
 MOMENTS = [name for name in WRITABLE_COLUMNS if isinstance(tasks.c[name].type, DateTime)]
+IDS = [name for name in WRITABLE_COLUMNS if isinstance(tasks.c[name].type, Uuid)]
 REPLACED = {
     this: other
     for column in tasks.c
@@ -19,17 +20,18 @@ REPLACED = {
     ]
 }
 """The other of two fields of which a task has a value in one at the most."""
-_DATES = {*MOMENTS, *REPLACED}
+_CHANGING = {*MOMENTS, *IDS, *REPLACED}
 
 
 def settled(fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The fields with moments in UTC, and with null in each field that one of them replaces."""
-    dated = [name for name in _DATES & fields.keys() if fields[name] is not None]
-    if not dated:
+    """The fields as they are stored, with null in each field that one of them replaces."""
+    changing = [name for name in _CHANGING & fields.keys() if fields[name] is not None]
+    if not changing:
         return fields
-    replaced = dict.fromkeys(REPLACED[name] for name in dated if name in REPLACED)
-    moments = {name: in_utc(fields[name]) for name in dated if name in MOMENTS}
-    return {**replaced, **fields, **moments}
+    replaced = dict.fromkeys(REPLACED[name] for name in changing if name in REPLACED)
+    moments = {name: in_utc(fields[name]) for name in changing if name in MOMENTS}
+    ids = {name: fields[name].lower() for name in changing if name in IDS}
+    return {**replaced, **fields, **moments, **ids}
 
 
 def due_of(task: Mapping[str, Any]) -> str | None:

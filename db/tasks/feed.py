@@ -19,8 +19,8 @@ from uuid import UUID
 from db.database import Session
 from db.errors import ChangesForgotten, SinceRefused
 from db.schema.clauses import ACTIVE_COLUMNS
-from db.tasks import statements
 from db.tasks.change_notifications import ChangeNotifications
+from db.tasks.feed_statements import CHANGES
 from db.tasks.tokens import Forged, read_signer
 
 # Of a page. A character has at most six bytes in JSON.
@@ -31,6 +31,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TOMBSTONE = ("id", "deleted_at", "revision")
 TASK_KIND = "task"
 TASK_TOMBSTONE_KIND = "task_tombstone"
+LIST_KIND = "list"
+LIST_TOMBSTONE_KIND = "list_tombstone"
 UNUSABLE = (
     "This is not a token of this user's changes. Send `next` exactly as the last page had it, "
     "or begin again without `since`."
@@ -88,7 +90,7 @@ async def page(
 async def _read(database: Session, user_id: UUID, reader: Reader, limit: int) -> tuple[Page, int]:
     """The page of changes after the reader's position, and the user's revision at that moment."""
     rows = await database.fetch_dicts(
-        statements.CHANGES,
+        CHANGES,
         user_id=user_id,
         after=reader.read_up_to,
         began=reader.began or None,
@@ -134,16 +136,22 @@ def _page_size(rows: list[dict[str, Any]], limit: int) -> int:
 
 
 def _characters(value: Any) -> int:
-    """The characters of a text, or of a list of texts."""
+    """The characters of a text, or of several."""
     if isinstance(value, list):
         return sum(map(len, value))
+    if isinstance(value, dict):
+        return sum(map(_characters, value.values()))
     return len(value) if isinstance(value, str) else 0
 
 
 def _change(row: dict[str, Any]) -> Change:
-    """A row as a client gets it: a task, or a tombstone."""
+    """A row as a client gets it: a task, a list, or a tombstone."""
+    is_list = row["list"] is not None
     if row["deleted_at"] is not None:
-        return {"kind": TASK_TOMBSTONE_KIND, **{name: row[name] for name in TOMBSTONE}}
+        kind = LIST_TOMBSTONE_KIND if is_list else TASK_TOMBSTONE_KIND
+        return {"kind": kind, **{name: row[name] for name in TOMBSTONE}}
+    if is_list:
+        return {"kind": LIST_KIND, "list": row["list"]}
     return {"kind": TASK_KIND, "task": {name: row[name] for name in ACTIVE_COLUMNS}}
 
 

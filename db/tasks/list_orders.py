@@ -53,6 +53,8 @@ def matches(name: str, rows: FromClause) -> ColumnElement[bool]:
             condition = column.is_not(None) == bindparam(name, type_=Boolean())
         case Filter.OVERDUE:
             condition = _is_overdue(rows) == bindparam(name, type_=Boolean())
+        case Filter.MISSING:
+            condition = column.is_(None) == bindparam(name, type_=Boolean())
         case Filter.WORDS:
             condition = has_words(rows)
         case Filter.EQUAL:

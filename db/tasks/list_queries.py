@@ -243,8 +243,12 @@ class ListQuery(NamedTuple):
         return (
             start is not Start.OFFSET
             and Serves(self.order.field, self.deleted, name) in INDEXES
-            and DEFAULTS.get(name) not in self.filters[name]
+            and DEFAULTS.get(name) not in _listed(self.filters[name])
         )
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _without_none(filters: Values) -> Values:

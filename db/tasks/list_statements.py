@@ -34,8 +34,9 @@ from sqlalchemy import (
 from db.owner import OWNER
 from db.postgres.statement import Access, Statement
 from db.schema.clauses import as_written, tasks, this_owner, this_user, users
+from db.schema.fields import Filter
 from db.tasks.list_orders import beyond, matches, of_list, order_by, sections
-from db.tasks.list_queries import RELEVANCE, SEARCH, ListQuery, Shape, Start
+from db.tasks.list_queries import FILTERS, RELEVANCE, SEARCH, ListQuery, Shape, Start
 from db.tasks.search_pages import found_rows, ranked, rows_by_rank, skipped
 from db.tasks.search_statements import HAS_TOO_MANY_CANDIDATES, INDEXED_REVISION, relevance_of
 from db.tasks.tag_pages import HAS_TOO_MANY_TAGGED, newest_tagged, tagged_rows
@@ -93,7 +94,7 @@ def _page(shape: Shape) -> Select[Any] | CompoundSelect[Any]:
     if shape.is_tagged:
         return _scanned(shape, newest_tagged(shape, _most_scanned))
     if shape.ranged is not None:
-        return _ranges(shape, tasks.c[shape.ranged])
+        return _ranges(shape, shape.ranged)
     if shape.start is Start.OFFSET:
         return _counted(shape)
     if shape.is_by_relevance:
@@ -148,8 +149,11 @@ def _scanned(
     return select(*columns, case((is_last, match)).label("edge")).where(match | is_last)
 
 
-def _ranges(shape: Shape, column: Any) -> Select[Any]:
+def _ranges(shape: Shape, name: str) -> Select[Any]:
     """The rows of several ranges of an index, one for each value of a filter."""
+    if FILTERS[name][1] is Filter.EQUAL:
+        return _range(shape, matches(name, tasks))
+    column: Any = tasks.c[name]
     values = func.unnest(bindparam(shape.ranged, type_=ARRAY(column.type)))
     wanted = values.table_valued("value").render_derived(name="wanted")
     value = literal_column("wanted.value", column.type)

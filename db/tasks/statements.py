@@ -3,9 +3,12 @@
 Each is one round trip, and names the owner. Nothing is executed here.
 """
 
+from typing import Any
+
 from sqlalchemy import (
     ARRAY,
     JSON,
+    Boolean,
     Integer,
     Interval,
     String,
@@ -18,7 +21,6 @@ from sqlalchemy import (
     literal_column,
     null,
     select,
-    true,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
@@ -29,22 +31,22 @@ from db.schema.clauses import (
     LATER,
     MOMENT,
     ONE_TASK,
+    PLAIN_COLUMNS,
     RFC_3339,
     STORED_COLUMNS,
-    TASK,
     TRASH_COLUMNS,
     UTC,
-    WRITTEN_COLUMNS,
     as_written,
     changed,
     completion,
     document,
     from_json,
+    lists,
     merged,
     param,
-    revision_range,
     secrets,
     tasks,
+    these_lists,
     this_id,
     this_owner,
     this_task,
@@ -64,14 +66,21 @@ UPDATE = Statement(
     "update_task",
     changed(
         {
-            **{name: merged(tasks.c[name]) for name in WRITTEN_COLUMNS},
+            **{name: merged(tasks.c[name]) for name in PLAIN_COLUMNS},
             "completed_at": completion(merged(tasks.c.completed)),
         }
     ),
     Access.WRITE,
 )
 
-DELETE = Statement("delete_task", changed({"deleted_at": MOMENT}, adds=False), Access.WRITE)
+# What is below the task is deleted with it: see `rules.delete`. This also sees what was committed
+# while its statement waited for the lock.
+_has_subtasks = func.has_subtasks(users.c.id, param("task_id", tasks.c.id), type_=Boolean())
+DELETE = Statement(
+    "delete_task",
+    changed({"deleted_at": MOMENT}, adds=False, provided=~_has_subtasks),
+    Access.WRITE,
+)
 
 TOGGLE = Statement(
     "toggle_task",
@@ -83,8 +92,6 @@ TOGGLE = Statement(
     ),
     Access.WRITE,
 )
-
-RESTORE = Statement("restore_task", changed({"deleted_at": null()}, deleted=True), Access.WRITE)
 
 # A task or its tombstone.
 FIND = Statement("find_task", select(document(TRASH_COLUMNS)).where(this_id), Access.READ)
@@ -106,23 +113,42 @@ LOCK_OR_CREATE_USER = Statement(
     Access.WRITE,
 )
 
-# The tasks with these ids, in the trash or not, each with the time and its owner's counters.
-FIND_TASKS = Statement(
-    "find_tasks",
-    select(
-        func.to_char(func.timezone(UTC, LATER), RFC_3339).label("moment"),
-        users.c.revision.label("owner_revision"),
-        users.c.task_count,
-        *(as_written(tasks.c[name]) for name in TRASH_COLUMNS),
-    )
-    .select_from(
-        users.outerjoin(
-            tasks,
-            (tasks.c.user_id == users.c.id)
-            & (tasks.c.id == any_(bindparam("task_ids", type_=ARRAY(Uuid)))),
+_task_ids = bindparam("task_ids", type_=ARRAY(Uuid))
+# A query of its own, which runs once: with row-level security no function may choose the rows.
+_head = users.alias("head")
+_family = select(
+    func.family_of(_head.c.id, _task_ids, bindparam("parent_ids", type_=ARRAY(Uuid)))
+).where(_head.c.id == _owner_id)
+
+
+def _found(name: str, ids: Any) -> Statement:
+    """The tasks with these ids or their tombstones, each with the time and the owner's counters."""
+    return Statement(
+        name,
+        select(
+            func.to_char(func.timezone(UTC, LATER), RFC_3339).label("moment"),
+            users.c.revision.label("owner_revision"),
+            users.c.task_count,
+            tasks.c.deletion,
+            *(as_written(tasks.c[name]) for name in TRASH_COLUMNS),
         )
+        .select_from(
+            users.outerjoin(tasks, (tasks.c.user_id == users.c.id) & (tasks.c.id == any_(ids)))
+        )
+        .where(this_owner),
+        Access.READ,
     )
-    .where(this_owner),
+
+
+FIND_TASKS = _found("find_tasks", _task_ids)
+
+# The same, and all that is above or below them, or was deleted with them.
+FIND_FAMILIES = _found("find_families", func.array(_family.scalar_subquery()))
+
+# The lists that are not in the trash.
+LIVE_LISTS = Statement(
+    "find_live_lists",
+    select(lists.c.id).where(these_lists & lists.c.deleted_at.is_(None)),
     Access.READ,
 )
 
@@ -169,38 +195,6 @@ PURGE = Statement(
     Access.WRITE,
 )
 
-# The few tasks of a revision range are sorted by revision. If nothing is new, none is read.
-# A tombstone older than the reader's begin is left out: the reader never got that task.
-_after = param("after", tasks.c.revision)
-_changed = (
-    select(*TASK, as_written(tasks.c.deleted_at))
-    .where(this_user)
-    .where(users.c.revision > _after)
-    .where(tasks.c.revision_range >= revision_range(_after))
-    .where(tasks.c.revision > _after)
-    .where(
-        tasks.c.deleted_at.is_(None)
-        | (tasks.c.revision > func.coalesce(param("began", tasks.c.revision), users.c.revision))
-    )
-    .order_by(tasks.c.revision_range, tasks.c.revision)
-    .limit(bindparam("limit", type_=Integer))
-    .lateral("changed")
-)
-CHANGES = Statement(
-    "list_changes",
-    select(
-        as_written(users.c.created_at).label("user_created_at"),
-        users.c.revision.label("user_revision"),
-        users.c.purged_revision,
-        users.c.digest,
-        *_changed.c,
-    )
-    .select_from(users.outerjoin(_changed, true()))
-    .where(this_owner)
-    .order_by(_changed.c.revision),
-    Access.READ,
-)
-
 SIGNING_KEY = Statement(
     "get_signing_key",
     select(secrets.c.value).where(secrets.c.purpose == literal_column("'seal'", String)),
@@ -214,9 +208,17 @@ CATALOGUE = (
         UPDATE,
         DELETE,
         TOGGLE,
-        RESTORE,
         FIND,
     ),
-    *(LOCK_USER, LOCK_OR_CREATE_USER, FIND_TASKS, WRITE_TASKS, PURGE, CHANGES, SIGNING_KEY),
+    *(
+        LIVE_LISTS,
+        LOCK_USER,
+        LOCK_OR_CREATE_USER,
+        FIND_TASKS,
+        FIND_FAMILIES,
+        WRITE_TASKS,
+        PURGE,
+        SIGNING_KEY,
+    ),
 )
 """The statements that a connection prepares."""

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from db.database import Session
-from db.errors import IdTaken, TaskChanged, TaskExists, TaskNotFound, TooManyTasks
+from db.errors import FieldRefused, IdTaken, TaskChanged, TaskExists, TaskNotFound, TooManyTasks
 from db.postgres.statement import Statement
 from db.quotas import MAX_TASKS
 from db.schema.fields import DEFAULTS
@@ -47,10 +47,13 @@ async def create(
 ) -> Task:
     """Store a new task; the first one also creates the user's row."""
     values = {"id": uuid7(), **DEFAULTS, **settled(fields)}
-    statement = creating.CREATE_WITH_ID if "id" in fields else creating.CREATE
+    if values["list_id"] is not None:
+        statement = creating.CREATE_IN_LIST
+    else:
+        statement = creating.CREATE_WITH_ID if "id" in fields else creating.CREATE
     stored = {**values, "tag_keys": keys_of(values["tags"]), "max_tasks": max_tasks}
     written: Task | None = await database.fetch_document(statement, user_id=user_id, **stored)
-    if written is None:
+    if written is None and values["list_id"] is None:
         written = await database.fetch_document(
             creating.CREATE_WITH_USER, user_id=user_id, **stored
         )
@@ -62,10 +65,13 @@ async def create(
     if current is not None:
         kind = TaskExists if must_be_new else IdTaken
         raise kind(id_taken(values["id"]), current)
+    if values["list_id"] not in (None, *await live_lists(database, user_id)):
+        raise no_list(values["list_id"])
     rows = await database.fetch(creating.TASK_COUNT, user_id=user_id)
     if rows and rows[0][0] >= max_tasks:
         raise too_many(max_tasks)
-    # Between the statements the purge has made room, or deleted the task with this id.
+    # Between the statements the purge has made room, or deleted the task with this id, or there is
+    # a new list.
     return await create(database, user_id, values, must_be_new=must_be_new, max_tasks=max_tasks)
 
 
@@ -93,11 +99,14 @@ async def update(
     )
 
 
-async def delete(
+async def delete_alone(
     database: Session, user_id: UUID, task_id: UUID, *, expected: Versions = None
-) -> None:
-    """Soft delete the task: from now on it is in the trash."""
-    await _change(database, statements.DELETE, user_id, task_id, expected)
+) -> bool:
+    """Soft delete the task, if it is there as expected and no task is below it."""
+    deleted = await database.fetch_document(
+        statements.DELETE, user_id=user_id, task_id=task_id, expected=expected
+    )
+    return deleted is not None
 
 
 async def toggle(
@@ -105,24 +114,6 @@ async def toggle(
 ) -> Task:
     """Complete the task, or reopen it."""
     return await _change(database, statements.TOGGLE, user_id, task_id, expected)
-
-
-async def restore(
-    database: Session, user_id: UUID, task_id: UUID, *, expected: Versions = None
-) -> Task:
-    """Restore a task from the trash; a task that is not there does not change."""
-    restored: Task | None = await database.fetch_document(
-        statements.RESTORE, user_id=user_id, task_id=task_id, expected=expected
-    )
-    if restored is not None:
-        return restored
-    task = await _fetch_any(database, user_id, task_id)
-    if task is None:
-        raise unknown(task_id)
-    if "deleted_at" in task and expected is None:
-        # It was deleted between the two statements.
-        return await restore(database, user_id, task_id)
-    return as_expected(task, expected)
 
 
 def uuid7() -> UUID:
@@ -178,6 +169,17 @@ def _fetch_active(
 def as_read(task: Task) -> Task:
     """The task as clients read it: it has `deleted_at` only in the trash."""
     return {name: value for name, value in task.items() if (name, value) != ("deleted_at", None)}
+
+
+async def live_lists(database: Session, user_id: UUID) -> set[str]:
+    """The ids of the user's lists that are not in the trash."""
+    rows = await database.fetch(statements.LIVE_LISTS, user_id=user_id)
+    return {list_id for (list_id,) in rows}
+
+
+def no_list(list_id: str) -> FieldRefused:
+    """A task cannot be in this list."""
+    return FieldRefused(f"This user has no list {list_id}.", "list_id")
 
 
 def id_taken(task_id: UUID | str) -> str:

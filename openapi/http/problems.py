@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from db import errors
-from handlers.links import path_of_task
+from handlers.links import path_of_list, path_of_task
 from openapi.http.response import Header, Response
 from openapi.http.security_headers import WITH_ERRORS
 
@@ -39,17 +39,21 @@ CROSS_SITE       = Kind(400, "cross-site-write",       "A page of another site m
 UNAUTHENTICATED  = Kind(401, "unauthenticated",        "A valid token is required",                 "Send a token of the issuer that this server trusts, as `Authorization: Bearer <token>`.")
 FORBIDDEN        = Kind(403, "not-yours",              "This belongs to another user",              "Use the `user_id` that `GET /api/me` returns. The response is the same whether the other user exists or not.")
 TOO_MANY_TASKS   = Kind(403, "too-many-tasks",         "The user has too many tasks",               "Delete tasks that are not needed any more: each counts until it is purged from the trash. The operator of the server can allow more with `ERRAND_MAX_TASKS`.")
+TOO_MANY_LISTS   = Kind(403, "too-many-lists",         "The user has too many lists",               "Delete lists that are not needed any more: each counts until it is purged from the trash. The operator of the server can allow more with `ERRAND_MAX_LISTS`.")
 UNKNOWN_PATH     = Kind(404, "unknown-path",           "This path does not exist",                  "The contract, `/openapi.yaml`, lists every path. A path with a slash at its end is another path.")
 TASK_NOT_FOUND   = Kind(404, "task-not-found",         "The task does not exist",                   "Check the id. This user never had the task, or it was deleted: the trash lists deleted tasks.")
+LIST_NOT_FOUND   = Kind(404, "list-not-found",         "The list does not exist",                   "Check the id. This user never had the list, or it was deleted.")
 METHOD           = Kind(405, "method-not-allowed",     "The path does not support this method",     "The `Allow` header lists the methods that it supports.")
 NOT_ACCEPTABLE   = Kind(406, "not-acceptable",         "No accepted media type is available",       "Send an `Accept` header with a media type that the contract lists for this operation, or leave it out.")
 TIMED_OUT        = Kind(408, "request-timeout",        "The request took too long to arrive",       "Send the whole request again.")
-ID_TAKEN         = Kind(409, "id-taken",               "The id is already used",                    "`current` shows the task that has this id; or `deleted_task`, if it is in the trash: it can be restored. `Location` is its path. Choose another id, or send none.")
+ID_TAKEN         = Kind(409, "id-taken",               "The id is already used",                    "`current` shows the task that has this id; or `deleted_task`, if it is in the trash: it can be restored. Of a list they are `current_list` and `deleted_list`. `Location` is its path. Choose another id, or send none.")
 KEY_IN_USE       = Kind(409, "idempotency-key-in-use", "A request with this key is in progress",    "Wait for the seconds in `Retry-After`. Then send the same request with the same `Idempotency-Key` again.")
 TOO_MANY_REPLAYS = Kind(409, "too-many-replays",       "Too many responses are stored",             "Nothing was changed. Wait for the seconds in `Retry-After`, or send the request without `Idempotency-Key`. The operator of the server can allow more with `ERRAND_MAX_REPLAY_BYTES`.")
 FORGOTTEN        = Kind(410, "changes-forgotten",      "These changes are no longer stored",        "Drop the copy of this user's tasks. Start again without `since`.")
 TASK_CHANGED     = Kind(412, "task-changed",           "The task has changed",                      "`current` is the task as it is now; or `deleted_task`, if it is in the trash. Decide again, and send its `revision` in double quotes as `If-Match`.")
 TASK_EXISTS      = Kind(412, "task-exists",            "The task already exists",                   "The request says `If-None-Match: *`, but its id is already used. `current` shows the task; or `deleted_task`, if it is in the trash: it can be restored. `Location` is its path.")
+LIST_CHANGED     = Kind(412, "list-changed",           "The list has changed",                      "`current_list` is the list as it is now; or `deleted_list`, if it is in the trash. Decide again, and send its `revision` in double quotes as `If-Match`.")
+LIST_EXISTS      = Kind(412, "list-exists",            "The list already exists",                   "The request says `If-None-Match: *`, but its id is already used. `current_list` shows the list; or `deleted_list`, if it is in the trash: it can be restored. `Location` is its path.")
 TOO_LARGE        = Kind(413, "body-too-large",         "The body is too large",                     "Send a smaller body. `detail` names the limit.")
 MEDIA_TYPE       = Kind(415, "unsupported-media-type", "The type of the body is not supported",     "Send a `Content-Type` that the contract lists for this operation, in UTF-8, not compressed.")
 INVALID          = Kind(422, "invalid-request",        "The request does not match the contract",   "`errors` lists every fault, with the field or the parameter.")
@@ -71,18 +75,24 @@ KINDS = [each for each in list(globals().values()) if isinstance(each, Kind)]
 
 OF_DOMAIN_ERRORS: dict[type[errors.DomainError], Kind] = {
     errors.TaskNotFound: TASK_NOT_FOUND,
+    errors.ListNotFound: LIST_NOT_FOUND,
     errors.VersionRequired: NO_VERSION,
     errors.TooManyTasks: TOO_MANY_TASKS,
+    errors.TooManyLists: TOO_MANY_LISTS,
     errors.KeyInUse: KEY_IN_USE,
     errors.KeyReused: KEY_REUSED,
     errors.TooManyReplays: TOO_MANY_REPLAYS,
     errors.CursorRefused: INVALID,
     errors.OrderRefused: INVALID,
     errors.SinceRefused: INVALID,
+    errors.FieldRefused: INVALID,
     errors.ChangesForgotten: FORGOTTEN,
     errors.IdTaken: ID_TAKEN,
     errors.TaskChanged: TASK_CHANGED,
     errors.TaskExists: TASK_EXISTS,
+    errors.ListIdTaken: ID_TAKEN,
+    errors.ListChanged: LIST_CHANGED,
+    errors.ListExists: LIST_EXISTS,
     errors.DatabaseAway: DATABASE_AWAY,
     errors.DatabaseFailing: DATABASE_FAILING,
     errors.Overloaded: OVERLOADED,
@@ -90,8 +100,11 @@ OF_DOMAIN_ERRORS: dict[type[errors.DomainError], Kind] = {
     errors.StatementTimedOut: TOO_SLOW,
 }
 
-NAMING_A_TASK = (ID_TAKEN, TASK_EXISTS)
-"""The kinds that say in Location which task has the id."""
+NAMING_A_RESOURCE = (ID_TAKEN, TASK_EXISTS, LIST_EXISTS)
+"""The kinds that say in Location which task or list has the id."""
+PATHS = {"task": path_of_task, "list": path_of_list}
+MEMBERS = {"task": ("current", "deleted_task"), "list": ("current_list", "deleted_list")}
+"""The members that show a task or list, and one in the trash."""
 
 
 class Fault(NamedTuple):
@@ -172,9 +185,11 @@ def _of_domain_error(error: errors.DomainError) -> Problem:
         return _of_refused(error.refused)
     if isinstance(error, errors.ArgumentRefused):
         return invalid([Fault(str(error), parameter=error.argument)])
+    if isinstance(error, errors.FieldRefused):
+        return invalid([Fault(str(error), pointer=f"/{error.field}")])
     kind = OF_DOMAIN_ERRORS[type(error)]
     if isinstance(error, errors.Contradiction):
-        return _contradiction(kind, str(error), error.current)
+        return _contradiction(kind, str(error), error.current, error.about)
     return Problem(kind, str(error), headers=_retry_after(error))
 
 
@@ -190,22 +205,31 @@ def _retry_after(error: errors.DomainError) -> list[Header]:
 
 def _of_refused(refused: errors.Refused) -> Problem:
     kind = OF_DOMAIN_ERRORS[refused.kind]
-    fault = Fault(refused.detail, pointer=f"/operations/{refused.operation}")
-    return _contradiction(kind, refused.detail, refused.current, [fault])
+    place = f"/operations/{refused.operation}"
+    if refused.field:
+        return invalid([Fault(refused.detail, pointer=f"{place}/{refused.field}")])
+    fault = Fault(refused.detail, pointer=place)
+    return _contradiction(kind, refused.detail, refused.current, faults=[fault])
 
 
 def _contradiction(
-    kind: Kind, detail: str, current: dict[str, Any] | None, faults: Sequence[Fault] = ()
+    kind: Kind,
+    detail: str,
+    current: dict[str, Any] | None,
+    about: str = "task",
+    *,
+    faults: Sequence[Fault] = (),
 ) -> Problem:
-    """A problem that shows the task which the request contradicts, and where it is.
+    """A problem that shows the task or list which the request contradicts, and where it is.
 
-    A task in the trash has a member name of its own: no client mistakes it for an active task.
+    One in the trash has a member name of its own: no client mistakes it for an active one.
     """
     if current is None:
         return Problem(kind, detail, faults=faults)
-    path = path_of_task(current["user_id"], current["id"])
-    headers = [(b"location", path.encode())] if kind in NAMING_A_TASK else []
-    member = "deleted_task" if "deleted_at" in current else "current"
+    path = PATHS[about](current["user_id"], current["id"])
+    headers = [(b"location", path.encode())] if kind in NAMING_A_RESOURCE else []
+    active, deleted = MEMBERS[about]
+    member = deleted if "deleted_at" in current else active
     return Problem(kind, detail, faults=faults, headers=headers, members={member: current})
 
 

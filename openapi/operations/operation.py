@@ -60,7 +60,7 @@ class Operation:
         self._compile(described, where)
         self._unsupported_conditions = CONDITIONS - self._parameters.in_headers
         self._requires_if_match = settings.require_if_match
-        self._max_tasks = settings.max_tasks
+        self._max_tasks, self._max_lists = settings.max_tasks, settings.max_lists
         self._refuses_without_if_match = (
             settings.require_if_match and b"if-match" in self._parameters.in_headers
         )
@@ -131,6 +131,7 @@ class Operation:
             caller,
             self._requires_if_match,
             self._max_tasks,
+            self._max_lists,
             media_type,
             request.id,
         )

@@ -15,7 +15,7 @@ from sqlalchemy import DefaultClause, Table
 from sqlalchemy.dialects import postgresql
 from sqlmodel import SQLModel
 
-from db.schema import models
+from db.schema import lists, models
 from openapi.contract.document import CONTRACT
 from tests.support import operations
 from tests.support.contract import as_json_schema
@@ -165,7 +165,7 @@ def test_contract_declares_every_status_that_can_happen_and_no_other(
         *(["401", "429"] if operation.path.startswith("/api/") else []),
         *(["403"] if "{user_id}" in operation.path else []),
         *(["404", "412", "428"] if is_batch else []),
-        *(["404"] if "{task_id}" in operation.path else []),
+        *(["404"] if re.search("{(task|list)_id}", operation.path) else []),
         *(["406"] if answers_json else []),
         *(["409"] if "Idempotency-Key" in conditions else []),
         *(["410"] if operation.path.endswith("/changes") else []),
@@ -201,7 +201,8 @@ def test_every_example_is_valid(schema: dict[str, Any], example: Any) -> None:
 def test_example_requests_do_what_they_say(
     alice: User, task: Task, operation: Operation, example: dict[str, Any]
 ) -> None:
-    path = operation.path.format(user_id=alice.id, task_id=task.document["id"])
+    ids = {"task_id": task.document["id"], "list_id": alice.creates_list().document["id"]}
+    path = operation.path.format(user_id=alice.id, **ids)
     query = operations.OPERATIONS[operation.described["operationId"]].required_query
     body = example["value"]
 
@@ -262,6 +263,8 @@ PRIVATE = {
     "deleted_at": Column("timestamp with time zone", None, nullable=True),
     # made of the revision, for an index
     "revision_range": Column("bigint", None, nullable=True),
+    # the revision of the deletion that took the task along
+    "deletion": Column("bigint", None, nullable=True),
     # made of `due_on` or `due_at`, for an index
     "due": Column("timestamp with time zone", None, nullable=True),
     # made of the tags, to compare them without case
@@ -344,6 +347,10 @@ def columns_of_database(url: str, table: str) -> dict[str, tuple[Column, str | N
         ("TaskCreate", models.TaskCreate),
         ("TaskUpdate", models.TaskUpdate),
         ("TaskPatch", models.TaskUpdate),
+        ("List", lists.ListRead),
+        ("DeletedList", lists.DeletedListRead),
+        ("ListCreate", lists.ListCreate),
+        ("ListPatch", lists.ListPatch),
     ],
 )
 def test_contract_and_models_agree(schema: str, model: type[SQLModel]) -> None:
@@ -394,7 +401,8 @@ def test_contract_and_database_agree(database_url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [models.User, models.Task, models.TaskTag, models.Secret, models.Replay]
+    "model",
+    [models.User, models.Task, models.TaskTag, models.Secret, models.Replay, lists.TaskList],
 )
 def test_tables_and_database_agree(database_url: str, model: type[SQLModel]) -> None:
     table: Table = model.metadata.tables[str(model.__tablename__)]

@@ -23,8 +23,10 @@ from tests.support.servers import serving, trusting
 from tests.support.users import User
 
 NOWHERE = "postgresql:///nowhere"
-BROKEN = {"user_id": str(uuid4()), "task_id": str(uuid4())}
+BROKEN = {name: str(uuid4()) for name in ("user_id", "task_id", "list_id")}
+UNKNOWN = {"task_id": str(uuid4()), "list_id": str(uuid4())}
 SMALL = 500
+CREATIONS = [OPERATIONS["create_task"], OPERATIONS["create_list"]]
 
 Servers = Callable[[str], str]
 Way = Callable[[Operation, Servers], httpx.Response]
@@ -62,11 +64,15 @@ def lonely_server(new_database: Callable[[], str], postgres_url: str) -> Iterato
 
 @pytest.fixture(scope="module")
 def broken_server(new_database: Callable[[], str]) -> Iterator[str]:
-    """A server whose database holds tasks that break the contract, and fails other writes."""
+    """A server whose database holds what breaks the contract, and fails other writes."""
     database_url = new_database()
     with administration(database_url) as execute:
-        store_task(execute, **BROKEN, title="")
+        store_task(execute, BROKEN["user_id"], BROKEN["task_id"], title="")
         execute("""UPDATE tasks SET tags = '[""]', tag_keys = '["x"]'""")
+        execute(
+            "INSERT INTO lists (user_id, id, title, position, revision)"
+            f" VALUES ('{BROKEN['user_id']}', '{BROKEN['list_id']}', '', 'a', 1)"
+        )
         execute(
             "INSERT INTO tasks (user_id, id, title, revision, deleted_at)"
             " SELECT user_id, gen_random_uuid(), title, revision, now() FROM tasks"
@@ -75,7 +81,9 @@ def broken_server(new_database: Callable[[], str]) -> Iterator[str]:
             "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql"
             " AS $$ BEGIN RAISE 'because'; END $$"
         )
-        execute("CREATE TRIGGER fail BEFORE INSERT OR UPDATE ON tasks EXECUTE FUNCTION fail()")
+        for table in ("tasks", "lists"):
+            fail = f"CREATE TRIGGER fail BEFORE INSERT OR UPDATE ON {table}"
+            execute(f"{fail} EXECUTE FUNCTION fail()")
         execute("CREATE TRIGGER fail BEFORE DELETE ON users EXECUTE FUNCTION fail()")
     with serving(DATABASE_URL=database_url) as url:
         yield url
@@ -130,8 +138,9 @@ def with_an_id_again(operation: Operation, servers: Servers, **options: Any) -> 
     with User(servers("server")) as user:
         task = user.creates().document
         ids = {"user_id": user.id, "task_id": task["id"]}
-        if operation.id == "create_task":
-            options["json"] = {**operation.example(), "id": task["id"]}
+        if operation in CREATIONS:
+            kind = User.creates_list if operation.id == "create_list" else User.creates
+            options["json"] = {**operation.example(), "id": kind(user).document["id"]}
         return ask(user, operation, ids=ids, **options)
 
 
@@ -144,7 +153,7 @@ def at(server: str, ids: dict[str, str] | None = None, **options: Any) -> Way:
 
     def asked(operation: Operation, servers: Servers) -> httpx.Response:
         with User(servers(server)) as user:
-            about = ids or {"user_id": user.id, "task_id": str(uuid4())}
+            about = ids or {"user_id": user.id, **UNKNOWN}
             return ask(user, operation, ids=about, **options)
 
     return asked
@@ -191,7 +200,7 @@ def guarded(**options: Any) -> Way:
 
     def asked(operation: Operation, servers: Servers) -> httpx.Response:
         with User(servers("guarded_server"), **options) as user:
-            return ask(user, operation, ids={"user_id": str(uuid4()), "task_id": str(uuid4())})
+            return ask(user, operation, ids={"user_id": str(uuid4()), **UNKNOWN})
 
     return asked
 
@@ -230,7 +239,7 @@ def in_use(operation: Operation, servers: Servers) -> httpx.Response:
 
 def in_conflict(operation: Operation, servers: Servers) -> httpx.Response:
     """A request with a taken id, or with an idempotency key that is in use."""
-    way = with_an_id_again if operation.id == "create_task" else in_use
+    way = with_an_id_again if operation in CREATIONS else in_use
     return way(operation, servers)
 
 

@@ -16,6 +16,7 @@ from tests.support.users import Task, User
 Values = list[Any]
 
 UUID = "0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"
+PLACE = {"list_id", "parent_id"}
 OF_TAGS = SCHEMAS["EntityTags"]["pattern"]
 OF_KEYS = DOCUMENT["components"]["parameters"]["IdempotencyKey"]["schema"]["pattern"]
 OF_ZONES = DOCUMENT["components"]["parameters"]["Zone"]["schema"]["pattern"]
@@ -35,6 +36,7 @@ OUTSIDE_FORMAT = {
 OUTSIDE_PATTERN = {
     "^[^\\x00]*$": "a\0b",
     "^[A-Za-z0-9_-]+$": "a.b",
+    "^[!-~]+$": "a b",
     OF_TAGS: "*, *",
     OF_KEYS: "a b",
     OF_ZONES: "a b",
@@ -270,10 +272,22 @@ def cases() -> Iterator[Case]:
             yield from of_choices(operation, operation.body["schema"])
 
 
+def with_references(case: Case, user: User) -> Any:
+    """The body, with the ids of a list and a parent that exist in place of valid ones."""
+    if not isinstance(case.body, dict):
+        return case.body
+    for fields in (case.body, *case.body.get("operations", [])):
+        if isinstance(fields, dict) and UUID in (fields.get("list_id"), fields.get("parent_id")):
+            place = {"list_id": user.creates_list().document["id"]} if "list_id" in fields else {}
+            parent = {"parent_id": user.creates(**place).document["id"]}
+            fields.update((name, (place | parent)[name]) for name in PLACE & fields.keys())
+    return case.body
+
+
 @pytest.mark.parametrize("case", list(cases()), ids=str)
 def test_constraint_is_enforced_exactly(case: Case, alice: User, task: Task) -> None:
     ids = {"user_id": alice.id, "task_id": task.document["id"], **(case.ids or {})}
-    body = {} if case.body is None else {"json": case.body}
+    body = {} if case.body is None else {"json": with_references(case, alice)}
 
     response = ask(alice, case.operation, ids=ids, headers=case.headers, query=case.query, **body)
 

@@ -13,13 +13,21 @@ from psycopg2.extensions import connection
 
 from db.postgres.statement import Statement
 from db.schema.models import REVISION_RANGE_BITS
+from db.tasks.feed_statements import CHANGES
 from db.tasks.list_queries import ListQuery, Shape, Start
 from db.tasks.list_statements import MOST_SCANNED, statement_of
 from db.tasks.search_statements import LEAST, MOST, MOST_CANDIDATES
-from db.tasks.statements import CHANGES
+from db.tasks.statements import FIND_FAMILIES
 from db.tasks.words import mark_of
 from tests.support.databases import administration
-from tests.support.fields import FILTERS, OF_SEARCHES, SORTS, WRITABLE, all_filters
+from tests.support.fields import (
+    FILTERS,
+    OF_SEARCHES,
+    REFERENCED,
+    SORTS,
+    WRITABLE,
+    all_filters,
+)
 
 MANY = 100_000
 OWNER = UUID("0190a1b2-0000-7000-8000-00000000a11c")
@@ -87,13 +95,18 @@ def crowded(new_database: Callable[[], str]) -> Iterator[connection]:
         execute(f"INSERT INTO users (id, revision) VALUES ('{OWNER}', {MANY})")
         execute(
             "INSERT INTO tasks (user_id, id, title, revision, created_at, deleted_at, completed,"
-            f" completed_at, due_on, due_at, position, tags, tag_keys{columns})"
+            " completed_at, due_on, due_at, list_id, parent_id, position, tags,"
+            f" tag_keys{columns})"
             f" SELECT '{OWNER}', gen_random_uuid(), 'x' || n * 7919 % 1000, n,"
             " now() - n * interval '1 second',"
             " CASE WHEN n % 6 = 0 THEN now() - n * interval '1 second' END, n % 3 > 0,"
             " CASE WHEN n % 3 > 0 THEN now() END,"
             " CASE WHEN n % 4 = 0 THEN date '2026-01-01' + n % 1000 END,"
             " CASE WHEN n % 4 = 1 THEN now() - n * interval '1 hour' END,"
+            f" CASE n % 10 WHEN 0 THEN '{REFERENCED[0]}'::uuid"
+            f" WHEN 1 THEN '{REFERENCED[1]}'::uuid END,"
+            f" CASE WHEN n % 7 = 0 THEN '{REFERENCED[0]}'::uuid"
+            " WHEN n % 1000 = 1 THEN gen_random_uuid() END,"
             " 'm' || lpad(to_hex(n), 13, '0'), coalesce(tags, '[]'), tags"
             f"{values} FROM generate_series(1, {MANY}) n, LATERAL (SELECT CASE"
             """ WHEN n % 100 = 1 THEN '["home", "x"]' WHEN n % 2 = 1 THEN '["home"]' END::jsonb"""
@@ -204,8 +217,11 @@ def ranges_of(shape: Shape, query: ListQuery) -> int:
         return 0
     if shape.is_by_relevance:
         return 1 + MOST - LEAST
+    if shape.ranged:
+        wanted = query.filters[shape.ranged]
+        return len(wanted) if isinstance(wanted, list) else 1
     # Of a field that may be null, the tasks without a value are a range of their own.
-    return len(query.filters[shape.ranged]) if shape.ranged else 1 + shape.has_nulls
+    return 1 + shape.has_nulls
 
 
 @pytest.mark.parametrize(
@@ -266,6 +282,16 @@ def test_a_page_of_changes_reads_one_range_of_an_index(
     [scan] = [node for node in nodes(plan) if node.get("Relation Name") == "tasks"]
     assert scan["Index Name"] == "tasks_by_revision_range"
     assert rows_of(scan) <= 2 * LIMIT + 2 * A_RANGE, json.dumps(plan, indent=1)
+
+
+def test_a_family_is_found_without_reading_other_tasks(crowded: connection) -> None:
+    values = {"task_ids": f"{{{REFERENCED[0]},{UUID(int=7)}}}", "parent_ids": f"{{{UUID(int=8)}}}"}
+
+    plan = plan_of(crowded, FIND_FAMILIES, values)
+
+    [scan] = [node for node in nodes(plan) if node.get("Relation Name") == "tasks"]
+    assert (scan["Node Type"], scan["Index Name"]) == ("Index Scan", "tasks_pkey")
+    assert rows_of(scan) < MANY // 5  # all that is below the first of them
 
 
 def test_no_statement_is_named_as_another() -> None:

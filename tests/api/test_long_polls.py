@@ -20,7 +20,7 @@ from db import users
 from db.catalogue import CATALOGUE
 from db.database import Database
 from db.errors import ChangesForgotten
-from db.tasks import batches, change_notifications, feed, tasks
+from db.tasks import batches, change_notifications, feed, tasks, writes
 from db.tasks.change_notifications import INTERVAL, ChangeNotifications
 from openapi.settings import load_settings
 from tests.support.databases import administration, away
@@ -263,7 +263,7 @@ WRITES: dict[str, Write] = {
         database, user_id, task_id, {"title": "x"}
     ),
     "toggle": tasks.toggle,
-    "delete": tasks.delete,
+    "delete": writes.delete,
     "transaction": in_a_transaction,
     "batch": by_a_batch,
 }

@@ -60,7 +60,8 @@ def test_valid_token_gives_access_to_its_users_tasks(alice: User) -> None:
 def test_request_without_a_token_returns_401_and_does_nothing(
     stranger: User, operation: Operation
 ) -> None:
-    response = ask(stranger, operation, ids={"user_id": stranger.id, "task_id": str(uuid4())})
+    unknown = {"task_id": str(uuid4()), "list_id": str(uuid4())}
+    response = ask(stranger, operation, ids={"user_id": stranger.id, **unknown})
 
     assert_problem(response, 401, "unauthenticated")
     assert response.headers["www-authenticate"] == 'Bearer realm="errand"'
@@ -254,8 +255,8 @@ def test_served_contract_is_the_enforced_one(server: str, guarded_server: str) -
     assert "bearerAuth" not in str(in_open_mode)
     assert "RateLimit" not in str(in_open_mode["components"]["responses"])
     assert statuses_of(in_open_mode).isdisjoint({"401", "429"})
-    assert problems_of(in_open_mode, "403") == {"too-many-tasks"}
-    assert problems_of(guarded, "403") == {"too-many-tasks", "not-yours"}
+    assert problems_of(in_open_mode, "403") == {"too-many-tasks", "too-many-lists"}
+    assert problems_of(guarded, "403") == {"too-many-tasks", "too-many-lists", "not-yours"}
 
 
 def problems_of(contract: dict[str, Any], status: str) -> set[str]:

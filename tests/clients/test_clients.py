@@ -28,6 +28,8 @@ SCALARS = {
     "DueOn",
     "EntityTags",
     "Id",
+    "ListIdOfTask",
+    "ListTitle",
     "Moment",
     "Position",
     "Priority",
@@ -41,13 +43,14 @@ SCALARS = {
     "Token",
 }
 ENUMS = {
-    *("CreateTaskIfNoneMatch", "HealthStatus", "Priority", "Sort"),
-    *("TaskChangeKind", "TaskTombstoneKind"),
+    *("CreateTaskIfNoneMatch", "CreateListIfNoneMatch", "HealthStatus", "Priority", "Sort"),
+    *("TaskChangeKind", "TaskTombstoneKind", "ListChangeKind", "ListTombstoneKind"),
     *("BatchCreateOp", "BatchDeleteOp", "BatchRestoreOp", "BatchToggleOp", "BatchUpdateOp"),
 }
 OPERATIONS = {
     *("list_tasks", "create_task", "get_task", "update_task", "delete_task", "toggle_task"),
     *("patch_task", "restore_task", "batch_tasks", "list_changes", "list_trash"),
+    *("list_lists", "create_list", "get_list", "patch_list", "delete_list", "restore_list"),
     *("clear_completed", "list_tags", "get_summary"),
     *("get_me", "erase_user", "get_liveness", "get_readiness"),
 }

@@ -27,8 +27,10 @@ WITH_A_TASK = {
     "delete_task": 204,
     "restore_task": 200,
 }
+WITH_A_LIST = {"get_list": 200, "patch_list": 200, "delete_list": 204, "restore_list": 200}
 WITH_A_USER = {
     "list_tasks": 200,
+    "list_lists": 200,
     "batch_tasks": 200,
     "clear_completed": 200,
     "list_trash": 200,
@@ -80,14 +82,16 @@ def test_swagger_ui_does_all_operations_and_can_be_read_in_both_modes_on_both_de
 
     user = json.loads(ui.tries("get_me").body)["user_id"]
     task = json.loads(ui.tries("create_task", user_id=user).body)["id"]
+    found = json.loads(ui.tries("create_list", user_id=user).body)["id"]
     statuses = {
         **{each: ui.tries(each, user_id=user, task_id=task).status for each in WITH_A_TASK},
+        **{each: ui.tries(each, user_id=user, list_id=found).status for each in WITH_A_LIST},
         **{each: ui.tries(each, user_id=user).status for each in WITH_A_USER},
         **{each: ui.tries(each).status for each in WITH_NOTHING},
     }
 
-    assert statuses == {**WITH_A_TASK, **WITH_A_USER, **WITH_NOTHING}
-    assert statuses.keys() | {"get_me", "create_task"} == OPERATIONS
+    assert statuses == {**WITH_A_TASK, **WITH_A_LIST, **WITH_A_USER, **WITH_NOTHING}
+    assert statuses.keys() | {"get_me", "create_task", "create_list"} == OPERATIONS
     assert page.complaints == []
     assert not [url for url in page.evaluates(REQUESTS) if not url.startswith(guarded_server)]
     for dark in (False, True):

@@ -46,8 +46,10 @@ ALICE, BOB = UUID(int=0xA11CE), UUID(int=0xB0B)
 BOBS_TASK = UUID(int=0xB0B_7A5C)
 BOBS_TITLE = "Bob's own affair"
 BOBS_TOMBSTONE = UUID(int=0xB0B_DEAD)
+BOBS_LIST, BOBS_DELETED_LIST = UUID(int=0xB0B_1157), UUID(int=0xB0B_DE1)
 
 BOBS_REVISION = 7_770_001
+KNOWN_OF_BOB = (BOB, BOBS_TASK, BOBS_LIST, BOBS_TITLE, BOBS_REVISION)
 TIMES = ("moment", "wait")
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -55,6 +57,8 @@ VALUES = {
     "id": UUID(int=0x2E3),
     "limit": 100,
     "max_tasks": 10**9,
+    "max_lists": 1000,
+    "list_id": BOBS_LIST,
     "moment": datetime(2000, 1, 1, tzinfo=UTC),
     "changes": {"title": "x"},
     "tag_keys": None,
@@ -78,7 +82,8 @@ VALUES_OF: dict[str, dict[str, Any]] = {
     "create_task": DEFAULTS,
     "create_task_with_user": {**DEFAULTS, "id": BOBS_TOMBSTONE},
     "create_task_with_id": DEFAULTS,
-    "restore_task": {"task_id": BOBS_TOMBSTONE},
+    "create_task_in_list": {**DEFAULTS, "list_id": BOBS_LIST},
+    "restore_list": {"list_id": BOBS_DELETED_LIST},
 }
 FUTURE = datetime(9999, 1, 1, tzinfo=UTC)
 # A key that all of Bob's tasks are behind, in the order of the list, as it is read.
@@ -206,6 +211,11 @@ def database(own_database: str) -> str:
             f" VALUES ('{BOB}', '{UUID(int=3)}', $${BOBS_TITLE}$$, 2, true)"
         )
         execute(
+            "INSERT INTO lists (user_id, id, title, position, revision, deleted_at)"
+            f" VALUES ('{BOB}', '{BOBS_LIST}', $${BOBS_TITLE}$$, 'a', 3, NULL),"
+            f" ('{BOB}', '{BOBS_DELETED_LIST}', $${BOBS_TITLE}$$, 'a', 5000001, now())"
+        )
+        execute(
             "INSERT INTO tasks (user_id, id, title, revision, deleted_at)"
             f" VALUES ('{BOB}', '{BOBS_TOMBSTONE}', $${BOBS_TITLE}$$, 5000000, now())"
         )
@@ -283,7 +293,7 @@ def timeless(statement: Statement, rows: list[Row]) -> list[list[Any]]:
 
 
 def tell_of_bob(rows: list[Row]) -> bool:
-    return any(str(known) in str(rows) for known in (BOB, BOBS_TASK, BOBS_TITLE, BOBS_REVISION))
+    return any(str(known) in str(rows) for known in KNOWN_OF_BOB)
 
 
 def assert_it_would_reach_bob(cursor: Any, statement: Statement, user: UUID) -> None:
@@ -350,7 +360,8 @@ def test_statement_without_its_owner_condition_finds_no_rows_of_others_in_its_gr
     database: str, owners: Any, statement: Statement
 ) -> None:
     alices = values_for(statement, ALICE)
-    bobs = {**values_for(statement, BOB), "task_id": UUID(int=0), "max_tasks": 0}
+    nothing = {"task_id": UUID(int=0), "list_id": UUID(int=0), "id": BOBS_LIST, "max_tasks": 0}
+    bobs = {**values_for(statement, BOB), **nothing}
     before = everything_of_bobs(owners)
 
     async def together() -> Any:
@@ -399,7 +410,8 @@ def test_each_statement_of_a_transaction_has_the_owner_it_names(
 def test_statement_without_an_owner_finds_no_rows_without_an_error(
     database: str, table: str
 ) -> None:
-    rows_of_bob = {"users": 1, "tasks": 3, "task_tags": 4, "replays": 2, "task_texts": 3}[table]
+    all_of_bobs = {"users": 1, "tasks": 3, "lists": 2, "task_tags": 4, "replays": 2}
+    rows_of_bob = {**all_of_bobs, "task_texts": 3}[table]
     with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
         counts = []
         for preamble in ("", f"SET LOCAL errand.user_id = '{BOB}'; ", ""):

@@ -123,7 +123,7 @@ def run(machine: type[APIStateMachine], seed: int) -> None:
 
 
 def aim_at_a_task(case: Case[Any], user: User) -> None:
-    """Replace valid ids by those of an existing task."""
+    """Replace valid ids by those of an existing task or list."""
     path = case.meta and case.meta.components.get(ParameterLocation.PATH)
     ids_are_valid = is_valid(case) or (path and path.mode is GenerationMode.POSITIVE)
     if "user_id" in case.path_parameters and ids_are_valid:
@@ -131,3 +131,6 @@ def aim_at_a_task(case: Case[Any], user: User) -> None:
     if "task_id" in case.path_parameters and ids_are_valid:
         task = user.creates().document
         case.path_parameters = {"user_id": task["user_id"], "task_id": task["id"]}
+    if "list_id" in case.path_parameters and ids_are_valid:
+        found = next(iter(user.get(user.lists).json()), None) or user.creates_list().document
+        case.path_parameters = {"user_id": found["user_id"], "list_id": found["id"]}

@@ -13,9 +13,11 @@ TOMBSTONE = {"kind", "id", "deleted_at", "revision"}
 # What a purge does: it deletes the tombstones, and stores up to which revision.
 PURGE = """
     WITH purged AS (
-        DELETE FROM tasks WHERE user_id = '{0}' AND deleted_at IS NOT NULL RETURNING revision)
+        DELETE FROM tasks WHERE user_id = '{0}' AND deleted_at IS NOT NULL RETURNING revision),
+    lists AS (
+        DELETE FROM lists WHERE user_id = '{0}' AND deleted_at IS NOT NULL RETURNING revision)
     UPDATE users SET purged_revision = greatest(
-        purged_revision, (SELECT max(revision) FROM purged)),
+        purged_revision, (SELECT max(revision) FROM purged), (SELECT max(revision) FROM lists)),
         task_count = task_count - (SELECT count(*) FROM purged)
      WHERE id = '{0}'
 """
@@ -28,7 +30,7 @@ def digest_of(tasks: Iterable[dict[str, Any]]) -> int:
 
 
 class Copy:
-    """A client's copy of a user's tasks, kept by the feed."""
+    """A client's copy of a user's tasks and lists, kept by the feed."""
 
     def __init__(self, user: User) -> None:
         self._user = user
@@ -37,6 +39,7 @@ class Copy:
     def starts_anew(self) -> None:
         """Drop everything."""
         self.tasks: dict[str, dict[str, Any]] = {}
+        self.lists: dict[str, dict[str, Any]] = {}
         self.since: str | None = None
         self._revision = 0
 
@@ -53,19 +56,26 @@ class Copy:
         return self.applies(response.json())
 
     def applies(self, page: dict[str, Any]) -> list[dict[str, Any]]:
-        """Apply a page to the copy, and go on from it; returns its tasks and tombstones."""
-        found = [change.get("task", change) for change in page["changes"]]
-        for change, task in zip(page["changes"], found, strict=True):
-            assert task["revision"] > self._revision, "the changes are out of order"
-            self._revision = task["revision"]
-            if change["kind"] == "task":
-                self.tasks[task["id"]] = task
+        """Apply a page to the copy, and go on from it; returns what it has changed to."""
+        found = [change.get(change["kind"], change) for change in page["changes"]]
+        for change, changed in zip(page["changes"], found, strict=True):
+            assert changed["revision"] > self._revision, "the changes are out of order"
+            self._revision = changed["revision"]
+            kind, *tombstone = change["kind"].split("_")
+            copied = {"task": self.tasks, "list": self.lists}[kind]
+            if not tombstone:
+                copied[changed["id"]] = changed
             else:
-                assert (change["kind"], change.keys()) == ("task_tombstone", TOMBSTONE)
-                self.tasks.pop(task["id"], None)
+                assert (tombstone, change.keys()) == (["tombstone"], TOMBSTONE)
+                copied.pop(changed["id"], None)
         self.since, self.more = page["next"], page["more"]
-        assert page["digest"] == (None if self.more else digest_of(self.tasks.values()))
+        assert page["digest"] == (None if self.more else self.digest)
         return found
+
+    @property
+    def digest(self) -> int:
+        """The digest of the whole copy."""
+        return digest_of([*self.tasks.values(), *self.lists.values()])
 
     def catches_up(self, **parameters: Any) -> None:
         """Read until there is no more."""
@@ -77,6 +87,11 @@ class Copy:
 def changed(task: dict[str, Any]) -> dict[str, Any]:
     """The task as the feed has it."""
     return {"kind": "task", "task": task}
+
+
+def lists_of(user: User) -> dict[str, dict[str, Any]]:
+    """The lists on the server."""
+    return {each["id"]: each for each in user.get(user.lists).json()}
 
 
 def tasks_of(user: User) -> dict[str, dict[str, Any]]:

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import combinations, product
 from typing import Any
+from uuid import UUID
 
 from tests.support.contract import DOCUMENT
 from tests.support.searching import relevance
+from tests.support.users import User
 
 Fields = dict[str, Any]
 Schema = dict[str, Any]
@@ -80,22 +82,40 @@ OF_PATTERN = {"a0V": ["m0000000000000" + 86 * "z", "N0000000000001"]}
 """Other values of a field whose pattern excludes most texts, by its example."""
 
 
-def agreeing(fields: Fields, *kept: str) -> Fields:
+REFERENCED = [str(UUID(int=number)) for number in (0x115, 0x215, 0x315)]
+"""Ids of lists and of tasks, once `create_references` has created them."""
+
+PLACE = ["list_id", "parent_id"]
+"""A list and a parent exclude each other in tests: the tasks that they refer to are in no list."""
+
+
+def create_references(user: User) -> None:
+    """Create the lists and the tasks that fields refer to."""
+    for each in REFERENCED:
+        user.creates_list(id=each)
+        user.creates("parent", id=each)
+
+
+def agreeing(
+    fields: Fields, *kept: str, groups: tuple[list[str], ...] = (EXCLUSIVE, PLACE)
+) -> Fields:
     """The fields with null in all but one of those that exclude each other."""
-    valued = [name for name in (*kept, *EXCLUSIVE) if name in EXCLUSIVE and fields.get(name)]
-    return {**fields, **dict.fromkeys(set(valued) - set(valued[:1]))}
+    for group in groups:
+        valued = [name for name in (*kept, *group) if name in group and fields.get(name)]
+        fields = {**fields, **dict.fromkeys(set(valued) - set(valued[:1]))}
+    return fields
 
 
 def values_of(schema: Schema) -> list[Any]:
     """Values of a field: all that there are, or those at its bounds and its example."""
     null = [None] if schema.get("nullable") else []
-    if "enum" in schema:
-        return [*schema["enum"], *null]
-    if schema["type"] == "boolean":
-        return [True, False]
+    if "enum" in schema or schema["type"] == "boolean":
+        return [*schema.get("enum", [True, False]), *null]
     if schema["type"] == "array":
         each = values_of(followed(schema["items"]))
         return [schema["example"], [], each, *([value] for value in each[1:]), each[1:3]]
+    if schema.get("format") == "uuid":
+        return [*REFERENCED, *null]
     assert schema["type"] == "string", "say what values of this type there are"
     if "format" in schema:
         return [schema["example"], *AT_BOUNDS[schema["format"]], *null]
@@ -157,14 +177,20 @@ def _matches(task: Fields, name: str, wanted: Any) -> bool:
     if found and comparison:
         value = found(task)
         return value is not None and comparison(value, wanted)
-    if name == "overdue":
-        return is_overdue(task, datetime.now(UTC)) is wanted
-    if name == "has_due":
-        return (due_of(task) is not None) is wanted
+    if name in PROPERTIES:
+        return PROPERTIES[name](task) is wanted
     if name == "tag":
         return {each.casefold() for each in wanted} <= {each.casefold() for each in task["tags"]}
     return bool(task[name] in wanted if isinstance(wanted, list) else task[name] == wanted)
 
+
+PROPERTIES: dict[str, Callable[[Fields], bool]] = {
+    "overdue": lambda task: is_overdue(task, datetime.now(UTC)),
+    "has_due": lambda task: due_of(task) is not None,
+    "inbox": lambda task: task["list_id"] is None,
+    "top_level": lambda task: task["parent_id"] is None,
+}
+"""The filters by something that is true of a task, or false."""
 
 MOMENTS: dict[str, tuple[Callable[[Fields], Any], Callable[[Any, Any], bool]]] = {
     "due_before": (due_of, operator.lt),

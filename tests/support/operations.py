@@ -74,7 +74,9 @@ OPERATIONS = _operations()
 def ask(
     user: User, operation: Operation, *, ids: dict[str, str], query: str = "", **options: Any
 ) -> httpx.Response:
-    """Send a request of that operation, about these ids."""
+    """Send a request of that operation, about these ids; about a new list if none is named."""
+    if "{list_id}" in operation.path and "list_id" not in ids:
+        ids = {**ids, "list_id": user.creates_list().document["id"]}
     if operation.body and not {"json", "content"} & options.keys():
         options["json"] = operation.example()
     path = operation.path.format(**ids) + (query or operation.required_query)

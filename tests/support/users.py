@@ -13,7 +13,7 @@ from tests.support.issuer import Issuer
 
 @dataclass
 class Task:
-    """A task that exists when a test begins."""
+    """A task or list that exists when a test begins."""
 
     url: str
     document: dict[str, Any]
@@ -40,6 +40,7 @@ class User(httpx.Client):
         self.id = str(uuid4())
         self.tasks = f"/api/{self.id}/tasks"
         self.trash = f"/api/{self.id}/trash"
+        self.lists = f"/api/{self.id}/lists"
         token = {"Authorization": f"Bearer {issuer.token(self.id)}"} if issuer else {}
         # Without TLS: to load the authorities takes longer than most tests.
         transport = httpx.HTTPTransport(verify=False, local_address=address) if address else None
@@ -59,6 +60,17 @@ class User(httpx.Client):
         response = self.post(self.tasks, json={"title": title, **fields})
         assert response.status_code == 201, response.text
         return Task(response.headers["location"], response.json())
+
+    def creates_list(self, title: str = "Groceries", **fields: Any) -> Task:
+        """Create a list."""
+        response = self.post(self.lists, json={"title": title, **fields})
+        assert response.status_code == 201, response.text
+        return Task(response.headers["location"], response.json())
+
+
+def listed_in(user: User, list_id: str) -> set[str]:
+    """The titles of the tasks of a list."""
+    return {task["title"] for task in user.get(user.tasks, params={"list_id": list_id}).json()}
 
 
 def in_trash(user: User, **filters: Any) -> list[dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""The lists of tasks: what can be done with them, and with their tasks together."""
