@@ -228,15 +228,13 @@ class ListQuery(NamedTuple):
         ]
         return blake2b(repr((self.deleted, filters, *self[2:])).encode(), digest_size=8).digest()
 
-    def shape(self, start: Start, *, key_is_null: bool = False, is_found: bool = False) -> Shape:
+    def shape(self, start: Start, *, key_is_null: bool = False) -> Shape:
         """The shape of a page with this start."""
         names = tuple(sorted(self.filters))
         with_ranges = [each for each in names if self._has_ranges(each, start)]
         # Fewer tasks have a certain tag than a certain priority.
         ranged = max(with_ranges, key=lambda each: FILTERS[each][1] is Filter.ALL_OF, default=None)
-        if is_found:
-            ranged = None
-        return Shape(self.deleted, names, self.order, start, ranged, key_is_null, is_found)
+        return Shape(self.deleted, names, self.order, start, ranged, key_is_null)
 
     def _has_ranges(self, name: str, start: Start) -> bool:
         """Whether an index has a range for each of the filter's values, in the list's order."""
