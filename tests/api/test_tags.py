@@ -166,6 +166,22 @@ def walked(user: User, **params: Any) -> list[dict[str, Any]]:
     return tasks
 
 
+def test_a_page_of_changes_counts_the_characters_of_tags(alice: User, database_url: str) -> None:
+    alice.creates()
+    with administration(database_url) as execute:
+        execute(
+            "INSERT INTO tasks (user_id, id, title, revision, tags, tag_keys)"
+            f" SELECT '{alice.id}', gen_random_uuid(), 'x', 1, tags, tags"
+            " FROM generate_series(1, 300),"
+            " (SELECT jsonb_agg(repeat('x', 48) || n) FROM generate_series(10, 29) n) AS twenty (tags)"
+        )
+
+    page = alice.get(f"/api/{alice.id}/changes", params={"limit": 1000}).json()
+
+    assert 200 < len(page["changes"]) < 300
+    assert page["more"]
+
+
 # The table of tags
 
 ROWS = """
