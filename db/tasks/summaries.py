@@ -26,6 +26,7 @@ from db.zones import begin_of, today_in
 
 DAYS = 30
 DAYS_OF_WEEK = 7
+NONE = [0, 0]
 
 _moment = DateTime(timezone=True)
 
@@ -86,6 +87,7 @@ _task = (
     select(
         tasks.c.completed,
         tasks.c.priority,
+        tasks.c.list_id,
         _is_overdue.label("overdue"),
         _is_due("today", "tomorrow").label("today"),
         _is_due("monday", "next_monday").label("this_week"),
@@ -108,11 +110,10 @@ def _number(condition: ColumnElement[bool]) -> ColumnElement[int]:
 
 
 def _by(column: ColumnElement[Any], *numbers: ColumnElement[int]) -> ColumnElement[Any]:
-    """An object with these numbers for each value of the column."""
-    several = func.json_build_array(*numbers, type_=JSON)
-    grouped = select(column.label("key"), several.label("numbers")).group_by(column)
-    found = grouped.where(column.is_not(None)).subquery()
-    return select(func.json_object_agg(found.c.key, found.c.numbers)).scalar_subquery()
+    """Pairs of each value of the column and these numbers."""
+    pair = func.json_build_array(column, func.json_build_array(*numbers), type_=JSON)
+    pairs = select(pair.label("pair")).group_by(column).subquery()
+    return select(func.json_agg(pairs.c.pair)).scalar_subquery()
 
 
 _totals = select(
@@ -132,6 +133,7 @@ SUMMARY = Statement(
         func.json_build_array(
             _totals,
             _by(_alike.c.priority, _number(_open), _number(_done)),
+            _by(_alike.c.list_id, _number(_open), _number(_done)),
             _by(_alike.c.day, _number(_done)),
             type_=JSON,
         ).label("summary")
@@ -147,28 +149,39 @@ CATALOGUE = (SUMMARY,)
 async def summary(database: Session, user_id: UUID, *, zone: str, now: datetime) -> dict[str, Any]:
     """The numbers of the user's tasks at this moment, in this time zone."""
     calendar = Calendar.of(zone, now)
-    totals, by_priority, by_day = await database.fetch_document(
+    totals, by_priority, by_list, by_day = await database.fetch_document(
         SUMMARY, user_id=user_id, **calendar._asdict()
     )
     return {
         "today": calendar.today.isoformat(),
         **dict(zip(TOTALS, totals, strict=True)),
-        "by_priority": _by_priority(by_priority or {}),
-        "done_by_day": list(_by_day(calendar.today, by_day or {})),
+        "by_priority": _by_priority(dict(by_priority or [])),
+        "by_list": _by_list(dict(by_list or [])),
+        "done_by_day": list(_by_day(calendar.today, dict(by_day or []))),
     }
 
 
-def _by_priority(found: Mapping[str, list[int]]) -> list[dict[str, Any]]:
-    """The numbers by rank, as a list of all priorities."""
-    numbers = [found.get(str(rank), (0, 0)) for rank in range(len(Priority))]
+def _by_priority(found: Mapping[int, list[int]]) -> list[dict[str, Any]]:
+    """The numbers by rank, as those of all priorities."""
+    numbers = [found.get(rank, NONE) for rank in range(len(Priority))]
     return [
-        {"priority": each.value, "open": still_open, "done": done}
-        for each, (still_open, done) in zip(Priority, numbers, strict=True)
+        {"priority": each.value, **_open_and_done(of_priority)}
+        for each, of_priority in zip(Priority, numbers, strict=True)
     ]
 
 
-def _by_day(today: date, found: Mapping[str, list[int]]) -> Iterable[dict[str, Any]]:
-    """The numbers by the place of the day, as a list of all days; today is the last."""
+def _by_list(found: Mapping[str | None, list[int]]) -> list[dict[str, Any]]:
+    """The numbers by list, those of the inbox first, even if it is empty."""
+    lists = [None, *sorted(each for each in found if each is not None)]
+    return [{"list_id": each, **_open_and_done(found.get(each, NONE))} for each in lists]
+
+
+def _open_and_done(numbers: list[int]) -> dict[str, int]:
+    return dict(zip(("open", "done"), numbers, strict=True))
+
+
+def _by_day(today: date, found: Mapping[int, list[int]]) -> Iterable[dict[str, Any]]:
+    """The numbers by the place of the day, as those of all days; today is the last."""
     for place in range(1, DAYS + 1):
-        [done] = found.get(str(place), [0])
+        [done] = found.get(place, [0])
         yield {"day": (today - timedelta(DAYS - place)).isoformat(), "done": done}

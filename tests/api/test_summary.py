@@ -36,6 +36,7 @@ def test_a_user_without_data_has_zeros(alice: User) -> None:
         *("none", "low", "medium", "high", "urgent")
     ]
     assert not any(each["open"] or each["done"] for each in summary["by_priority"])
+    assert summary["by_list"] == [{"list_id": None, "open": 0, "done": 0}]
     days = [each["day"] for each in summary["done_by_day"]]
     assert (len(days), days) == (30, sorted(set(days)))
     assert days[-1] == summary["today"]
@@ -160,6 +161,28 @@ def test_the_summary_of_another_day_has_another_etag(alice: User) -> None:
 )
 def test_an_unknown_zone_is_refused(alice: User, zone: str) -> None:
     assert_faults(alice.get(f"/api/{alice.id}/summary", params={"zone": zone}), "zone")
+
+
+def test_tasks_are_counted_by_list_with_the_inbox_first(alice: User) -> None:
+    lists = [
+        alice.post(f"/api/{alice.id}/lists", json={"title": title}).json()["id"]
+        for title in ("home", "work", "empty")
+    ]
+    for list_id, completed in [
+        (None, False),
+        (lists[0], False),
+        (lists[0], True),
+        (lists[1], True),
+    ]:
+        alice.creates(list_id=list_id, completed=completed)
+
+    assert summary_of(alice)["by_list"] == [
+        {"list_id": None, "open": 1, "done": 0},
+        {"list_id": lists[0], "open": 1, "done": 1},
+        {"list_id": lists[1], "open": 0, "done": 1},
+    ]
+    alice.delete(f"/api/{alice.id}/lists/{lists[0]}")
+    assert [each["list_id"] for each in summary_of(alice)["by_list"]] == [None, lists[1]]
 
 
 # The calendar

@@ -173,7 +173,8 @@ def test_a_page_of_changes_counts_the_characters_of_tags(alice: User, database_u
             "INSERT INTO tasks (user_id, id, title, revision, tags, tag_keys)"
             f" SELECT '{alice.id}', gen_random_uuid(), 'x', 1, tags, tags"
             " FROM generate_series(1, 300),"
-            " (SELECT jsonb_agg(repeat('x', 48) || n) FROM generate_series(10, 29) n) AS twenty (tags)"
+            " (SELECT jsonb_agg(repeat('x', 48) || n) FROM generate_series(10, 29) n)"
+            " AS twenty (tags)"
         )
 
     page = alice.get(f"/api/{alice.id}/changes", params={"limit": 1000}).json()
@@ -214,6 +215,7 @@ def operation(chance: random.Random, task_id: str) -> dict[str, Any]:
 def test_the_table_of_tags_is_what_the_tasks_have(alice: User, database_url: str) -> None:
     chance = random.Random(5)
     ids = [alice.creates(tags=some_tags(chance)).document["id"] for _ in range(10)]
+    a_list = alice.post(f"/api/{alice.id}/lists", json={"title": "x"}).json()
 
     def batch() -> None:
         operations = [operation(chance, chance.choice(ids)) for _ in range(8)]
@@ -237,12 +239,31 @@ def test_the_table_of_tags_is_what_the_tasks_have(alice: User, database_url: str
     def clear() -> None:
         assert alice.delete(alice.tasks, params={"completed": True}).status_code == 200
 
+    def put_into_list() -> None:
+        alice.patch(f"{alice.tasks}/{chance.choice(ids)}", json={"list_id": a_list["id"]})
+
+    def put_below() -> None:
+        alice.patch(f"{alice.tasks}/{chance.choice(ids)}", json={"parent_id": chance.choice(ids)})
+
+    def delete_or_restore_list() -> None:
+        url = f"/api/{alice.id}/lists/{a_list['id']}"
+        if alice.delete(url).status_code != 204:
+            alice.post(f"{url}/restore")
+
     def purge() -> None:
         with administration(database_url) as execute:
             execute(PURGE.format(alice.id))
 
-    ways: list[Callable[[], None]] = [batch, alone, clear, purge]
-    for way in chance.choices(ways, weights=[10, 60, 2, 1], k=150):
+    ways: dict[Callable[[], None], int] = {
+        batch: 10,
+        alone: 60,
+        clear: 2,
+        purge: 1,
+        put_into_list: 15,
+        put_below: 15,
+        delete_or_restore_list: 6,
+    }
+    for way in chance.choices([*ways], weights=[*ways.values()], k=200):
         way()
         expected = query_as_owner(database_url, EXPECTED, alice.id)
         assert query_as_owner(database_url, ROWS, alice.id) == expected, way.__name__

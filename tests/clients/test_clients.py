@@ -14,7 +14,7 @@ MODELS = {
     *("BatchCreate", "BatchDelete", "BatchRestore", "BatchToggle", "BatchUpdate"),
     *("DeletedTask", "Task", "TaskCreate", "TaskPatch", "TaskUpdate"),
     *("TaskChange", "TaskTombstone"),
-    *("DayCount", "PriorityCount", "Summary", "TagCount"),
+    *("DayCount", "ListCount", "PriorityCount", "Summary", "TagCount"),
 }
 SCALARS = {
     "BatchOperation",
