@@ -121,7 +121,7 @@ class Settings(BaseSettings):
         None, ge=0, le=1_000_000, description="Requests a minute of each caller; 0 for any number."
     )
     redis_url: RedisUrl | None = Field(
-        None, description="Where all workers count requests together."
+        None, description="Where all workers count requests, and announce changes to each other."
     )
     trusted_proxies: Annotated[tuple[Network, ...], *Listed] = Field(
         (), description="Proxies whose X-Forwarded-For and X-Request-Id are trusted."

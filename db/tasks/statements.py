@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import (
     ARRAY,
     JSON,
+    BigInteger,
     Boolean,
     Integer,
     Interval,
@@ -59,6 +60,12 @@ from db.schema.digests import TASK_HASH, changed_by, hash_of, total
 _owner_id = param("user_id", users.c.id)
 
 REVISION = Statement("revision", select(users.c.revision).where(this_owner), Access.READ)
+
+# Of these users, those whose revision is not the one that stands at the same place.
+_of_many = func.changed_users(
+    bindparam("user_ids", type_=ARRAY(Uuid)), bindparam("known", type_=ARRAY(BigInteger))
+).table_valued(column("id", Uuid), column("revision", BigInteger), name="changed")
+CHANGED_USERS = Statement("changed_users", select(_of_many.c.id, _of_many.c.revision), Access.READ)
 
 GET = Statement("get_task", select(ONE_TASK).where(this_task), Access.READ)
 
@@ -204,6 +211,7 @@ SIGNING_KEY = Statement(
 CATALOGUE = (
     *(
         REVISION,
+        CHANGED_USERS,
         GET,
         UPDATE,
         DELETE,

@@ -37,6 +37,17 @@ async def revision(database: Session, user_id: UUID) -> int:
     return rows[0][0] if rows else NO_REVISION
 
 
+async def changed_users(database: Session, known: Mapping[UUID, int]) -> dict[UUID, int]:
+    """The users whose revision is not the known one, and their revisions, by one query."""
+    rows = await database.fetch(
+        statements.CHANGED_USERS,
+        # As texts: the driver would write each value by itself.
+        user_ids=f"{{{','.join([user_id.hex for user_id in known])}}}",
+        known=f"{{{','.join(map(str, known.values()))}}}",
+    )
+    return {UUID(user_id): revision for user_id, revision in rows}
+
+
 async def create(
     database: Session,
     user_id: UUID,

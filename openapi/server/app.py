@@ -87,14 +87,13 @@ class App(AsyncApp):  # type: ignore[misc]
             self._guard or nullcontext(),
             self._limiter or nullcontext(),
             Database(self._settings.pool_options(), CATALOGUE) as database,
+            ChangeNotifications.of(database, self._settings.redis_url) as notifications,
         ):
-            notifications = ChangeNotifications.of(database)
             purging = asyncio.create_task(purge_daily(database, self._settings.trash_days))
             self._shutdown.add(notifications.close)
             self._shutdown.add(self._watchdog.stop)
             yield State(database=database, notifications=notifications)
             purging.cancel()
-            notifications.close()
         watching.cancel()
 
 

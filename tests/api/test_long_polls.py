@@ -6,7 +6,7 @@ shows by itself that the request was woken in time.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager
 from typing import Any
@@ -198,12 +198,49 @@ def test_the_revision_is_no_longer_read_for_a_client_that_has_disconnected(
         assert eventually(lambda: not read_again(), seconds=20)
 
 
+def test_one_query_looks_for_the_changes_of_all_users_who_are_waited_for(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Mapping[UUID, int]] = []
+    monkeypatch.setattr(change_notifications, "INTERVAL", 0.3)
+
+    async def scene() -> None:
+        async with open_database(database_url) as (database, notifications):
+            find_changed = notifications._find_changed
+
+            async def counted(known: Mapping[UUID, int]) -> Mapping[UUID, int]:
+                asked.append(known)
+                return await find_changed(known)
+
+            notifications._find_changed = counted
+            users = [uuid4() for _ in range(50)]
+            for user_id in users[::2]:
+                await tasks.create(database, user_id, {"title": "x"})
+            newest = [(await page_of(database, notifications, each, 0)).next for each in users]
+            polling = [
+                asyncio.create_task(
+                    feed.page(database, notifications, user_id, since=since, limit=1, wait=30)
+                )
+                for user_id, since in zip(users, newest, strict=True)
+            ]
+            await asyncio.sleep(0.7)
+            assert not any(each.done() for each in polling)
+            async with open_database(database_url) as (other_process, _):
+                for user_id in users:
+                    await tasks.create(other_process, user_id, {"title": "x"})
+            assert all([(await each).changes for each in polling])
+
+    asyncio.run(scene())
+
+    assert len(asked[0]) == 50
+
+
 def last_read_of_a_revision(database_url: str) -> Any:
     """When a connection last began to read a user's revision."""
     with psycopg2.connect(database_url) as connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT max(query_start) FROM pg_stat_activity WHERE datname = current_database()"
-            " AND pid <> pg_backend_pid() AND query LIKE '%EXECUTE revision%'"
+            " AND pid <> pg_backend_pid() AND query LIKE '%EXECUTE changed_users%'"
         )
         found = cursor.fetchall()
     connection.close()
@@ -234,8 +271,11 @@ def test_a_server_that_stops_responds_to_long_polls(
 async def open_database(url: str) -> AsyncIterator[tuple[Database, ChangeNotifications]]:
     """A database as a server has it."""
     options = load_settings(database_url=url, pool_size=2, **PATIENT).pool_options()
-    async with Database(options, CATALOGUE) as database:
-        yield database, ChangeNotifications.of(database)
+    async with (
+        Database(options, CATALOGUE) as database,
+        ChangeNotifications.of(database) as notifications,
+    ):
+        yield database, notifications
 
 
 def page_of(
@@ -335,7 +375,7 @@ def test_a_long_poll_that_is_cancelled_leaves_nothing_behind(database_url: str) 
             assert (await polling[4]).changes
             assert user_id not in notifications._waiters
             async with asyncio.timeout(30):
-                while user_id in notifications._polls:  # noqa: ASYNC110
+                while notifications._checking:  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
 
     asyncio.run(scene())
