@@ -3,7 +3,7 @@
 from db import replays, users
 from db.lists import cascades
 from db.lists import statements as todo_lists
-from db.tasks import clearing, creating, feed_statements, overviews, search_index, summaries
+from db.tasks import clearing, creating, feed_statements, moves, overviews, search_index, summaries
 from db.tasks import list_statements as lists
 from db.tasks import statements as tasks
 
@@ -11,6 +11,7 @@ CATALOGUE = (
     *tasks.CATALOGUE,
     *creating.CATALOGUE,
     *clearing.CATALOGUE,
+    *moves.CATALOGUE,
     *feed_statements.CATALOGUE,
     *todo_lists.CATALOGUE,
     *cascades.CATALOGUE,

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from db.errors import Refused
-from db.tasks import batches, clearing, lists, tasks, writes
+from db.tasks import batches, clearing, lists, moves, tasks, writes
 from db.tasks.list_queries import FILTERS, ListQuery
 from handlers.context import Context, RefusedOperation
 from handlers.etags import (
@@ -163,6 +163,18 @@ async def toggle_task(
     """Complete a task, or reopen it, if its version is one that If-Match lists."""
     revisions = expected_revisions(if_match)
     return tagged(await tasks.toggle(context.database, user_id, task_id, expected=revisions))
+
+
+async def move_task(
+    context: Context,
+    user_id: UUID,
+    task_id: UUID,
+    body: dict[str, Any],
+    if_match: str | None = None,
+) -> Returned:
+    """Move a task before or after another one, if its version is one that If-Match lists."""
+    revisions = expected_revisions(if_match)
+    return tagged(await moves.move(context.database, user_id, task_id, body, expected=revisions))
 
 
 async def restore_task(

@@ -51,14 +51,14 @@ async def run(
     """Do the operations in order; an atomic batch does all, or none and raises `BatchRefused`."""
     outcomes: list[Outcome] = []
     async with database.transaction(user_id) as transaction:
-        draft = await _begin(transaction, user_id, operations, max_tasks)
+        draft = await begin(transaction, user_id, operations, max_tasks)
         for index, operation in enumerate(operations):
             outcome = _attempt(draft, index, operation, requires_if_match)
             if atomic and isinstance(outcome, Refused):
                 raise BatchRefused(_without_undone(draft, outcome))
             outcomes.append(outcome)
         if draft.events:
-            await _write(transaction, user_id, draft)
+            await write(transaction, user_id, draft)
     return outcomes
 
 
@@ -75,15 +75,18 @@ async def run_one(
     if "id" in fields:
         fields["id"] = str(UUID(fields["id"]))
     async with database.transaction(user_id) as transaction:
-        draft = await _begin(transaction, user_id, [operation], max_tasks)
-        task = _done(draft, operation["op"], expected, fields)
+        draft = await begin(transaction, user_id, [operation], max_tasks)
+        task = done(draft, operation["op"], expected, fields)
         if draft.events:
-            await _write(transaction, user_id, draft)
+            await write(transaction, user_id, draft)
     return task
 
 
-async def _begin(
-    transaction: Transaction, user_id: UUID, operations: Sequence[Operation], max_tasks: int
+async def begin(
+    transaction: Transaction,
+    user_id: UUID,
+    operations: Sequence[Operation],
+    max_tasks: int = MAX_TASKS,
 ) -> Draft:
     """Lock the user's row, and read the tasks that the operations are about."""
     creates = any(each["op"] == "create" for each in operations)
@@ -130,13 +133,13 @@ def _attempt(draft: Draft, index: int, operation: Operation, requires_if_match: 
     try:
         if requires_if_match and expected is None and operation["op"] != "create":
             raise VersionRequired(UNNAMED)
-        task = _done(draft, operation["op"], expected, fields)
+        task = done(draft, operation["op"], expected, fields)
     except DomainError as error:
         return Refused.because_of(error, index)
     return Done(None if "deleted_at" in task else task)
 
 
-def _done(draft: Draft, rule: str, expected: Versions, fields: Mapping[str, Any]) -> Task:
+def done(draft: Draft, rule: str, expected: Versions, fields: Mapping[str, Any]) -> Task:
     """Apply what the rule says; return the task after it."""
     events = RULES[rule](draft, expected, fields)
     for event in events:
@@ -152,7 +155,8 @@ def _without_undone(draft: Draft, refused: Refused) -> Refused:
     return refused._replace(detail=CONFLICT_WITHIN_BATCH, current=before)
 
 
-async def _write(transaction: Transaction, user_id: UUID, draft: Draft) -> None:
+async def write(transaction: Transaction, user_id: UUID, draft: Draft) -> None:
+    """Store what the events have changed."""
     latest = draft.events[-1]
     await transaction.fetch(
         statements.WRITE_TASKS,

@@ -281,6 +281,10 @@ def with_references(case: Case, user: User) -> Any:
             place = {"list_id": user.creates_list().document["id"]} if "list_id" in fields else {}
             parent = {"parent_id": user.creates(**place).document["id"]}
             fields.update((name, (place | parent)[name]) for name in PLACE & fields.keys())
+    for side in {"before", "after"} & case.body.keys():
+        if case.body[side] == UUID:
+            same = {name: case.body[name] for name in {"list_id"} & case.body.keys()}
+            case.body[side] = user.creates(**same).document["id"]
     return case.body
 
 

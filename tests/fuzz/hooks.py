@@ -101,6 +101,8 @@ def keep_valid(case: Case[Any]) -> None:
         case.query["zone"] = "Europe/Berlin"
     if isinstance(case.body, dict):
         drop_references(case.body)
+        for side in ("before", "after"):
+            case.body.pop(side, None)
     if operation_id(case) == "batch_tasks" and isinstance(case.body, dict):
         keep_batch_valid(case.body)
 
