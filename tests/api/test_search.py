@@ -342,6 +342,7 @@ def test_a_word_of_very_many_tasks_is_found_in_every_order(alice: User, database
     assert page.json() == ranked[1000:1005]
 
 
+@pytest.mark.long
 def test_the_first_search_in_very_many_tasks_comes_to_its_results_page_by_page(
     alice: User, database_url: str
 ) -> None:
@@ -357,6 +358,7 @@ def test_the_first_search_in_very_many_tasks_comes_to_its_results_page_by_page(
     assert alice.get(alice.tasks, params={"q": "milk"}, headers=etag).json() == [oldest]
 
 
+@pytest.mark.long
 def test_a_page_by_offset_waits_until_all_tasks_can_be_found(
     alice: User, database_url: str
 ) -> None:

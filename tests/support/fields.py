@@ -4,7 +4,7 @@ import operator
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from itertools import combinations, product
+from itertools import combinations, cycle, product
 from typing import Any
 from uuid import UUID
 
@@ -141,12 +141,12 @@ def choices_of(name: str) -> list[Any]:
 
 
 def all_filters() -> list[Fields]:
-    """Every choice of every filter alone, two of each with two of each other one, and all."""
+    """Every choice of every filter alone, each with each other one, and all."""
     two = {name: choices_of(name)[:2] for name in FILTERS}
+    values = cycle(product((0, -1), repeat=2))
     pairs = [
-        dict(zip(names, values, strict=True))
+        {name: two[name][place] for name, place in zip(names, next(values), strict=True)}
         for names in combinations(FILTERS, 2)
-        for values in product(*(two[name] for name in names))
     ]
     alone = [{name: choice} for name in FILTERS for choice in choices_of(name)]
     together = [{name: choices[place] for name, choices in two.items()} for place in (0, 1)]
