@@ -181,6 +181,7 @@ as_expected = _expected.is_(None) | (tasks.c.revision == any_(_expected))
 # So `updated_at` and `revision` give the same order of a user's tasks.
 LATER = func.greatest(func.clock_timestamp(), users.c.changed_at + MICROSECOND)
 MOMENT = literal_column("owner.changed_at", DateTime(timezone=True))
+REVISION = literal_column("owner.revision", BigInteger)
 FIRST_REVISION = literal_column(MICROSECONDS, BigInteger)
 NEXT = {"revision": users.c.revision + ONE, "changed_at": LATER}
 
@@ -240,6 +241,12 @@ def completion(completed: ColumnElement[bool]) -> ColumnElement[Any]:
     """When this task was completed, if a change leaves it `completed` or not."""
     stays = completed == tasks.c.completed
     return case((stays, tasks.c.completed_at), (completed, MOMENT))
+
+
+def latest_completion(completed: ColumnElement[bool]) -> ColumnElement[int]:
+    """The revision of this task's latest completion, if a change leaves it `completed` or not."""
+    completes = completed & ~tasks.c.completed
+    return case((completes, REVISION), else_=tasks.c.completion_revision)
 
 
 _changes = bindparam("changes", type_=JSONB)

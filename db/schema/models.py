@@ -139,7 +139,9 @@ class Task(TaskFields, table=True):
 
     An update that changes no indexed column is heap-only: PostgreSQL then writes to no index.
     `revision` changes with every write, and so has no index: `revision_range`, which seldom does,
-    has one. `completed`, `completed_at` and `updated_at` are in no index or its condition, either.
+    has one. `completion_revision` is that of the latest completion, or else of the creation: a
+    reopening leaves it as it is. It has a range, too. `completed`, `completed_at` and `updated_at`
+    are in no index or its condition, either.
     `deletion` is the revision of the deletion that took the task along. A task that is not in the
     trash has a list and a parent that are not there, either; a tombstone may name ones that were
     purged, so that there is no foreign key.
@@ -160,6 +162,7 @@ class Task(TaskFields, table=True):
         Index("tasks_by_due", "user_id", "due", "id", postgresql_where=text("due IS NOT NULL")),
         Index("tasks_by_priority", "user_id", "priority", "id"),
         Index("tasks_by_position", "user_id", "position", "id"),
+        Index("tasks_by_completion_range", "user_id", "completion_range"),
         Index(
             "tasks_by_priority_newest_first",
             "user_id",
@@ -227,7 +230,15 @@ class Task(TaskFields, table=True):
         sa_column=Column(Texts, info={"filters": {"tag": Filter.ALL_OF}})
     )
     completed_at: datetime | None = Field(
-        sa_column=_moment(nullable=True, filters={"completed_since": Filter.SINCE})
+        sa_column=_moment(nullable=True, sort=True, filters={"completed_since": Filter.SINCE})
+    )
+    completion_revision: int = Field(
+        sa_column=Column(BigInteger, nullable=False, server_default=text("0"))
+    )
+    completion_range: int = Field(
+        sa_column=Column(
+            BigInteger, Computed(f"(completion_revision >> {REVISION_RANGE_BITS})", persisted=True)
+        )
     )
     created_at: datetime = Field(sa_column=_moment(sort=True))
     updated_at: datetime = Field(

@@ -34,7 +34,8 @@ class Done(NamedTuple):
 Outcome = Done | Refused
 
 _PLACE = frozenset(PLACE_COLUMNS)
-_COLUMNS = ["deletion", *TRASH_COLUMNS]
+_PRIVATE = ["completion_revision", "deletion"]
+_COLUMNS = [*_PRIVATE, *TRASH_COLUMNS]
 CONFLICT_WITHIN_BATCH = "An earlier operation of this batch changed the task. The batch was undone."
 UNNAMED = "Send the task's `revision` as `if_match` of the operation."
 
@@ -102,10 +103,11 @@ async def begin(
         return Draft(user_id)
     moment, revision, task_count, *_ = rows[0]
     # A row without an id has only the first three columns.
-    found = [dict(zip(_COLUMNS, row[3:], strict=True)) for row in rows if row[4]]
+    found = [dict(zip(_COLUMNS, row[3:], strict=True)) for row in rows if row[5]]
     return Draft(
         user_id,
         deletions={each["id"]: each.pop("deletion") for each in found},
+        completions={each["id"]: each.pop("completion_revision") for each in found},
         tasks=map(as_read, found),
         revision=revision,
         moment=moment,
@@ -164,10 +166,11 @@ async def write(transaction: Transaction, user_id: UUID, draft: Draft) -> None:
         revision=latest.revision,
         moment=latest.moment,
         created=draft.created,
-        tasks=orjson.dumps(
-            [
-                {**keyed(task), "deletion": draft.deletions[task["id"]]}
-                for task in draft.written.values()
-            ]
-        ).decode(),
+        tasks=orjson.dumps([_stored(draft, each) for each in draft.written.values()]).decode(),
     )
+
+
+def _stored(draft: Draft, task: Task) -> dict[str, Any]:
+    """The task, and what clients do not see of it."""
+    private = (draft.completions[task["id"]], draft.deletions[task["id"]])
+    return {**keyed(task), **dict(zip(_PRIVATE, private, strict=True))}

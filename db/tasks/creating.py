@@ -65,6 +65,7 @@ def _creation(
         "created_at": MOMENT,
         "updated_at": MOMENT,
         "revision": stamped.c.revision,
+        "completion_revision": stamped.c.revision,
     }
     return Statement(
         name,

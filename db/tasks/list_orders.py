@@ -26,11 +26,12 @@ from sqlalchemy import (
 
 from db.schema.clauses import param, revision_range, tasks, this_user
 from db.schema.fields import Filter
-from db.tasks.list_queries import FILTERS, RELEVANCE, Order, Shape, Start
+from db.tasks.list_queries import COMPLETION, FILTERS, RELEVANCE, Order, Shape, Start
 from db.tasks.search_statements import has_words
 
 MADE_OF = {"due": ("due", "due_on", "due_at")}
 """The fields that are null if the sorted one is."""
+COMPLETED = "completed"
 MAY_BE_NULL = (Filter.EXISTS, Filter.OVERDUE)
 """The filters that a task without a value matches if they are false."""
 
@@ -104,6 +105,8 @@ def beyond(shape: Shape, rows: FromClause = tasks) -> ColumnElement[bool]:
     key = key_of_page(shape)
     if shape.order.field == "updated_at":
         key = [revision_range(key[0]), key[0]]
+    if shape.order.field == COMPLETION:
+        key = key[:2]
     return compared(shape, _terms(shape.order, rows), key)
 
 
@@ -115,7 +118,7 @@ def beyond_or_null(shape: Shape, rows: FromClause) -> ColumnElement[bool]:
     if not shape.key_is_null:
         side = beyond(shape, rows)
         return side if shape.start.is_backwards else side | column.is_(None)
-    side = column.is_(None) & compared(shape, [rows.c.id], key_of_page(shape)[1:])
+    side = column.is_(None) & compared(shape, [rows.c.id], key_of_page(shape)[1:2])
     return side | column.is_not(None) if shape.start.is_backwards else side
 
 
@@ -140,7 +143,10 @@ def sections(
 ) -> Select[Any] | CompoundSelect[Any]:
     """The rows of the page: those with a value in the sorted field, and those without."""
     limit = bindparam("limit", type_=Integer)
-    with_value = scanned(shape, _with_value(shape)).limit(limit)
+    if shape.order.field == COMPLETION:
+        with_value = scanned(shape, _completed(shape), valued=True).limit(limit)
+    else:
+        with_value = scanned(shape, _with_value(shape)).limit(limit)
     fields = MADE_OF.get(shape.order.field, (shape.order.field,))
     without = scanned(shape, _without_value(shape), null_fields=fields).limit(limit)
     if _needs_value(shape) or (shape.start.is_backwards and not shape.key_is_null):
@@ -152,7 +158,8 @@ def sections(
 
 def _needs_value(shape: Shape) -> bool:
     """Whether a filter excludes all tasks without a value."""
-    return any(FILTERS[each][1] not in MAY_BE_NULL for each in shape.sorted_filters)
+    about = [FILTERS[each][1] for each in shape.filters if FILTERS[each][0] == shape.order.field]
+    return any(each not in MAY_BE_NULL for each in about)
 
 
 def _with_value(shape: Shape) -> Select[Any]:
@@ -162,6 +169,18 @@ def _with_value(shape: Shape) -> Select[Any]:
     served = this_user & column.is_not(None) & side
     order = [directed(shape, each) for each in _terms(shape.order, tasks)]
     return select(*tasks.c).where(served, *filters).order_by(*order)
+
+
+def _completed(shape: Shape) -> Select[Any]:
+    """The tasks by their latest completion; some of them are open again, or still."""
+    terms = [tasks.c.completion_range, tasks.c.completion_revision]
+    side: ColumnElement[bool] = true()
+    if shape.start is not Start.FIRST and not shape.key_is_null:
+        latest = key_of_page(shape)[2]
+        side = compared(shape, terms, [revision_range(latest), latest])
+    wanted = [bindparam(COMPLETED, type_=Boolean())] if COMPLETED in shape.filters else []
+    ordered = select(*tasks.c).where(this_user, side, *wanted)
+    return ordered.order_by(*(directed(shape, each) for each in terms))
 
 
 def _bound(name: str, column: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -175,11 +194,10 @@ def _bound(name: str, column: ColumnElement[Any]) -> ColumnElement[bool]:
 
 
 def _without_value(shape: Shape) -> Select[Any]:
-    side = compared(shape, [tasks.c.id], key_of_page(shape)[1:]) if shape.key_is_null else true()
-    wanted = [
-        ~bindparam(each, type_=Boolean())
-        for each in shape.sorted_filters
-        if FILTERS[each][1] in MAY_BE_NULL
-    ]
+    side = compared(shape, [tasks.c.id], key_of_page(shape)[1:2]) if shape.key_is_null else true()
+    excluding = [each for each in shape.sorted_filters if FILTERS[each][1] in MAY_BE_NULL]
+    if shape.order.field == COMPLETION and COMPLETED in shape.filters:
+        excluding = [COMPLETED]
+    wanted = [~bindparam(each, type_=Boolean()) for each in excluding]
     ordered = select(*tasks.c).where(this_user, side, *wanted)
     return ordered.order_by(directed(shape, tasks.c.id))

@@ -19,6 +19,7 @@ LONGEST_NAME = 40
 END = "infinity"
 SEARCH = "q"
 OVERDUE = "overdue"
+COMPLETION, COMPLETION_REVISION = "completed_at", "completion_revision"
 TAG = "tag"
 RELEVANCE = "relevance"
 ONLY_SEARCHES = "Only a search, a list with `q`, is sorted by relevance."
@@ -59,6 +60,8 @@ class Order(NamedTuple):
         """The fields that determine the position of a task in the order."""
         if self.field == RELEVANCE:
             return (RELEVANCE, "created_at", "id")
+        if self.field == COMPLETION:
+            return (COMPLETION, "id", COMPLETION_REVISION)
         return ("revision",) if self.field == "updated_at" else (self.field, "id")
 
 
@@ -119,10 +122,13 @@ class Shape(NamedTuple):
 
     @property
     def sorted_filters(self) -> list[str]:
-        """The filters about the sorted field, if it may be null: they bound the range."""
-        return [
-            each for each in self.filters if self.has_nulls and FILTERS[each][0] == self.order.field
-        ]
+        """The filters about the sorted field, if it may be null: they bound the range.
+
+        The index of the order by completion has other values: none bounds it.
+        """
+        if not self.has_nulls or self.order.field == COMPLETION:
+            return []
+        return [each for each in self.filters if FILTERS[each][0] == self.order.field]
 
     @property
     def filters_rows(self) -> bool:
@@ -153,8 +159,13 @@ class Shape(NamedTuple):
     @property
     def names(self) -> list[str]:
         """The fields of the tasks that it returns."""
-        names = TRASH_COLUMNS if self.deleted else ACTIVE_COLUMNS
-        return [*names, RELEVANCE] if self.is_by_relevance else names
+        return [*(TRASH_COLUMNS if self.deleted else ACTIVE_COLUMNS), *self.private]
+
+    @property
+    def private(self) -> list[str]:
+        """The others of these fields, which only the cursors have."""
+        of_order = {RELEVANCE: [RELEVANCE], COMPLETION: [COMPLETION_REVISION]}
+        return of_order.get(self.order.field, [])
 
     @property
     def statement_name(self) -> str:

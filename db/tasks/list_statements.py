@@ -124,10 +124,11 @@ def _scanned(
     *,
     null_fields: Collection[str] = (),
     rank: int | None = None,
+    valued: bool = False,
 ) -> Select[Any]:
     """The first of these rows that match the filters; only those with null in the fields.
 
-    With a rank, only those of this relevance.
+    With a rank, only those of this relevance. If `valued`, only completed ones.
     """
     scanned = ordered.limit(_most_scanned).subquery("scanned")
     number = func.row_number(type_=BigInteger()).over()
@@ -136,6 +137,7 @@ def _scanned(
     conditions = [
         *_unserved(shape, numbered),
         *(numbered.c[each].is_(None) for each in null_fields),
+        *([numbered.c.completed_at.is_not(None)] if valued else []),
         *([] if rank is None else [relevance_of(numbered) == literal_column(str(rank), Integer)]),
     ]
     match = and_(*(each.is_(True) for each in conditions))
@@ -143,6 +145,9 @@ def _scanned(
         cast(null(), each.type).label(each.key) if each.key in null_fields else each
         for each in numbered.c
     ]
+    if valued:  # the last row may be open: its key is one of this section
+        at = func.coalesce(numbered.c.completed_at, numbered.c.updated_at).label("completed_at")
+        columns = [at if each.key == "completed_at" else each for each in columns]
     if rank is not None:
         columns.append(literal_column(str(rank), Integer).label(RELEVANCE))
     # The rows keep their order. ORDER BY here would sort them again, and read all rows for it.

@@ -9,7 +9,7 @@ from db.owner import OWNER
 from db.records import Records
 from db.tasks import cursors
 from db.tasks.cursors import Key, key_of
-from db.tasks.list_queries import RELEVANCE, ListQuery, Shape, Start
+from db.tasks.list_queries import ListQuery, Shape, Start
 from db.tasks.list_statements import statement_of
 from db.tasks.search_index import search
 from db.tasks.tasks import NO_REVISION
@@ -72,8 +72,8 @@ async def page(
         each and await cursors.signed(database, each, user_id, query)
         for each in cursors.neighbour_cursors(tasks, more_after, current, query)
     ]
-    if shape.is_by_relevance:
-        tasks = tasks.without(RELEVANCE)
+    for name in shape.private:
+        tasks = tasks.without(name)
     return TaskPage(tasks, previous, following, revision or NO_REVISION)
 
 

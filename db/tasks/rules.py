@@ -55,6 +55,11 @@ class Event(NamedTuple):
         return revision
 
     @property
+    def completes(self) -> bool:
+        """Whether the change completes the task."""
+        return bool(self.after["completed_at"] == self.after["updated_at"])
+
+    @property
     def moment(self) -> str:
         """When it happened: later than every change of the owner's data before it."""
         moment: str = self.after["updated_at"]
@@ -75,12 +80,14 @@ class Draft:
         max_tasks: int = MAX_TASKS,
         lists: Collection[str] = (),
         deletions: Mapping[str, int | None] | None = None,
+        completions: Mapping[str, int] | None = None,
     ) -> None:
         """`revision` is the owner's latest; `moment` is later than all changes of the owner.
 
         `task_count` is the number of all tasks of the owner, not only of these. `lists` are the ids
         of the owner's lists that are not in the trash. `deletions` has, for each task that another
-        one's deletion took along, the revision of that.
+        one's deletion took along, the revision of that; `completions` the revision of each task's
+        latest completion.
         """
         self.user_id = str(user_id)
         self.before: dict[str, Task] = {task["id"]: task for task in tasks}
@@ -89,6 +96,7 @@ class Draft:
         self.max_tasks = max_tasks
         self.lists = lists
         self.deletions = {**(deletions or {})}
+        self.completions = {**(completions or {})}
         self._task_count = task_count
         self._revision = revision
         self._moment = datetime.fromisoformat(moment) if moment else datetime.min
@@ -119,6 +127,8 @@ class Draft:
         """Replace the task by the one after the event."""
         self.tasks[event.after["id"]] = event.after
         self.deletions[event.after["id"]] = event.deletion
+        if event.before is None or event.completes:
+            self.completions[event.after["id"]] = event.revision
         self.events.append(event)
 
     def stamps(self, later: int = 0) -> dict[str, Any]:

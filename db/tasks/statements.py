@@ -42,6 +42,7 @@ from db.schema.clauses import (
     completion,
     document,
     from_json,
+    latest_completion,
     lists,
     merged,
     param,
@@ -75,6 +76,7 @@ UPDATE = Statement(
         {
             **{name: merged(tasks.c[name]) for name in PLAIN_COLUMNS},
             "completed_at": completion(merged(tasks.c.completed)),
+            "completion_revision": latest_completion(merged(tasks.c.completed)),
         }
     ),
     Access.WRITE,
@@ -95,6 +97,7 @@ TOGGLE = Statement(
         {
             "completed": ~tasks.c.completed,
             "completed_at": case((tasks.c.completed, null()), else_=MOMENT),
+            "completion_revision": latest_completion(~tasks.c.completed),
         }
     ),
     Access.WRITE,
@@ -136,6 +139,7 @@ def _found(name: str, ids: Any) -> Statement:
             func.to_char(func.timezone(UTC, LATER), RFC_3339).label("moment"),
             users.c.revision.label("owner_revision"),
             users.c.task_count,
+            tasks.c.completion_revision,
             tasks.c.deletion,
             *(as_written(tasks.c[name]) for name in TRASH_COLUMNS),
         )

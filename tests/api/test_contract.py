@@ -263,6 +263,9 @@ PRIVATE = {
     "deleted_at": Column("timestamp with time zone", None, nullable=True),
     # made of the revision, for an index
     "revision_range": Column("bigint", None, nullable=True),
+    # the revision of the latest completion, and what is made of it, for an order
+    "completion_revision": Column("bigint", None, nullable=False),
+    "completion_range": Column("bigint", None, nullable=True),
     # the revision of the deletion that took the task along
     "deletion": Column("bigint", None, nullable=True),
     # made of `due_on` or `due_at`, for an index
@@ -395,6 +398,7 @@ def test_contract_and_database_agree(database_url: str) -> None:
             if value is not None
         },
         "position": "'a0'::character varying",
+        "completion_revision": "0",
         "created_at": "now()",
         "updated_at": "now()",
     }

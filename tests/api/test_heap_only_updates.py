@@ -44,7 +44,8 @@ def test_a_toggle_is_a_heap_only_update(
 ) -> None:
     since = "2026-01-31T17:00:00Z" if completed else None
     done = {"completed": completed, "completed_at": since}
-    values = {"title": "x", "revision": REVISION, **done, **fields}
+    revisions = {"revision": REVISION, "completion_revision": REVISION}
+    values = {"title": "x", **revisions, **done, **fields}
     run.execute(
         f"INSERT INTO tasks (user_id, id, {', '.join(values)})"
         f" VALUES (%s, %s, {', '.join(['%s'] * len(values))})",

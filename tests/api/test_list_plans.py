@@ -112,18 +112,18 @@ def crowded(new_database: Callable[[], str]) -> Iterator[connection]:
         execute(
             "INSERT INTO tasks (user_id, id, title, revision, created_at, deleted_at, completed,"
             " completed_at, due_on, due_at, list_id, parent_id, position, tags,"
-            f" tag_keys{columns})"
+            f" tag_keys, completion_revision{columns})"
             f" SELECT '{OWNER}', gen_random_uuid(), 'x' || n * 7919 % 1000, n,"
             " now() - n * interval '1 second',"
             " CASE WHEN n % 6 = 0 THEN now() - n * interval '1 second' END, n % 3 > 0,"
-            " CASE WHEN n % 3 > 0 THEN now() END,"
+            " CASE WHEN n % 3 > 0 THEN now() + n * interval '1 second' END,"
             " CASE WHEN n % 4 = 0 THEN date '2026-01-01' + n % 1000 END,"
             " CASE WHEN n % 4 = 1 THEN now() - n * interval '1 hour' END,"
             f" CASE n % 10 WHEN 0 THEN '{REFERENCED[0]}'::uuid"
             f" WHEN 1 THEN '{REFERENCED[1]}'::uuid END,"
             f" CASE WHEN n % 7 = 0 THEN '{REFERENCED[0]}'::uuid"
             " WHEN n % 1000 = 1 THEN gen_random_uuid() END,"
-            " 'm' || lpad(to_hex(n), 13, '0'), coalesce(tags, '[]'), tags"
+            " 'm' || lpad(to_hex(n), 13, '0'), coalesce(tags, '[]'), tags, n"
             f"{values} FROM generate_series(1, {MANY}) n, LATERAL (SELECT CASE"
             """ WHEN n % 100 = 1 THEN '["home", "x"]' WHEN n % 2 = 1 THEN '["home"]' END::jsonb"""
             ") AS of_task (tags)"
@@ -163,7 +163,8 @@ def key_in_the_middle(in_the_middle: Callable[..., Any], shape: Shape) -> dict[s
     if shape.start is Start.FIRST:
         return {}
     if shape.key_is_null:
-        return dict(zip(("key_due", "key_id"), (None, str(UUID(int=2**127))), strict=True))
+        key = {"id": str(UUID(int=2**127))}
+        return {f"key_{name}": key.get(name) for name in shape.order.key}
     if shape.is_by_relevance:
         key = in_the_middle(("created_at", "id"), "created_at", shape.deleted)
         return dict(zip(("key_relevance", "key_created_at", "key_id"), (1, *key), strict=True))

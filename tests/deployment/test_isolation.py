@@ -72,6 +72,7 @@ VALUES = {
                 **DEFAULTS,
                 "title": "x",
                 "position": "a0",
+                "completion_revision": 9,
                 "revision": 9,
                 **dict.fromkeys(("created_at", "updated_at"), "2000-01-01T00:00:00Z"),
             }

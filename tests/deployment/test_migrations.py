@@ -186,3 +186,24 @@ def test_tasks_from_before_positions_have_those_of_their_creation(postgres_url: 
 
     positions = query_as_owner(url, "SELECT position FROM tasks ORDER BY created_at, user_id")
     assert positions == [f"m{revision:013x}" for revision in (298, 298, 299, 299, 300, 300)]
+
+
+def test_tasks_from_before_the_order_by_completion_have_one(postgres_url: str) -> None:
+    owner = f"landlord_{uuid4().hex}"
+    with administration(postgres_url) as execute:
+        execute(f"CREATE ROLE {owner} LOGIN")
+    url = make_dsn(empty_database(postgres_url, owner), user=owner)
+    migrate_to("0019", url)
+    user = uuid4()
+    with administration(url) as execute:
+        execute(f"INSERT INTO users (id, revision) VALUES ('{user}', 300)")
+        execute(
+            "INSERT INTO tasks (user_id, id, title, revision, completed, completed_at)"
+            f" SELECT '{user}', gen_random_uuid(), n, n, true, now() - n * interval '1 day'"
+            " FROM generate_series(1, 3) AS n"
+        )
+
+    migrate(url)
+
+    completions = "SELECT completion_revision FROM tasks ORDER BY title"
+    assert query_as_owner(url, completions) == [300, 299, 298]
