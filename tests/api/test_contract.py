@@ -350,7 +350,7 @@ def columns_of_database(url: str, table: str) -> dict[str, tuple[Column, str | N
         ("TaskCreate", models.TaskCreate),
         ("TaskUpdate", models.TaskUpdate),
         ("TaskPatch", models.TaskUpdate),
-        ("List", lists.ListRead),
+        ("TaskList", lists.ListRead),
         ("DeletedList", lists.DeletedListRead),
         ("ListCreate", lists.ListCreate),
         ("ListPatch", lists.ListPatch),

@@ -35,7 +35,13 @@ def run(database: str) -> Iterator[cursor]:
 
 @pytest.mark.parametrize(
     "fields",
-    [{}, {"due_on": "2026-01-31"}, {"priority": 3}, {"tags": '["x"]', "tag_keys": '["x"]'}],
+    [
+        {},
+        {"due_on": "2026-01-31"},
+        {"priority": 3},
+        {"tags": '["x"]', "tag_keys": '["x"]'},
+        {"list_id": str(UUID(int=3)), "parent_id": str(UUID(int=4))},
+    ],
     ids=str,
 )
 @pytest.mark.parametrize("completed", [False, True])

@@ -119,6 +119,30 @@ def test_purge_deletes_the_words_of_a_task(carol: User, own_database: str) -> No
     assert rows(own_database, "SELECT FROM task_texts") == []
 
 
+def test_a_list_in_the_trash_for_thirty_days_is_purged_with_its_tasks(
+    carol: User, own_database: str
+) -> None:
+    kept, fresh, old = (carol.creates_list(title) for title in ("kept", "fresh", "old"))
+    task = carol.creates(list_id=old.document["id"])
+    for each in (fresh, old):
+        carol.delete(each.url)
+    revision = "SELECT revision FROM lists WHERE title = 'old'"
+    [(tombstone,)] = rows(own_database, revision)
+    with administration(own_database) as execute:
+        execute("UPDATE lists SET deleted_at = deleted_at - interval '31 days' WHERE title = 'old'")
+    aged(own_database, task, days=31)
+    before = carol.get(carol.lists).headers["etag"]
+
+    assert purge(own_database) == "1 tasks were purged.\n"
+
+    assert rows(own_database, revision) == []
+    assert rows(own_database, "SELECT purged_revision FROM users") == [(tombstone,)]
+    assert carol.get(carol.lists, headers={"If-None-Match": before}).json() == [kept.document]
+    assert_problem(carol.post(f"{old.url}/restore"), 404, "list-not-found")
+    assert carol.post(f"{fresh.url}/restore").status_code == 200
+    assert carol.creates_list(id=old.document["id"]).document["id"] == old.document["id"]
+
+
 def test_purge_goes_past_a_user_who_is_locked(carol: User, own_database: str) -> None:
     fill_trash(own_database, users=2, tasks_of_each=purging.BATCH_SIZE)
     purged = f"{purging.BATCH_SIZE} tasks were purged.\n"

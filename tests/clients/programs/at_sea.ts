@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { webcrypto } from "node:crypto";
-import type { List, Task } from "./contract.js";
+import type { Task, TaskList } from "./contract.js";
 import { OfflineTasks, empty } from "./offline.js";
 
 globalThis.crypto ??= webcrypto as Crypto;
@@ -52,7 +52,7 @@ async function listed(place: string): Promise<Task[]> {
   return (await fetch(`${server}${api}/${place}?limit=100`)).json();
 }
 
-const lists: List[] = await (await fetch(`${server}${api}/lists`)).json();
+const lists: TaskList[] = await (await fetch(`${server}${api}/lists`)).json();
 const expectedLists = Object.fromEntries(lists.map((list) => [list.id, list]));
 assert.deepEqual(phone.store.lists, expectedLists);
 assert.deepEqual(laptop.store.lists, expectedLists);
