@@ -91,7 +91,7 @@ async def test_two_changes_at_the_same_microsecond_differ_in_their_time(
     url: str, server: Observer
 ) -> None:
     user, task = uuid4(), uuid4()
-    fields = {**DEFAULTS, "title": "Buy milk", "max_tasks": 1}
+    fields = {**DEFAULTS, "title": "Buy milk", "tag_keys": None, "max_tasks": 1}
     async with pool_of(1, url) as pool:
         await pool.fetch(creating.CREATE_WITH_USER, user_id=user, id=task, **fields)
         server.ask("UPDATE users SET changed_at = '2999-01-01' WHERE id = %s", str(user))

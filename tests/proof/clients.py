@@ -71,6 +71,7 @@ class Client:
     def __init__(self, url: str, user_id: str) -> None:
         self.outbox: list[Write] = []
         self.copy: dict[str, Fields] = {}
+        self.lists: dict[str, Fields] = {}
         self.trash: dict[str, int] = {}
         self.since: str | None = None
         self._known_revisions: dict[str, int] = {}
@@ -80,6 +81,13 @@ class Client:
     def asks(self, url: str) -> httpx.Response:
         """Read something that the proof does not record."""
         return self._http.get(url)
+
+    def creates_list(self, title: str) -> str:
+        """Create a list at once, and return its id; the proof does not record it."""
+        response = self._http.post(f"{self._user}/lists", json={"title": title})
+        assert response.status_code == 201, response.text
+        list_id: str = response.json()["id"]
+        return list_id
 
     def closes(self) -> None:
         """Close every connection."""
@@ -168,17 +176,22 @@ class Client:
         self._applies(page["changes"])
         self.since = page["next"]
         more: bool = page["more"]
-        assert page["digest"] == (None if more else digest_of(self.copy.values())), "a bad copy"
+        versions = [*self.copy.values(), *self.lists.values()]
+        assert page["digest"] == (None if more else digest_of(versions)), "a bad copy"
         return more
 
     def starts_anew(self) -> None:
         """Drop the copy; the outbox stays."""
         self.copy.clear()
+        self.lists.clear()
         self.trash.clear()
         self.since = None
 
     def _applies(self, changes: list[Fields]) -> None:
         for change in changes:
+            if change["kind"] == "list":
+                self.lists[change["list"]["id"]] = change["list"]
+                continue
             task = change.get("task", change)
             self.copy.pop(task["id"], None)
             self.trash.pop(task["id"], None)

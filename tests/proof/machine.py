@@ -55,7 +55,10 @@ class Clients(RuleBasedStateMachine):
         self.revision = self._revision()
 
     @initialize()
-    def some_tasks_are_known_to_all(self) -> None:
+    def some_tasks_and_lists_are_known_to_all(self) -> None:
+        self.places = [None, *(self.onlooker.creates_list(title) for title in ("one", "other"))]
+        assert self.onlooker.pulls(PAGE) is False
+        self.revision = self._revision()
         for client in self.clients:
             self.a_client_wants_a_task(self.clients.index(client), own_id=True, keyed=True)
             self._comes_home(client)
@@ -69,6 +72,11 @@ class Clients(RuleBasedStateMachine):
         if len(self.ledger.tasks) >= MANY:
             return
         self.clients[who].creates(self._text(), self._text(), own_id=own_id, keyed=keyed)
+        self._counts()
+
+    @rule(who=clients, which=whichever, place=st.integers(0, 2))
+    def a_client_wants_a_task_in_another_list(self, who: int, which: int, place: int) -> None:
+        self.clients[who].changes(Kind.UPDATE, which, {"list_id": self.places[place]})
         self._counts()
 
     @rule(who=clients, kind=kinds_of_changes, which=whichever)
