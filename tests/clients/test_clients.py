@@ -12,8 +12,9 @@ MODELS = {
     *("ChangePage", "Cleared", "Fault", "Health", "Me", "Problem"),
     *("Batch", "BatchResult", "BatchResults"),
     *("BatchCreate", "BatchDelete", "BatchRestore", "BatchToggle", "BatchUpdate"),
-    *("DeletedTask", "Task", "TaskCreate", "TaskPatch", "TaskUpdate"),
-    *("TaskChange", "TaskTombstone"),
+    *("DeletedTask", "Task", "TaskCreate", "TaskMove", "TaskPatch", "TaskUpdate"),
+    *("DeletedList", "ListCreate", "ListPatch", "TaskList"),
+    *("ListChange", "ListTombstone", "TaskChange", "TaskTombstone"),
     *("DayCount", "ListCount", "PriorityCount", "Summary", "TagCount"),
 }
 SCALARS = {
@@ -31,6 +32,7 @@ SCALARS = {
     "ListIdOfTask",
     "ListTitle",
     "Moment",
+    "ParentId",
     "Position",
     "Priority",
     "Revision",
@@ -49,7 +51,7 @@ ENUMS = {
 }
 OPERATIONS = {
     *("list_tasks", "create_task", "get_task", "update_task", "delete_task", "toggle_task"),
-    *("patch_task", "restore_task", "batch_tasks", "list_changes", "list_trash"),
+    *("patch_task", "restore_task", "move_task", "batch_tasks", "list_changes", "list_trash"),
     *("list_lists", "create_list", "get_list", "patch_list", "delete_list", "restore_list"),
     *("clear_completed", "list_tags", "get_summary"),
     *("get_me", "erase_user", "get_liveness", "get_readiness"),
@@ -88,7 +90,7 @@ def test_names_in_a_python_client_are_those_of_the_contract(python: Client) -> N
     operations = [path for path in package.glob("api/*/*.py") if path.stem != "__init__"]
     assert {path.stem for path in operations} == OPERATIONS
     assert {path.parent.name for path in operations} == {
-        *("tasks", "overviews", "changes", "users", "health")
+        *("tasks", "lists", "overviews", "changes", "users", "health")
     }
     exported = "from errand_client import models; print(*models.__all__)"
     assert set(python.runs("python", "-c", exported).split()) == MODELS | ENUMS

@@ -70,7 +70,7 @@ public class LifeOfATask {
     check(change.getTaskTombstone().getId().equals(id), change);
     check(problemOf(() -> tasks.getTask(user, id, null)).getStatus() == 404, id);
 
-    List<DeletedTask> trash = tasks.listTrash(user, null, null, null, "milk", true, null, null, null, null, null, null, null, null, null);
+    List<DeletedTask> trash = tasks.listTrash(user, null, null, null, "milk", true, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null);
     check(trash.size() == 1 && trash.get(0).getId().equals(id), trash);
     check(trash.get(0).getDeletedAt().isAfter(trash.get(0).getCreatedAt()), trash);
     var again = new TaskCreate().id(id).title("Buy oat milk");

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from errand_client import Client
 from errand_client.api.changes import list_changes
+from errand_client.api.lists import create_list, delete_list, restore_list
 from errand_client.api.tasks import (
     batch_tasks,
     create_task,
@@ -32,11 +33,13 @@ from errand_client.models import (
     ChangePage,
     DeletedTask,
     Fault,
+    ListCreate,
     Problem,
     Task,
     TaskChange,
     TaskChangeKind,
     TaskCreate,
+    TaskList,
     TaskPatch,
     TaskTombstone,
     TaskUpdate,
@@ -142,5 +145,22 @@ batched = batch_tasks.sync(user, client=errand, body=Batch(operations=[new, back
 assert isinstance(batched, BatchResults)
 assert [each.status for each in batched.results] == [201, 200]
 assert isinstance(batched.results[1].task, Task)
+
+groceries = create_list.sync(user, client=errand, body=ListCreate(title="Groceries"))
+assert isinstance(groceries, TaskList)
+inside = TaskCreate(title="Milk", list_id=groceries.id)
+parent = create_task.sync(user, client=errand, body=inside)
+assert isinstance(parent, Task)
+below = TaskCreate(title="Which milk?", parent_id=parent.id)
+subtask = create_task.sync(user, client=errand, body=below)
+assert isinstance(subtask, Task)
+assert (subtask.list_id, subtask.parent_id) == (groceries.id, parent.id)
+assert delete_list.sync_detailed(user, groceries.id, client=errand).status_code == 204
+assert list_tasks.sync(user, client=errand, list_id=groceries.id) == []
+restored_list = restore_list.sync(user, groceries.id, client=errand)
+assert isinstance(restored_list, TaskList)
+listed = list_tasks.sync(user, client=errand, list_id=groceries.id)
+assert isinstance(listed, list)
+assert {each.title for each in listed} == {"Milk", "Which milk?"}
 
 print("the task has lived")

@@ -13,6 +13,7 @@ import type {
   Problem,
   Task,
   TaskCreate,
+  TaskList,
   TaskPatch,
   TaskUpdate,
   TaskChange,
@@ -155,6 +156,30 @@ assert.deepEqual(
   batched.data?.results.map(({ status, task }) => [status, task?.title]),
   [[201, "Buy bread"], [200, "Buy milk"]],
 );
+
+const groceries = { params: { path: user }, body: { title: "Groceries" } };
+const { data: list } = await errand.POST("/api/{user_id}/lists", groceries);
+assert(list);
+const inside = { title: "Milk", list_id: list.id };
+const { data: parent } = await errand.POST("/api/{user_id}/tasks", { params: { path: user }, body: inside });
+assert(parent);
+const below = { title: "Which milk?", parent_id: parent.id };
+const { data: subtask } = await errand.POST("/api/{user_id}/tasks", { params: { path: user }, body: below });
+assert.equal(subtask?.list_id, list.id);
+const listPath = { params: { path: { ...user, list_id: list.id } } };
+const ofList = { params: { path: user, query: { list_id: list.id } } };
+const removed = await errand.DELETE("/api/{user_id}/lists/{list_id}", listPath);
+assert.equal(removed.response.status, 204);
+assert.deepEqual((await errand.GET("/api/{user_id}/tasks", ofList)).data, []);
+const back = await errand.POST("/api/{user_id}/lists/{list_id}/restore", listPath);
+const restoredList: TaskList | undefined = back.data;
+assert.equal(restoredList?.title, "Groceries");
+assert.equal((await errand.GET("/api/{user_id}/tasks", ofList)).data?.length, 2);
+const elsewhere = await errand.PATCH("/api/{user_id}/tasks/{task_id}", {
+  params: { path: { ...user, task_id: subtask.id } },
+  body: { list_id: null },
+});
+assert.deepEqual(elsewhere.error?.errors?.map(({ pointer }) => pointer), ["/parent_id"]);
 
 // @ts-expect-error: to toggle takes no title
 const retitled: BatchOperation = { op: "toggle", id: task.id, title: "Buy bread" };
