@@ -34,6 +34,7 @@ MICROSECONDS = "((EXTRACT(epoch FROM clock_timestamp()) * (1000000)::numeric))::
 REVISION_RANGE_BITS = 8
 # A day begins at midnight in UTC.
 DUE = "COALESCE(due_at, ((due_on)::timestamp without time zone AT TIME ZONE 'UTC'::text))"
+NEWEST_FIRST = (text("created_at DESC"), text("id DESC"))
 DUE_FILTERS = {
     "due_before": Filter.BEFORE,
     "due_after": Filter.SINCE,
@@ -152,9 +153,7 @@ class Task(TaskFields, table=True):
         Index("tasks_by_revision_range", "user_id", "revision_range"),
         Index(
             "tasks_newest_first",
-            "user_id",
-            text("created_at DESC"),
-            text("id DESC"),
+            *("user_id", *NEWEST_FIRST),
             postgresql_where=text("deleted_at IS NULL"),
             info={"serves": Serves("created_at", deleted=False)},
         ),
@@ -165,51 +164,43 @@ class Task(TaskFields, table=True):
         Index("tasks_by_completion_range", "user_id", "completion_range"),
         Index(
             "tasks_by_priority_newest_first",
-            "user_id",
-            "priority",
-            text("created_at DESC"),
-            text("id DESC"),
+            *("user_id", "priority", *NEWEST_FIRST),
             postgresql_where=text("deleted_at IS NULL AND priority <> 0"),
             info={"serves": Serves("created_at", deleted=False, filter="priority")},
         ),
         Index(
             "tasks_in_trash_newest_first",
-            "user_id",
-            text("created_at DESC"),
-            text("id DESC"),
+            *("user_id", *NEWEST_FIRST),
             postgresql_where=text("deleted_at IS NOT NULL"),
             info={"serves": Serves("created_at", deleted=True)},
         ),
         Index(
             "tasks_in_trash",
-            "user_id",
-            text("deleted_at DESC"),
-            text("id DESC"),
+            *("user_id", text("deleted_at DESC"), text("id DESC")),
             postgresql_where=text("deleted_at IS NOT NULL"),
             info={"serves": Serves("deleted_at", deleted=True)},
         ),
         Index(
             "tasks_of_list_newest_first",
-            "user_id",
-            "list_id",
-            text("created_at DESC"),
-            text("id DESC"),
+            *("user_id", "list_id", *NEWEST_FIRST),
             postgresql_where=text("deleted_at IS NULL AND list_id IS NOT NULL"),
             info={"serves": Serves("created_at", deleted=False, filter="list_id")},
         ),
         Index(
+            "tasks_of_list_by_position",
+            *("user_id", "list_id", "position", "id"),
+            postgresql_where=text("deleted_at IS NULL AND list_id IS NOT NULL"),
+            info={"serves": Serves("position", deleted=False, filter="list_id")},
+        ),
+        Index(
             "tasks_of_parent_newest_first",
-            "user_id",
-            "parent_id",
-            text("created_at DESC"),
-            text("id DESC"),
+            *("user_id", "parent_id", *NEWEST_FIRST),
             postgresql_where=text("deleted_at IS NULL AND parent_id IS NOT NULL"),
             info={"serves": Serves("created_at", deleted=False, filter="parent_id")},
         ),
         Index(
             "tasks_by_deletion",
-            "user_id",
-            "deletion",
+            *("user_id", "deletion"),
             postgresql_where=text("deletion IS NOT NULL"),
         ),
         Index("tasks_to_purge", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
@@ -264,10 +255,7 @@ class TaskTag(SQLModel, table=True):
     __tablename__ = "task_tags"
     __table_args__ = (
         PrimaryKeyConstraint(
-            "user_id",
-            "tag",
-            "created_at",
-            "task_id",
+            *("user_id", "tag", "created_at", "task_id"),
             info={"serves": Serves("created_at", deleted=False, filter="tag")},
         ),
     )
