@@ -162,7 +162,7 @@ async def toggle_task(
 ) -> Returned:
     """Complete a task, or reopen it, if its version is one that If-Match lists."""
     revisions = expected_revisions(if_match)
-    return tagged(await tasks.toggle(context.database, user_id, task_id, expected=revisions))
+    return tagged(await writes.toggle(context.database, user_id, task_id, expected=revisions))
 
 
 async def move_task(

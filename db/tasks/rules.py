@@ -15,7 +15,7 @@ from db.errors import IdTaken
 from db.quotas import MAX_TASKS
 from db.schema.clauses import PLACE_COLUMNS
 from db.schema.fields import DEFAULTS
-from db.tasks import places, trees
+from db.tasks import places, recurring, trees
 from db.tasks.dates import settled
 from db.tasks.positions import of_revision
 from db.tasks.tasks import (
@@ -162,7 +162,9 @@ def create(draft: Draft, _: Versions, fields: Mapping[str, Any]) -> list[Event]:
     key = {"id": task_id, "user_id": draft.user_id}
     times = {"created_at": stamps["updated_at"], **stamps}
     place = {"position": of_revision(stamps["revision"])}
-    task = {**DEFAULTS, **place, **fields, **key, **times}
+    series = {"series_id": task_id if fields.get("recurrence") else None}
+    task = {**DEFAULTS, **place, **fields, **key, **series, **times}
+    recurring.check(task, fields)
     return [Event("create", None, {**task, "completed_at": _completion(None, task, stamps)})]
 
 
@@ -174,7 +176,11 @@ def update(draft: Draft, expected: Versions, fields: Mapping[str, Any]) -> list[
     task = as_expected(draft.active(fields["id"]), expected)
     if fields.keys() == {"id"}:
         return []
-    event = _changed("update", task, settled(fields), draft.stamps())
+    fields = settled(fields)
+    if fields.get("recurrence") and task["series_id"] is None:
+        fields = {**fields, "series_id": task["id"]}
+    event = _changed("update", task, fields, draft.stamps())
+    recurring.check(event.after, fields)
     if _PLACE.isdisjoint(fields):
         return [event]
     places.check(draft.tasks, draft.lists, event.after, task["id"])
