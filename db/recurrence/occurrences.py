@@ -39,6 +39,13 @@ class Due(NamedTuple):
         """The moment, in UTC."""
         return None if self.local is None else moment_of(self.local, self.zone)
 
+    @property
+    def skipped(self) -> str | None:
+        """The local time, if the clocks skip it."""
+        if self.at is None or self.local is None or local_of(self.at, self.zone) == self.local:
+            return None
+        return self.local.isoformat()
+
 
 def due_of(task: Mapping[str, Any], skipped: str | None = None) -> Due | None:
     """When a task is due, if it is; `skipped` is the local time, if clocks have skipped it."""

@@ -55,6 +55,7 @@ async def update(
     changes: Mapping[str, Any],
     *,
     expected: Versions = None,
+    max_tasks: int = MAX_TASKS,
 ) -> Task:
     """Change the fields that are named, and no other; if none is, only read the task."""
     if _BY_RULES.isdisjoint(changes):
@@ -62,18 +63,27 @@ async def update(
         if updated is not None:
             return updated
     operation = {"op": "update", "id": str(task_id), **changes}
-    return await batches.run_one(database, user_id, operation, expected=expected)
+    return await batches.run_one(
+        database, user_id, operation, expected=expected, max_tasks=max_tasks
+    )
 
 
 async def toggle(
-    database: Session, user_id: UUID, task_id: UUID, *, expected: Versions = None
+    database: Session,
+    user_id: UUID,
+    task_id: UUID,
+    *,
+    expected: Versions = None,
+    max_tasks: int = MAX_TASKS,
 ) -> Task:
-    """Complete the task, or reopen it."""
+    """Complete the task, or reopen it; one that recurs gets or loses its successor."""
     toggled = await tasks.toggle(database, user_id, task_id, expected=expected)
     if toggled is not None:
         return toggled
     operation = {"op": "toggle", "id": str(task_id)}
-    return await batches.run_one(database, user_id, operation, expected=expected)
+    return await batches.run_one(
+        database, user_id, operation, expected=expected, max_tasks=max_tasks
+    )
 
 
 async def delete(
