@@ -16,6 +16,7 @@ from db.schema.models import REVISION_RANGE_BITS
 from db.tasks.feed_statements import CHANGES
 from db.tasks.list_queries import ListQuery, Shape, Start
 from db.tasks.list_statements import MOST_SCANNED, statement_of
+from db.tasks.moves import NEIGHBOURS
 from db.tasks.search_statements import LEAST, MOST, MOST_CANDIDATES
 from db.tasks.statements import FIND_FAMILIES
 from db.tasks.words import mark_of
@@ -309,6 +310,17 @@ def test_a_family_is_found_without_reading_other_tasks(crowded: connection) -> N
     [scan] = [node for node in nodes(plan) if node.get("Relation Name") == "tasks"]
     assert (scan["Node Type"], scan["Index Name"]) == ("Index Scan", "tasks_pkey")
     assert rows_of(scan) < MANY // 5  # all that is below the first of them
+
+
+def test_a_move_reads_only_the_neighbours_of_a_place(crowded: connection) -> None:
+    place = {"position": f"m{MANY // 2:013x}", "neighbour_id": UUID(int=1), "task_id": UUID(int=2)}
+    values = {name: str(value) for name, value in place.items()}
+
+    plan = plan_of(crowded, NEIGHBOURS, values)
+
+    scans = [node for node in nodes(plan) if node.get("Relation Name") == "tasks"]
+    assert [scan["Index Name"] for scan in scans] == ["tasks_by_position"] * 2
+    assert [rows_of(scan) for scan in scans] == [LIMIT] * 2
 
 
 def test_no_statement_is_named_as_another() -> None:
