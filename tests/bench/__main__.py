@@ -7,7 +7,18 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import comparison, drawing, growth, idle, load, peers, population, start, storage
+from tests.bench import (
+    comparison,
+    drawing,
+    finding,
+    growth,
+    idle,
+    load,
+    peers,
+    population,
+    start,
+    storage,
+)
 from tests.bench.data import Postgres, postgres
 from tests.bench.peers import PEERS, PGBENCH
 from tests.bench.report import Part, Report, machine, tables
@@ -19,6 +30,7 @@ CONNECTIONS_A_PROCESS = load.POOL_SIZE * (len(PEERS) + 2)
 COMPARISON = "peers"
 ALONE = {
     "growth": growth,
+    "finding": finding,
     "population": population,
     "idle": idle,
     "start": start,
