@@ -1,6 +1,6 @@
 """The statements that every connection prepares; those of other lists are prepared on demand."""
 
-from db import replays, users
+from db import calendars, replays, users
 from db.lists import cascades
 from db.lists import statements as todo_lists
 from db.tasks import clearing, creating, feed_statements, moves, overviews, search_index, summaries
@@ -19,6 +19,7 @@ CATALOGUE = (
     *overviews.CATALOGUE,
     *summaries.CATALOGUE,
     *search_index.CATALOGUE,
+    *calendars.CATALOGUE,
     *users.CATALOGUE,
     *replays.CATALOGUE,
 )

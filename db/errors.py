@@ -19,6 +19,10 @@ class ListNotFound(DomainError):
     """The user has no list of that id, or had one and deleted it."""
 
 
+class CalendarNotFound(DomainError):
+    """The user has no calendar, or the secret is not that of one."""
+
+
 class VersionRequired(DomainError):
     """The operation does not name the version of the task that it changes."""
 

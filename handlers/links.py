@@ -33,6 +33,11 @@ def path_of_list(user_id: UUID | str, list_id: str) -> str:
     return f"/api/{user_id}/lists/{list_id}"
 
 
+def path_of_calendar(secret: str) -> str:
+    """The secret path of a calendar."""
+    return f"/calendar/{secret}.ics"
+
+
 def links_by_offset(path: str, offset: int, limit: int, more: bool, filters: Parameters) -> str:
     """The value of a `Link` header: pages by offset."""
     pages = [("first", "offset=0&")]

@@ -136,10 +136,7 @@ async def update_task(
 ) -> Returned:
     """Change the fields that the body names, if the task's version is one that If-Match lists."""
     revisions = expected_revisions(if_match)
-    task = await writes.update(
-        context.database, user_id, task_id, body, expected=revisions, max_tasks=context.max_tasks
-    )
-    return tagged(task)
+    return tagged(await writes.update(context.database, user_id, task_id, body, expected=revisions))
 
 
 async def patch_task(
@@ -165,10 +162,7 @@ async def toggle_task(
 ) -> Returned:
     """Complete a task, or reopen it, if its version is one that If-Match lists."""
     revisions = expected_revisions(if_match)
-    task = await writes.toggle(
-        context.database, user_id, task_id, expected=revisions, max_tasks=context.max_tasks
-    )
-    return tagged(task)
+    return tagged(await tasks.toggle(context.database, user_id, task_id, expected=revisions))
 
 
 async def move_task(

@@ -6,6 +6,7 @@ from functools import lru_cache
 JSON = "application/json"
 JSON_LINES = "application/jsonl"
 EVENT_STREAM = "text/event-stream"
+CALENDAR = "text/calendar"
 
 MOST_RANGES = 1000
 

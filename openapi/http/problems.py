@@ -43,6 +43,7 @@ TOO_MANY_LISTS   = Kind(403, "too-many-lists",         "The user has too many li
 UNKNOWN_PATH     = Kind(404, "unknown-path",           "This path does not exist",                  "The contract, `/openapi.yaml`, lists every path. A path with a slash at its end is another path.")
 TASK_NOT_FOUND   = Kind(404, "task-not-found",         "The task does not exist",                   "Check the id. This user never had the task, or it was deleted: the trash lists deleted tasks.")
 LIST_NOT_FOUND   = Kind(404, "list-not-found",         "The list does not exist",                   "Check the id. This user never had the list, or it was deleted.")
+CALENDAR_GONE    = Kind(404, "calendar-not-found",     "The calendar does not exist",               "The secret path was never made, or it was revoked. The user of the calendar can make a new one.")
 METHOD           = Kind(405, "method-not-allowed",     "The path does not support this method",     "The `Allow` header lists the methods that it supports.")
 NOT_ACCEPTABLE   = Kind(406, "not-acceptable",         "No accepted media type is available",       "Send an `Accept` header with a media type that the contract lists for this operation, or leave it out.")
 TIMED_OUT        = Kind(408, "request-timeout",        "The request took too long to arrive",       "Send the whole request again.")
@@ -76,6 +77,7 @@ KINDS = [each for each in list(globals().values()) if isinstance(each, Kind)]
 OF_DOMAIN_ERRORS: dict[type[errors.DomainError], Kind] = {
     errors.TaskNotFound: TASK_NOT_FOUND,
     errors.ListNotFound: LIST_NOT_FOUND,
+    errors.CalendarNotFound: CALENDAR_GONE,
     errors.VersionRequired: NO_VERSION,
     errors.TooManyTasks: TOO_MANY_TASKS,
     errors.TooManyLists: TOO_MANY_LISTS,
@@ -186,7 +188,7 @@ def _of_domain_error(error: errors.DomainError) -> Problem:
     if isinstance(error, errors.ArgumentRefused):
         return invalid([Fault(str(error), parameter=error.argument)])
     if isinstance(error, errors.FieldRefused):
-        return invalid([Fault(str(error), pointer=error.field and f"/{error.field}")])
+        return invalid([Fault(str(error), pointer=f"/{error.field}")])
     kind = OF_DOMAIN_ERRORS[type(error)]
     if isinstance(error, errors.Contradiction):
         return _contradiction(kind, str(error), error.current, error.about)

@@ -1,5 +1,6 @@
 """A request of a client: a head, and a body that arrives in parts."""
 
+import re
 from collections.abc import Iterator
 from itertools import count
 from typing import Any, NamedTuple
@@ -9,6 +10,9 @@ from starlette.types import Receive
 
 from openapi.http.problems import TOO_LARGE, Problem
 from openapi.http.response import Response
+
+# A secret of 256 bits in base64url, also percent-encoded. A UUID is shorter.
+SECRET = re.compile(rb"[A-Za-z0-9_%-]{43,}")
 
 
 class Refusal(NamedTuple):
@@ -69,7 +73,12 @@ class Request:
         return version
 
     def __str__(self) -> str:
-        return f"{self.method} {self.path.decode('latin-1')}"
+        return f"{self.method} {self.path_without_secrets.decode('latin-1')}"
+
+    @property
+    def path_without_secrets(self) -> bytes:
+        """The path as it may be logged."""
+        return SECRET.sub(b"*", self.path)
 
     async def body(self, limit: int) -> bytes:
         """The whole body; one that is too large is refused before all of it is read."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from db.records import Records
 from handlers.context import RefusedOperation
 from openapi.contract.faults import Unsupported, Where
-from openapi.http.media_types import EVENT_STREAM, JSON, JSON_LINES
+from openapi.http.media_types import CALENDAR, EVENT_STREAM, JSON, JSON_LINES
 from openapi.http.problems import ResponseBreaksContract, document_of
 from openapi.http.response import Chunks, Header
 from openapi.operations.columns import ColumnsSchema
@@ -55,6 +55,21 @@ class JsonDocument:
                 return orjson.dumps(records)
             value = records
         return orjson.dumps(checked(value, self._schema, self._name))
+
+
+class CalendarText:
+    """The text of a calendar (RFC 5545)."""
+
+    header = (b"content-type", f"{CALENDAR}; charset=utf-8".encode())
+
+    def __init__(self, media: Mapping[str, Any], name: str, where: Where) -> None:
+        self._schema = Schema(media.get("schema", {}), "response", (*where, "schema"))
+        self._name = f"the body of {name}"
+
+    def encode(self, value: Any) -> bytes:
+        """The text in UTF-8."""
+        text: str = checked(value, self._schema, self._name)
+        return text.encode()
 
 
 class JsonLines:
@@ -103,6 +118,7 @@ ENCODINGS: dict[str, type[Encoding]] = {
     JSON: JsonDocument,
     JSON_LINES: JsonLines,
     EVENT_STREAM: EventStream,
+    CALENDAR: CalendarText,
 }
 
 

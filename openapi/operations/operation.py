@@ -65,6 +65,7 @@ class Operation:
             settings.require_if_match and b"if-match" in self._parameters.in_headers
         )
         self.is_limited = TOO_MANY.status in self._responses.statuses
+        self.has_secret = self._parameters.have_secret
         self._costly_field = costly_field(definition, described.request_body, where)
         self.response_timeout = _response_timeout(definition, where, settings.answer_timeout)
         self._check_path(where)

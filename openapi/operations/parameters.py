@@ -1,5 +1,6 @@
 """Parameters in the path, the query and the headers: texts are parsed strictly to values."""
 
+import keyword
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -23,6 +24,7 @@ BOOLEANS = {"true": True, "false": False}
 _uuid = TypeAdapter(UUID).validator.validate_python
 
 LONGEST_NAME = 200
+HIDDEN = "x-secret"
 
 STYLES = {"path": "simple", "query": "form", "header": "simple"}
 
@@ -74,6 +76,7 @@ class Parameter:
         item = schema["items"] if self.is_array else schema
         self._read = READERS[item["type"]]
         self._is_uuid = item.get("format") == "uuid"
+        self.is_secret: bool = schema.get(HIDDEN, False)
         self._schema = Schema(schema, "request", where)
         self._accepts = self._schema.accepts
         self.has_default = "default" in schema
@@ -119,7 +122,8 @@ class Parameter:
 def argument_of(definition: dict[str, Any]) -> str:
     """The name of the handler's argument for a parameter."""
     name: str = definition["name"]
-    return name.lower().replace("-", "_")
+    argument = name.lower().replace("-", "_")
+    return f"{argument}_" if keyword.iskeyword(argument) else argument
 
 
 def _refuse_unsupported(definition: dict[str, Any], where: Where) -> None:
@@ -167,6 +171,11 @@ class Parameters:
     def in_headers(self) -> set[bytes]:
         """The names of those in headers, in lower case."""
         return {name for name, _ in self._headers}
+
+    @property
+    def have_secret(self) -> bool:
+        """Whether one of them is a secret, which no log may show."""
+        return any(each.is_secret for each in self.arguments.values())
 
     def read(self, path: Mapping[str, str], request: Request) -> tuple[dict[str, Any], list[Fault]]:
         """The arguments of the handler, with defaults; and the faults of the others."""

@@ -66,12 +66,15 @@ class RequestLog:
         if not self._wanted:
             return
         request, operation, caller = in_flight.request, in_flight.operation, in_flight.caller
+        path = request.path
+        if operation is None or operation.has_secret:
+            path = request.path_without_secrets
         self._add(
             {
                 "time": datetime.now(UTC),
                 "request_id": request.id,
                 "method": request.method,
-                "path": request.path[:LONGEST_PATH].decode("latin-1"),
+                "path": path[:LONGEST_PATH].decode("latin-1"),
                 "operation": operation and operation.id,
                 "status": status,
                 "bytes": size,

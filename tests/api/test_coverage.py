@@ -12,7 +12,7 @@ import psycopg2
 import pytest
 
 from db.replays import lock_of
-from handlers import health, overviews, users
+from handlers import calendars, health, overviews, users
 from handlers.context import Context
 from openapi.server.app import App
 from openapi.settings import load_settings
@@ -23,9 +23,22 @@ from tests.support.servers import serving, trusting
 from tests.support.users import User
 
 NOWHERE = "postgresql:///nowhere"
-BROKEN = {name: str(uuid4()) for name in ("user_id", "task_id", "list_id")}
-UNKNOWN = {"task_id": str(uuid4()), "list_id": str(uuid4())}
+NO_FILE = f"{'x' * 43}.ics"
+BROKEN = {
+    **{name: str(uuid4()) for name in ("user_id", "task_id", "list_id")},
+    "file": NO_FILE,
+}
+UNKNOWN = {"task_id": str(uuid4()), "list_id": str(uuid4()), "file": NO_FILE}
 SMALL = 500
+FAILING = {
+    "get_me": users,
+    "get_summary": overviews,
+    "get_calendar": calendars,
+    "show_calendar": calendars,
+    "get_liveness": health,
+    "get_readiness": health,
+}
+"""The operations that no data in the database makes fail, with the modules of their handlers."""
 CREATIONS = [OPERATIONS["create_task"], OPERATIONS["create_list"]]
 
 Servers = Callable[[str], str]
@@ -81,8 +94,9 @@ def broken_server(new_database: Callable[[], str]) -> Iterator[str]:
             "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql"
             " AS $$ BEGIN RAISE 'because'; END $$"
         )
-        for table in ("tasks", "lists"):
-            fail = f"CREATE TRIGGER fail BEFORE INSERT OR UPDATE ON {table}"
+        execute(f"INSERT INTO calendars (user_id, secret_hash) VALUES ('{BROKEN['user_id']}', 'x')")
+        for table in ("tasks", "lists", "calendars"):
+            fail = f"CREATE TRIGGER fail BEFORE INSERT OR UPDATE OR DELETE ON {table}"
             execute(f"{fail} EXECUTE FUNCTION fail()")
         execute("CREATE TRIGGER fail BEFORE DELETE ON users EXECUTE FUNCTION fail()")
     with serving(DATABASE_URL=database_url) as url:
@@ -171,13 +185,12 @@ def about_nothing(server: str) -> Way:
 
 def failing(operation: Operation, servers: Servers) -> httpx.Response:
     """A failure in the database, or in a handler that no data of a task can make fail."""
-    if "user_id" in operation.path and operation.id != "get_summary":
+    module = FAILING.get(operation.id)
+    if module is None:
         return at("broken_server", BROKEN)(operation, servers)
 
     async def broken(context: Context, **_: object) -> None:
         raise RuntimeError("because")
-
-    module = {"get_me": users, "get_summary": overviews}.get(operation.id, health)
 
     vars(broken)["__signature__"] = inspect.signature(getattr(module, operation.id))
 

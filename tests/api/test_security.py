@@ -60,7 +60,7 @@ def test_valid_token_gives_access_to_its_users_tasks(alice: User) -> None:
 def test_request_without_a_token_returns_401_and_does_nothing(
     stranger: User, operation: Operation
 ) -> None:
-    unknown = {"task_id": str(uuid4()), "list_id": str(uuid4())}
+    unknown = {"task_id": str(uuid4()), "list_id": str(uuid4()), "file": "x"}
     response = ask(stranger, operation, ids={"user_id": stranger.id, **unknown})
 
     assert_problem(response, 401, "unauthenticated")

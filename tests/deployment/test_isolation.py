@@ -118,7 +118,7 @@ LISTS = {
     for deleted in (False, True)
     for query in [ListQuery.of(each, sort, deleted=deleted) for each in FILTERED]
     for start in (Start.FIRST, Start.AFTER)
-    for is_found in {False, query.is_search or query.sorts_few(query.shape(start))}
+    for is_found in {False, query.is_search or query.sorts_tagged(query.shape(start))}
     for shape in [query.shape(start)._replace(is_found=is_found)]
 }
 """Some of the lists, of each kind of plan, and values by which they would find Bob's tasks."""
@@ -220,6 +220,7 @@ def database(own_database: str) -> str:
             "INSERT INTO tasks (user_id, id, title, revision, deleted_at)"
             f" VALUES ('{BOB}', '{BOBS_TOMBSTONE}', $${BOBS_TITLE}$$, 5000000, now())"
         )
+        execute(f"INSERT INTO calendars (user_id, secret_hash) VALUES ('{BOB}', 'bob')")
         lexemes = vector_of(mark_of(BOB), BOBS_TITLE, None)
         execute(
             "INSERT INTO task_texts (user_id, task_id, lexemes)"
@@ -412,7 +413,7 @@ def test_statement_without_an_owner_finds_no_rows_without_an_error(
     database: str, table: str
 ) -> None:
     all_of_bobs = {"users": 1, "tasks": 3, "lists": 2, "task_tags": 4, "replays": 2}
-    rows_of_bob = {**all_of_bobs, "task_texts": 3}[table]
+    rows_of_bob = {**all_of_bobs, "task_texts": 3, "calendars": 1}[table]
     with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
         counts = []
         for preamble in ("", f"SET LOCAL errand.user_id = '{BOB}'; ", ""):

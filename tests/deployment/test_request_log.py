@@ -66,6 +66,24 @@ def test_each_request_is_logged_as_one_line_of_json(talking: Server) -> None:
     ]
 
 
+def test_secret_of_a_calendar_is_not_logged(talking: Server) -> None:
+    with User(url_of(talking)) as alice:
+        path = alice.creates_calendar()
+        encoded = path.replace(path[-10], f"%{ord(path[-10]):x}")
+        statuses = [
+            alice.get(path).status_code,
+            alice.get(encoded).status_code,
+            alice.put(path).status_code,
+            alice.get(f"{path}/").status_code,
+        ]
+
+    _, shown, *others = logged_by(talking)
+
+    assert statuses == [200, 200, 405, 404]
+    assert (shown["path"], shown["operation"]) == ("/calendar/*.ics", "show_calendar")
+    assert [each["path"] for each in others] == [*["/calendar/*.ics"] * 2, "/calendar/*.ics/"]
+
+
 def test_malformed_request_is_logged(talking: Server) -> None:
     with wire_to(url_of(talking)) as wire:
         wire.sends(b"nonsense\r\n\r\n")

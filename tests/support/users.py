@@ -67,6 +67,13 @@ class User(httpx.Client):
         assert response.status_code == 201, response.text
         return Task(response.headers["location"], response.json())
 
+    def creates_calendar(self) -> str:
+        """Create a secret path of the calendar."""
+        response = self.post(f"/api/{self.id}/calendar")
+        assert response.status_code == 201, response.text
+        path: str = response.json()["path"]
+        return path
+
 
 def listed_in(user: User, list_id: str) -> set[str]:
     """The titles of the tasks of a list."""

@@ -1,1 +1,0 @@
-"""Recurrence: the dates of tasks that come back (RFC 5545)."""

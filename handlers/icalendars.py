@@ -1,0 +1,123 @@
+"""Tasks as a calendar (iCalendar, RFC 5545).
+
+The library `icalendar` takes 200 to 700 µs for a task, in which the process does nothing else;
+this takes 15 µs. The tests read what it writes with that library.
+"""
+
+import asyncio
+import re
+from collections.abc import Iterator
+from typing import Any
+
+Task = dict[str, Any]
+
+AT_ONCE = 50
+"""The number of tasks after which other requests have their turn."""
+
+LINE_BYTES = 75
+ESCAPES = {"\\": "\\\\", ";": "\\;", ",": "\\,", "\n": "\\n"}
+SPECIAL = re.compile(r"[\\;,\n]")
+LINE_BREAK = re.compile(r"\r\n?")
+# No other control character is allowed (RFC 5545, 3.1).
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+PRIORITIES = {"urgent": 1, "high": 3, "medium": 5, "low": 9}
+HEAD = (
+    "BEGIN:VCALENDAR",
+    "VERSION:2.0",
+    "PRODID:-//Errand//Errand//EN",
+    "CALSCALE:GREGORIAN",
+    "X-WR-CALNAME:Tasks",
+    # How often programs may ask (RFC 7986, 5.7), and the same for those that do not know it.
+    "REFRESH-INTERVAL;VALUE=DURATION:PT15M",
+    "X-PUBLISHED-TTL:PT15M",
+)
+DONE = "\N{CHECK MARK} "
+
+
+async def calendar_of(tasks: list[Task], *, as_events: bool) -> str:
+    """The calendar of these tasks, as to-dos or as events."""
+    written = _event if as_events else _todo
+    lines = [*HEAD]
+    for index, task in enumerate(tasks, 1):
+        lines += map(_folded, written(task))
+        if index % AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return "\r\n".join([*lines, "END:VCALENDAR", ""])
+
+
+def _todo(task: Task) -> Iterator[str]:
+    yield "BEGIN:VTODO"
+    yield from _common(task, task["title"])
+    # It must be of the kind of DUE, and before it (RFC 5545, 3.8.2.3).
+    if task["start_on"] and task["due_on"] and task["start_on"] < task["due_on"]:
+        yield "DTSTART" + _day(task["start_on"])
+    yield "DUE" + _due(task)
+    if task["completed"]:
+        yield "STATUS:COMPLETED"
+        yield "PERCENT-COMPLETE:100"
+        yield "COMPLETED" + _moment(task["completed_at"])
+    else:
+        yield "STATUS:NEEDS-ACTION"
+    yield "END:VTODO"
+
+
+def _event(task: Task) -> Iterator[str]:
+    """An event of a day, or of a moment; an event cannot be completed, so its title says it."""
+    yield "BEGIN:VEVENT"
+    yield from _common(task, DONE + task["title"] if task["completed"] else task["title"])
+    yield "DTSTART" + _due(task)
+    yield "TRANSP:TRANSPARENT"
+    yield "END:VEVENT"
+
+
+def _common(task: Task, title: str) -> Iterator[str]:
+    yield f"UID:{task['id']}"
+    yield "DTSTAMP" + _moment(task["updated_at"])
+    yield "CREATED" + _moment(task["created_at"])
+    yield "LAST-MODIFIED" + _moment(task["updated_at"])
+    yield "SUMMARY:" + _text(title)
+    if task["description"]:
+        yield "DESCRIPTION:" + _text(task["description"])
+    if task["priority"] in PRIORITIES:
+        yield f"PRIORITY:{PRIORITIES[task['priority']]}"
+    if task["tags"]:
+        yield "CATEGORIES:" + ",".join(map(_text, task["tags"]))
+    if task["parent_id"]:
+        yield f"RELATED-TO:{task['parent_id']}"
+
+
+def _due(task: Task) -> str:
+    return _day(task["due_on"]) if task["due_on"] else _moment(task["due_at"])
+
+
+def _day(day: str) -> str:
+    return ";VALUE=DATE:" + day.replace("-", "")
+
+
+def _moment(moment: str) -> str:
+    """A time in UTC, without parts of a second."""
+    return ":" + moment[:19].replace("-", "").replace(":", "") + "Z"
+
+
+def _text(text: str) -> str:
+    """A value of the type TEXT (RFC 5545, 3.3.11)."""
+    if "\r" in text:
+        text = LINE_BREAK.sub("\n", text)
+    text = CONTROL.sub("", text)
+    return SPECIAL.sub(lambda found: ESCAPES[found[0]], text)
+
+
+def _folded(line: str) -> str:
+    """The line, or several of at most 75 bytes that mean the same (RFC 5545, 3.1)."""
+    if len(line) * 4 <= LINE_BYTES:
+        return line
+    encoded = line.encode()
+    parts = []
+    begin, room = 0, LINE_BYTES
+    while len(encoded) - begin > room:
+        end = begin + room
+        while encoded[end] & 0xC0 == 0x80:  # noqa: PLR2004 - within a character
+            end -= 1
+        parts.append(encoded[begin:end])
+        begin, room = end, LINE_BYTES - 1  # without the space
+    return b"\r\n ".join([*parts, encoded[begin:]]).decode()
