@@ -1,6 +1,6 @@
 """Liveness and readiness."""
 
-from db import health
+from db import health, zones
 from handlers.context import Context
 
 
@@ -10,6 +10,6 @@ async def get_liveness(context: Context) -> dict[str, str]:
 
 
 async def get_readiness(context: Context) -> dict[str, str]:
-    """The database responds."""
+    """The database responds; and which release of the time zones is in use."""
     await health.ping(context.database)
-    return {"status": "ok"}
+    return {"status": "ok", "time_zones": zones.VERSION}

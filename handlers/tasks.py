@@ -136,7 +136,10 @@ async def update_task(
 ) -> Returned:
     """Change the fields that the body names, if the task's version is one that If-Match lists."""
     revisions = expected_revisions(if_match)
-    return tagged(await writes.update(context.database, user_id, task_id, body, expected=revisions))
+    task = await writes.update(
+        context.database, user_id, task_id, body, expected=revisions, max_tasks=context.max_tasks
+    )
+    return tagged(task)
 
 
 async def patch_task(
@@ -162,7 +165,10 @@ async def toggle_task(
 ) -> Returned:
     """Complete a task, or reopen it, if its version is one that If-Match lists."""
     revisions = expected_revisions(if_match)
-    return tagged(await tasks.toggle(context.database, user_id, task_id, expected=revisions))
+    task = await writes.toggle(
+        context.database, user_id, task_id, expected=revisions, max_tasks=context.max_tasks
+    )
+    return tagged(task)
 
 
 async def move_task(

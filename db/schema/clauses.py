@@ -195,10 +195,13 @@ def changed(
 ) -> ReturningUpdate[Any]:
     """Change this task, if it is there as expected, and stamp it with the owner's next revision.
 
-    With `deleted` it is the tombstone that changes; with `adds` the result is an active task.
+    With `deleted` it is the tombstone that changes; with `adds` the result is an active task. It is
+    not changed if it recurs: there the rules know what else changes, but for a deletion.
     `provided` is a condition that is checked under the lock of the owner's row.
     """
     condition = (this_tombstone if deleted else this_task) & as_expected
+    if adds:
+        condition &= tasks.c.recurrence.is_(None)
     owner = _next_of_owner(condition & provided, deleted=deleted, adds=adds)
     stamps = {"updated_at": MOMENT, "revision": owner.c.revision}
     return update(tasks).where(condition).values({**values, **stamps}).returning(ONE_TASK)

@@ -12,6 +12,8 @@ from sqlmodel import Field, SQLModel
 TITLE_LENGTH = 255
 DESCRIPTION_LENGTH = 2000
 POSITION_LENGTH = 100
+RECURRENCE_LENGTHS = (10, 500)
+ZONE_LENGTH = 32
 
 
 class Filter(Enum):
@@ -90,6 +92,13 @@ class Priority(StrEnum):
     URGENT = "urgent"
 
 
+class RecursFrom(StrEnum):
+    """From where the rule of a task that recurs starts."""
+
+    DUE = "due"
+    COMPLETION = "completion"
+
+
 class TaskFields(SQLModel):
     """What clients write of a task.
 
@@ -136,6 +145,15 @@ class TaskFields(SQLModel):
         sa_type=text_of(POSITION_LENGTH),
         sa_column_kwargs=traits(default="'a0'::character varying", sort=True),
     )
+    recurrence: str | None = Field(
+        default=None, min_length=RECURRENCE_LENGTHS[0], max_length=RECURRENCE_LENGTHS[1]
+    )
+    recurs_from: RecursFrom = Field(
+        default=RecursFrom.DUE,
+        sa_type=ranked(RecursFrom),
+        sa_column_kwargs=traits(default="0"),
+    )
+    time_zone: str | None = Field(default=None, max_length=ZONE_LENGTH)
 
 
 DEFAULTS = {

@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlmodel import Field, SQLModel
 
 from db.schema.fields import Filter, Serves, TaskFields, Texts
+from db.schema.indexes import TASK_INDEXES
 
 KEY_LENGTH = 255
 TAG_LENGTH = 50
@@ -34,7 +35,6 @@ MICROSECONDS = "((EXTRACT(epoch FROM clock_timestamp()) * (1000000)::numeric))::
 REVISION_RANGE_BITS = 8
 # A day begins at midnight in UTC.
 DUE = "COALESCE(due_at, ((due_on)::timestamp without time zone AT TIME ZONE 'UTC'::text))"
-NEWEST_FIRST = (text("created_at DESC"), text("id DESC"))
 DUE_FILTERS = {
     "due_before": Filter.BEFORE,
     "due_after": Filter.SINCE,
@@ -91,6 +91,7 @@ class _Key(SQLModel):
 
 
 class _Stamps(SQLModel):
+    series_id: UUID | None
     completed_at: datetime | None
     created_at: datetime
     updated_at: datetime
@@ -143,68 +144,14 @@ class Task(TaskFields, table=True):
     has one. `completion_revision` is that of the latest completion, or else of the creation: a
     reopening leaves it as it is. It has a range, too. `completed`, `completed_at` and `updated_at`
     are in no index or its condition, either.
+    `skipped_due` is the local time at which the task is due, if the clocks skip it.
     `deletion` is the revision of the deletion that took the task along. A task that is not in the
     trash has a list and a parent that are not there, either; a tombstone may name ones that were
     purged, so that there is no foreign key.
     """
 
     __tablename__ = "tasks"
-    __table_args__ = (
-        Index("tasks_by_revision_range", "user_id", "revision_range"),
-        Index(
-            "tasks_newest_first",
-            *("user_id", *NEWEST_FIRST),
-            postgresql_where=text("deleted_at IS NULL"),
-            info={"serves": Serves("created_at", deleted=False)},
-        ),
-        Index("tasks_by_title", "user_id", "title", "id"),
-        Index("tasks_by_due", "user_id", "due", "id", postgresql_where=text("due IS NOT NULL")),
-        Index("tasks_by_priority", "user_id", "priority", "id"),
-        Index("tasks_by_position", "user_id", "position", "id"),
-        Index("tasks_by_completion_range", "user_id", "completion_range"),
-        Index(
-            "tasks_by_priority_newest_first",
-            *("user_id", "priority", *NEWEST_FIRST),
-            postgresql_where=text("deleted_at IS NULL AND priority <> 0"),
-            info={"serves": Serves("created_at", deleted=False, filter="priority")},
-        ),
-        Index(
-            "tasks_in_trash_newest_first",
-            *("user_id", *NEWEST_FIRST),
-            postgresql_where=text("deleted_at IS NOT NULL"),
-            info={"serves": Serves("created_at", deleted=True)},
-        ),
-        Index(
-            "tasks_in_trash",
-            *("user_id", text("deleted_at DESC"), text("id DESC")),
-            postgresql_where=text("deleted_at IS NOT NULL"),
-            info={"serves": Serves("deleted_at", deleted=True)},
-        ),
-        Index(
-            "tasks_of_list_newest_first",
-            *("user_id", "list_id", *NEWEST_FIRST),
-            postgresql_where=text("deleted_at IS NULL AND list_id IS NOT NULL"),
-            info={"serves": Serves("created_at", deleted=False, filter="list_id")},
-        ),
-        Index(
-            "tasks_of_list_by_position",
-            *("user_id", "list_id", "position", "id"),
-            postgresql_where=text("deleted_at IS NULL AND list_id IS NOT NULL"),
-            info={"serves": Serves("position", deleted=False, filter="list_id")},
-        ),
-        Index(
-            "tasks_of_parent_newest_first",
-            *("user_id", "parent_id", *NEWEST_FIRST),
-            postgresql_where=text("deleted_at IS NULL AND parent_id IS NOT NULL"),
-            info={"serves": Serves("created_at", deleted=False, filter="parent_id")},
-        ),
-        Index(
-            "tasks_by_deletion",
-            *("user_id", "deletion"),
-            postgresql_where=text("deletion IS NOT NULL"),
-        ),
-        Index("tasks_to_purge", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
-    )
+    __table_args__ = TASK_INDEXES
 
     user_id: UUID = Field(
         sa_column=Column(Uuid, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
@@ -220,6 +167,8 @@ class Task(TaskFields, table=True):
     tag_keys: list[str] | None = Field(
         sa_column=Column(Texts, info={"filters": {"tag": Filter.ALL_OF}})
     )
+    series_id: UUID | None = Field()
+    skipped_due: str | None = Field()
     completed_at: datetime | None = Field(
         sa_column=_moment(nullable=True, sort=True, filters={"completed_since": Filter.SINCE})
     )

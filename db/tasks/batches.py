@@ -13,11 +13,13 @@ import orjson
 
 from db.database import Session
 from db.errors import BatchRefused, DomainError, Refused, VersionRequired
+from db.postgres.connection import Row
 from db.postgres.transaction import Transaction
 from db.quotas import MAX_TASKS
 from db.schema.clauses import PLACE_COLUMNS, TRASH_COLUMNS
-from db.tasks import statements
-from db.tasks.rules import RULES, Draft
+from db.tasks import series, statements
+from db.tasks.draft import Draft
+from db.tasks.rules import RULES
 from db.tasks.tags import keyed
 from db.tasks.tasks import Task, Versions, as_read, live_lists
 
@@ -34,7 +36,7 @@ class Done(NamedTuple):
 Outcome = Done | Refused
 
 _PLACE = frozenset(PLACE_COLUMNS)
-_PRIVATE = ["completion_revision", "deletion"]
+_PRIVATE = ["completion_revision", "deletion", "skipped_due"]
 _COLUMNS = [*_PRIVATE, *TRASH_COLUMNS]
 CONFLICT_WITHIN_BATCH = "An earlier operation of this batch changed the task. The batch was undone."
 UNNAMED = "Send the task's `revision` as `if_match` of the operation."
@@ -92,28 +94,52 @@ async def begin(
     """Lock the user's row, and read the tasks that the operations are about."""
     creates = any(each["op"] == "create" for each in operations)
     moves = any(map(_moves, operations))
+    named = _named(operations, "id")
+    values = {"user_id": user_id, "parent_ids": _named(operations, "parent_id")}
     rows = await transaction.fetch(
         statements.LOCK_OR_CREATE_USER if creates else statements.LOCK_USER,
         statements.FIND_FAMILIES if moves else statements.FIND_TASKS,
-        user_id=user_id,
-        task_ids=_named(operations, "id"),
-        parent_ids=_named(operations, "parent_id"),
+        task_ids=named,
+        **values,
     )
+    draft = _draft(user_id, rows, max_tasks)
+    if _recurs(draft, operations):
+        ids = set(named)
+        # First the successors, then the copies of what is below the tasks.
+        while more := {*map(UUID, series.related(draft, [*map(str, named)]))} - ids:
+            ids |= more
+            rows = await transaction.fetch(statements.FIND_FAMILIES, task_ids=[*ids], **values)
+            draft = _draft(user_id, rows, max_tasks)
+    if moves and rows:
+        draft.lists = await live_lists(transaction, user_id)
+    return draft
+
+
+def _draft(user_id: UUID, rows: list[Row], max_tasks: int) -> Draft:
     if not rows:
         return Draft(user_id)
     moment, revision, task_count, *_ = rows[0]
     # A row without an id has only the first three columns.
-    found = [dict(zip(_COLUMNS, row[3:], strict=True)) for row in rows if row[5]]
+    found = [dict(zip(_COLUMNS, row[3:], strict=True)) for row in rows if row[6]]
     return Draft(
         user_id,
         deletions={each["id"]: each.pop("deletion") for each in found},
         completions={each["id"]: each.pop("completion_revision") for each in found},
+        skipped_dues={each["id"]: each.pop("skipped_due") for each in found},
         tasks=map(as_read, found),
         revision=revision,
         moment=moment,
         task_count=task_count,
         max_tasks=max_tasks,
-        lists=await live_lists(transaction, user_id) if moves else (),
+    )
+
+
+def _recurs(draft: Draft, operations: Sequence[Operation]) -> bool:
+    """Whether an operation may complete or reopen a task that recurs."""
+    completing = [each for each in operations if each["op"] == "toggle" or "completed" in each]
+    stored = (draft.tasks.get(str(UUID(each["id"]))) for each in completing if "id" in each)
+    return any(task and task["recurrence"] for task in stored) or (
+        bool(completing) and any(each.get("recurrence") for each in operations)
     )
 
 
@@ -172,5 +198,10 @@ async def write(transaction: Transaction, user_id: UUID, draft: Draft) -> None:
 
 def _stored(draft: Draft, task: Task) -> dict[str, Any]:
     """The task, and what clients do not see of it."""
-    private = (draft.completions[task["id"]], draft.deletions[task["id"]])
+    task_id = task["id"]
+    private = (
+        draft.completions[task_id],
+        draft.deletions[task_id],
+        draft.skipped_dues.get(task_id),
+    )
     return {**keyed(task), **dict(zip(_PRIVATE, private, strict=True))}

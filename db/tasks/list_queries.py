@@ -21,6 +21,8 @@ SEARCH = "q"
 OVERDUE = "overdue"
 COMPLETION, COMPLETION_REVISION = "completed_at", "completion_revision"
 TAG = "tag"
+FINDERS = ("parent_id", TAG, "list_id")
+"""The filters that leave few tasks, those that leave the fewest first."""
 RELEVANCE = "relevance"
 ONLY_SEARCHES = "Only a search, a list with `q`, is sorted by relevance."
 
@@ -152,6 +154,11 @@ class Shape(NamedTuple):
         return [each for each in self.filters if each in partly or each not in bounding]
 
     @property
+    def finder(self) -> str | None:
+        """The filter that leaves few tasks, of which an index has those of each value."""
+        return next((each for each in FINDERS if each in self.filters), None)
+
+    @property
     def is_tagged(self) -> bool:
         """Whether the tasks with the first of several tags are read, and compared with all."""
         return self.ranged is not None and FILTERS[self.ranged][1] is Filter.ALL_OF
@@ -209,10 +216,11 @@ class ListQuery(NamedTuple):
         """Whether the list has only tasks with some words."""
         return SEARCH in self.filters
 
-    def sorts_tagged(self, shape: Shape) -> bool:
-        """Whether the tasks with a tag are sorted if they are few: no index has their order."""
+    def sorts_few(self, shape: Shape) -> bool:
+        """Whether the tasks of its finder are sorted if they are few: no index has their order."""
         is_listed = not self.deleted and shape.start is not Start.OFFSET
-        return TAG in self.filters and is_listed and not (self.is_search or shape.is_tagged)
+        has_no_range = shape.finder is not None and shape.finder != shape.ranged
+        return has_no_range and is_listed and not self.is_search
 
     def search(self, owner: UUID) -> Search:
         """What it searches for in the owner's tasks, if it is a search."""
@@ -243,8 +251,7 @@ class ListQuery(NamedTuple):
         """The shape of a page with this start."""
         names = tuple(sorted(self.filters))
         with_ranges = [each for each in names if self._has_ranges(each, start)]
-        # Fewer tasks have a certain tag than a certain priority.
-        ranged = max(with_ranges, key=lambda each: FILTERS[each][1] is Filter.ALL_OF, default=None)
+        ranged = next((each for each in (*FINDERS, *with_ranges) if each in with_ranges), None)
         return Shape(self.deleted, names, self.order, start, ranged, key_is_null)
 
     def _has_ranges(self, name: str, start: Start) -> bool:

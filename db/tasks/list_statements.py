@@ -35,11 +35,11 @@ from db.owner import OWNER
 from db.postgres.statement import Access, Statement
 from db.schema.clauses import as_written, tasks, this_owner, this_user, users
 from db.schema.fields import Filter
+from db.tasks.few_pages import few_rows, has_too_many, newest_tagged
 from db.tasks.list_orders import beyond, matches, of_list, order_by, sections
 from db.tasks.list_queries import FILTERS, RELEVANCE, SEARCH, ListQuery, Shape, Start
 from db.tasks.search_pages import found_rows, ranked, rows_by_rank, skipped
 from db.tasks.search_statements import HAS_TOO_MANY_CANDIDATES, INDEXED_REVISION, relevance_of
-from db.tasks.tag_pages import HAS_TOO_MANY_TAGGED, newest_tagged, tagged_rows
 
 MOST_SCANNED = 1000
 MOST_SHAPES = 1024
@@ -66,7 +66,7 @@ def statement_of(shape: Shape) -> Statement:
     if shape.is_search:
         arrays += [INDEXED_REVISION, HAS_TOO_MANY_CANDIDATES if shape.is_found else false()]
     elif shape.is_found:
-        arrays.append(HAS_TOO_MANY_TAGGED)
+        arrays.append(has_too_many(shape))
     document = func.json_build_array(_owner_revision, *arrays, type_=JSON)
     # A page by offset has its own statement: no other call waits in its group for skipped rows.
     return Statement(
@@ -90,7 +90,7 @@ _owner_revision = select(func.max(users.c.revision)).where(this_owner).scalar_su
 
 def _page(shape: Shape) -> Select[Any] | CompoundSelect[Any]:
     if shape.is_found:
-        return found_rows(shape) if shape.is_search else tagged_rows(shape)
+        return found_rows(shape) if shape.is_search else few_rows(shape)
     if shape.is_tagged:
         return _scanned(shape, newest_tagged(shape, _most_scanned))
     if shape.ranged is not None:

@@ -61,8 +61,8 @@ async def page(
             here = await cursors.signed(database, current or cursors.FIRST_PAGE, user_id, query)
             return TaskPage(NO_TASKS, None, here, NO_REVISION)
         shape, (revision, *columns) = found
-    elif query.sorts_tagged(shape):
-        shape, (revision, *columns) = await _tagged(database, user_id, shape, values)
+    elif query.sorts_few(shape):
+        shape, (revision, *columns) = await _few(database, user_id, shape, values)
     else:
         revision, *columns = await database.fetch_document(
             statement_of(shape), user_id=user_id, **values
@@ -77,10 +77,10 @@ async def page(
     return TaskPage(tasks, previous, following, revision or NO_REVISION)
 
 
-async def _tagged(
+async def _few(
     database: Session, user_id: UUID, shape: Shape, values: dict[str, Any]
 ) -> tuple[Shape, list[Any]]:
-    """The document of a page of tasks with a tag: they are sorted, or if they are many, scanned."""
+    """The document of a page: the few tasks are sorted, or if they are many, scanned."""
     found = shape._replace(is_found=True)
     *document, are_too_many = await database.fetch_document(
         statement_of(found), user_id=user_id, **values

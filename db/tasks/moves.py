@@ -18,8 +18,8 @@ from db.postgres.transaction import Transaction
 from db.schema.clauses import PLACE_COLUMNS, param, tasks, this_user
 from db.schema.fields import POSITION_LENGTH
 from db.tasks import batches
+from db.tasks.draft import Draft
 from db.tasks.positions import LIMIT, between
-from db.tasks.rules import Draft
 from db.tasks.tasks import Task, Versions, as_expected
 
 REACH = 500

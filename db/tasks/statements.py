@@ -141,6 +141,7 @@ def _found(name: str, ids: Any) -> Statement:
             users.c.task_count,
             tasks.c.completion_revision,
             tasks.c.deletion,
+            tasks.c.skipped_due,
             *(as_written(tasks.c[name]) for name in TRASH_COLUMNS),
         )
         .select_from(

@@ -10,7 +10,6 @@ from pydantic import TypeAdapter
 
 from db.database import Session
 from db.errors import FieldRefused, IdTaken, TaskChanged, TaskExists, TaskNotFound, TooManyTasks
-from db.postgres.statement import Statement
 from db.quotas import MAX_TASKS
 from db.schema.fields import DEFAULTS
 from db.tasks import creating, statements
@@ -101,13 +100,21 @@ async def update(
     changes: Mapping[str, Any],
     *,
     expected: Versions = None,
-) -> Task:
-    """Change the fields that are named, and no other; if none is, only read the task."""
+) -> Task | None:
+    """Change the fields that are named, and no other; if none is, only read the task.
+
+    It returns None if the task is not there as expected, or recurs.
+    """
     if not changes:
         return as_expected(await get(database, user_id, task_id), expected)
-    return await _change(
-        database, statements.UPDATE, user_id, task_id, expected, changes=keyed(settled(changes))
+    updated: Task | None = await database.fetch_document(
+        statements.UPDATE,
+        user_id=user_id,
+        task_id=task_id,
+        expected=expected,
+        changes=keyed(settled(changes)),
     )
+    return updated
 
 
 async def delete_alone(
@@ -120,11 +127,13 @@ async def delete_alone(
     return deleted is not None
 
 
-async def toggle(
+def toggle(
     database: Session, user_id: UUID, task_id: UUID, *, expected: Versions = None
-) -> Task:
-    """Complete the task, or reopen it."""
-    return await _change(database, statements.TOGGLE, user_id, task_id, expected)
+) -> Coroutine[Any, Any, Task | None]:
+    """Complete the task, or reopen it; None if it is not there as expected, or recurs."""
+    return database.fetch_document(
+        statements.TOGGLE, user_id=user_id, task_id=task_id, expected=expected
+    )
 
 
 def uuid7() -> UUID:
@@ -135,26 +144,6 @@ def uuid7() -> UUID:
     bits = bits & ~(0x3 << 62) | 0x2 << 62
     made: UUID = _uuid(bits.to_bytes(16, "big"))
     return made
-
-
-async def _change(
-    database: Session,
-    statement: Statement,
-    user_id: UUID,
-    task_id: UUID,
-    expected: Versions,
-    **values: Any,
-) -> Task:
-    """Change the task, if its revision is expected; if no row changed, find the reason."""
-    task: Task | None = await database.fetch_document(
-        statement, user_id=user_id, task_id=task_id, expected=expected, **values
-    )
-    if task is not None:
-        return task
-    current = None if expected is None else await _fetch_active(database, user_id, task_id)
-    if current is None:
-        raise unknown(task_id)
-    raise _conflict(current)
 
 
 def as_expected(task: Task, expected: Versions) -> Task:

@@ -1,4 +1,4 @@
-"""Single writes that are about more than one task: batches of one operation.
+"""Single writes that are about more than one task, or about one that recurs: batches of one.
 
 Whatever else is one statement in `db.tasks.tasks`.
 """
@@ -14,7 +14,7 @@ from db.schema.clauses import PLACE_COLUMNS
 from db.tasks import batches, tasks
 from db.tasks.tasks import Task, Versions
 
-_PLACE = frozenset(PLACE_COLUMNS)
+_BY_RULES = frozenset([*PLACE_COLUMNS, "recurrence"])
 
 
 def create(
@@ -26,11 +26,12 @@ def create(
     max_tasks: int = MAX_TASKS,
 ) -> Coroutine[Any, Any, Task]:
     """Store a new task; the first one also creates the user's row."""
-    write = tasks.create if fields.get("parent_id") is None else _create_subtask
+    is_alone = fields.get("parent_id") is None and fields.get("recurrence") is None
+    write = tasks.create if is_alone else _create_by_rules
     return write(database, user_id, fields, must_be_new=must_be_new, max_tasks=max_tasks)
 
 
-async def _create_subtask(
+async def _create_by_rules(
     database: Session,
     user_id: UUID,
     fields: Mapping[str, Any],
@@ -47,19 +48,42 @@ async def _create_subtask(
         raise
 
 
-def update(
+async def update(
     database: Session,
     user_id: UUID,
     task_id: UUID,
     changes: Mapping[str, Any],
     *,
     expected: Versions = None,
-) -> Coroutine[Any, Any, Task]:
+    max_tasks: int = MAX_TASKS,
+) -> Task:
     """Change the fields that are named, and no other; if none is, only read the task."""
-    if _PLACE.isdisjoint(changes):
-        return tasks.update(database, user_id, task_id, changes, expected=expected)
+    if _BY_RULES.isdisjoint(changes):
+        updated = await tasks.update(database, user_id, task_id, changes, expected=expected)
+        if updated is not None:
+            return updated
     operation = {"op": "update", "id": str(task_id), **changes}
-    return batches.run_one(database, user_id, operation, expected=expected)
+    return await batches.run_one(
+        database, user_id, operation, expected=expected, max_tasks=max_tasks
+    )
+
+
+async def toggle(
+    database: Session,
+    user_id: UUID,
+    task_id: UUID,
+    *,
+    expected: Versions = None,
+    max_tasks: int = MAX_TASKS,
+) -> Task:
+    """Complete the task, or reopen it; one that recurs gets or loses its successor."""
+    toggled = await tasks.toggle(database, user_id, task_id, expected=expected)
+    if toggled is not None:
+        return toggled
+    operation = {"op": "toggle", "id": str(task_id)}
+    return await batches.run_one(
+        database, user_id, operation, expected=expected, max_tasks=max_tasks
+    )
 
 
 async def delete(

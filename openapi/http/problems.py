@@ -188,7 +188,7 @@ def _of_domain_error(error: errors.DomainError) -> Problem:
     if isinstance(error, errors.ArgumentRefused):
         return invalid([Fault(str(error), parameter=error.argument)])
     if isinstance(error, errors.FieldRefused):
-        return invalid([Fault(str(error), pointer=f"/{error.field}")])
+        return invalid([Fault(str(error), pointer=error.field and f"/{error.field}")])
     kind = OF_DOMAIN_ERRORS[type(error)]
     if isinstance(error, errors.Contradiction):
         return _contradiction(kind, str(error), error.current, error.about)

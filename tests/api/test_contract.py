@@ -258,6 +258,7 @@ KINDS = {
     ("string", "uuid"): "uuid",
     ("string", "date"): "date",
     ("string", "date-time"): "timestamp with time zone",
+    ("string", "time-zone"): "character varying",
     ("string", None): "character varying",
     ("boolean", None): "boolean",
     ("integer", None): "bigint",
@@ -274,6 +275,8 @@ PRIVATE = {
     "completion_range": Column("bigint", None, nullable=True),
     # the revision of the deletion that took the task along
     "deletion": Column("bigint", None, nullable=True),
+    # the local time at which a task is due, if the clocks skip it
+    "skipped_due": Column("character varying", None, nullable=True),
     # made of `due_on` or `due_at`, for an index
     "due": Column("timestamp with time zone", None, nullable=True),
     # made of the tags, to compare them without case
@@ -291,7 +294,7 @@ def columns_of_contract(name: str) -> dict[str, Column]:
     return {
         name: Column(
             kind_of(schema),
-            None if "format" in schema else schema.get("maxLength"),
+            schema.get("maxLength") if schema.get("format") in (None, "time-zone") else None,
             schema.get("nullable", False),
         )
         for name, field in followed(SCHEMAS[name])["properties"].items()

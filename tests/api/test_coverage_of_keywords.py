@@ -19,6 +19,7 @@ UUID = "0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"
 PLACE = {"list_id", "parent_id"}
 OF_TAGS = SCHEMAS["EntityTags"]["pattern"]
 OF_KEYS = DOCUMENT["components"]["parameters"]["IdempotencyKey"]["schema"]["pattern"]
+OF_RULES = SCHEMAS["Recurrence"]["pattern"]
 OF_ZONES = DOCUMENT["components"]["parameters"]["Zone"]["schema"]["pattern"]
 OF_FILES = "^[A-Za-z0-9_-]{43}\\.ics$"
 OF_DATES, OF_TIMES, OF_POSITIONS = (
@@ -41,6 +42,7 @@ OUTSIDE_PATTERN = {
     OF_TAGS: "*, *",
     OF_KEYS: "a b",
     OF_ZONES: "a b",
+    OF_RULES: "FREQ=daily",
     OF_FILES: 43 * "x" + "-ics",
     OF_DATES: "0000-01-31",
     OF_TIMES: "0000-01-31T09:26:53Z",
@@ -53,15 +55,23 @@ WITHIN_PATTERN = {
     OF_TAGS: '"x"',
     OF_KEYS: '"x"',
     OF_ZONES: "UTC",
+    OF_RULES: "FREQ=WEEKLY",
     OF_FILES: 43 * "x" + ".ics",
     OF_DATES: "2026-01-31",
     OF_TIMES: "2026-01-31T09:26:53Z",
     OF_POSITIONS: "a0",
 }
-SHORTEST = {OF_TAGS: "*", OF_KEYS: "x", OF_ZONES: "NZ", OF_TIMES: "2026-01-31T09:26:53Z"}
+SHORTEST = {
+    OF_TAGS: "*",
+    OF_KEYS: "x",
+    OF_ZONES: "NZ",
+    OF_RULES: "FREQ=DAILY",
+    OF_TIMES: "2026-01-31T09:26:53Z",
+}
 LONGEST = {
     OF_FILES: 43 * "x" + ".ics",
     OF_ZONES: "America/Argentina/ComodRivadavia",
+    OF_RULES: f"FREQ=YEARLY;BYDAY={80 * '-53MO,'}MO",
     OF_TIMES: "2026-01-31T09:26:53.589793238-02:00",
     OF_POSITIONS: "a0" + 98 * "x",
 }
@@ -277,7 +287,7 @@ def cases() -> Iterator[Case]:
 
 
 def with_references(case: Case, user: User) -> Any:
-    """The body, with the ids of a list and a parent that exist in place of valid ones."""
+    """The body, with the ids of a list and a parent that exist, and a due if the task recurs."""
     if not isinstance(case.body, dict):
         return case.body
     for fields in (case.body, *case.body.get("operations", [])):
@@ -285,6 +295,8 @@ def with_references(case: Case, user: User) -> Any:
             place = {"list_id": user.creates_list().document["id"]} if "list_id" in fields else {}
             parent = {"parent_id": user.creates(**place).document["id"]}
             fields.update((name, (place | parent)[name]) for name in PLACE & fields.keys())
+        if isinstance(fields, dict) and fields.get("recurrence"):
+            fields.setdefault("due_on", "2026-01-31")
     for side in {"before", "after"} & case.body.keys():
         if case.body[side] == UUID:
             same = {name: case.body[name] for name in {"list_id"} & case.body.keys()}

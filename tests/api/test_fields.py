@@ -29,6 +29,7 @@ from tests.support.fields import (
     matches,
     sorted_tasks,
     values_of,
+    with_due,
 )
 from tests.support.responses import assert_faults
 from tests.support.users import User
@@ -58,12 +59,12 @@ def batch_of(user: User, operation: Fields) -> Fields:
 
 def creation(user: User, fields: Fields) -> Fields:
     missing = {name: example_of(name) for name in REQUIRED if name not in fields}
-    return user.creates(**missing, **fields).document
+    return user.creates(**missing, **with_due(fields)).document
 
 
 def creation_in_a_batch(user: User, fields: Fields) -> Fields:
     missing = {name: example_of(name) for name in REQUIRED if name not in fields}
-    return batch_of(user, {"op": "create", **missing, **fields})
+    return batch_of(user, {"op": "create", **missing, **with_due(fields)})
 
 
 def change_by(method: str, **headers: str) -> Callable[[User, Fields], Fields]:
@@ -122,7 +123,7 @@ def test_what_is_written_is_shown_everywhere(
     fields = {name: value}
     written = WAYS[way](alice, fields)
 
-    created = defaults_at(written["revision"])
+    created = defaults_at(written["revision"]) | with_due(fields)
     rest = created if way in CREATIONS else everything_but(fields)
     others = {key: written[key] for key in WRITABLE if key not in (name, *REQUIRED)}
     assert written[name] == value

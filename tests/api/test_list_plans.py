@@ -16,6 +16,7 @@ from db.schema.models import REVISION_RANGE_BITS
 from db.tasks.feed_statements import CHANGES
 from db.tasks.list_queries import ListQuery, Shape, Start
 from db.tasks.list_statements import MOST_SCANNED, statement_of
+from db.tasks.moves import NEIGHBOURS
 from db.tasks.search_statements import LEAST, MOST, MOST_CANDIDATES
 from db.tasks.statements import FIND_FAMILIES
 from db.tasks.words import mark_of
@@ -77,14 +78,17 @@ SHAPES |= {
     for start in STARTS[:3]
     for is_found in (False, True)
 }
-# Tags that a thousand tasks have, and half of them.
+# Tags that a thousand tasks have, and half of them; lists and parents of very many.
 SHAPES |= {
     query.shape(start)._replace(is_found=True): query
     for sort in SORTS
-    for filters in ({"tag": ["home"]}, {"tag": ["x", "home"], "completed": False})
+    for filters in (
+        *({"tag": ["home"]}, {"tag": ["x", "home"], "completed": False}),
+        *({"list_id": REFERENCED[0]}, {"parent_id": REFERENCED[0]}),
+    )
     for query in [ListQuery.of(filters, sort, deleted=False)]
     for start in STARTS[:3]
-    if query.sorts_tagged(query.shape(start))
+    if query.sorts_few(query.shape(start))
 }
 SHAPES |= {
     shape._replace(key_is_null=True): query
@@ -222,7 +226,8 @@ def test_no_page_reads_or_sorts_more_than_a_bound(
     assert {node["Node Type"] for node in scans} == {"Index Scan"}, json.dumps(plan, indent=1)
     assert {node["Node Type"] for node in of_texts} <= {"Index Scan"}, json.dumps(plan, indent=1)
     assert {node["Node Type"] for node in of_tags} <= {"Index Only Scan", "Index Scan"}
-    assert len(of_tags) == (shape.is_tagged or (shape.is_found and not shape.is_search))
+    is_by_tag = shape.is_found and not shape.is_search and shape.finder == "tag"
+    assert len(of_tags) == (shape.is_tagged or is_by_tag)
     for read in (scans, of_tags, of_texts):
         assert sum(map(rows_of, read)) <= most + 2 * A_RANGE, json.dumps(plan, indent=1)
     for sort in (node for node in nodes(plan) if node["Node Type"] == "Sort"):
@@ -309,6 +314,17 @@ def test_a_family_is_found_without_reading_other_tasks(crowded: connection) -> N
     [scan] = [node for node in nodes(plan) if node.get("Relation Name") == "tasks"]
     assert (scan["Node Type"], scan["Index Name"]) == ("Index Scan", "tasks_pkey")
     assert rows_of(scan) < MANY // 5  # all that is below the first of them
+
+
+def test_a_move_reads_only_the_neighbours_of_a_place(crowded: connection) -> None:
+    place = {"position": f"m{MANY // 2:013x}", "neighbour_id": UUID(int=1), "task_id": UUID(int=2)}
+    values = {name: str(value) for name, value in place.items()}
+
+    plan = plan_of(crowded, NEIGHBOURS, values)
+
+    scans = [node for node in nodes(plan) if node.get("Relation Name") == "tasks"]
+    assert [scan["Index Name"] for scan in scans] == ["tasks_by_position"] * 2
+    assert [rows_of(scan) for scan in scans] == [LIMIT] * 2
 
 
 def test_no_statement_is_named_as_another() -> None:

@@ -322,3 +322,24 @@ def test_copies_are_exact_while_lists_and_tasks_change(alice: User, servers: Ser
 
     assert (copy.tasks, copy.lists) == (tasks_of(alice), lists_of(alice))
     assert {task["list_id"] for task in copy.tasks.values()} <= copy.lists.keys()
+
+
+@pytest.mark.parametrize("sort", ["title", "-position", "due", "-updated_at"])
+@pytest.mark.parametrize("field", ["list_id", "parent_id"])
+def test_a_list_of_few_tasks_has_full_pages_in_every_order_beside_many_others(
+    alice: User, database_url: str, field: str, sort: str
+) -> None:
+    value = {"list_id": alice.creates_list, "parent_id": alice.creates}[field]().document["id"]
+    with administration(database_url) as execute:
+        execute(
+            f"INSERT INTO tasks (user_id, id, title, revision, {field})"
+            f" SELECT '{alice.id}', gen_random_uuid(), 'x' || n, n,"
+            f" CASE WHEN n % 50 = 0 THEN '{value}'::uuid END FROM generate_series(1, 3000) n"
+        )
+
+    page = alice.get(alice.tasks, params={field: value, "sort": sort})
+    rest = alice.get(page.links["next"]["url"])
+
+    assert (len(page.json()), len(rest.json())) == (50, 10)
+    assert "next" not in rest.links
+    assert {task[field] for task in page.json() + rest.json()} == {value}

@@ -289,7 +289,7 @@ Write = Callable[[Database, UUID, UUID], Awaitable[Any]]
 
 async def in_a_transaction(database: Database, user_id: UUID, task_id: UUID) -> None:
     async with database.transaction(user_id) as transaction:
-        await tasks.toggle(transaction, user_id, task_id)
+        await writes.toggle(transaction, user_id, task_id)
 
 
 async def by_a_batch(database: Database, user_id: UUID, task_id: UUID) -> None:
@@ -299,7 +299,7 @@ async def by_a_batch(database: Database, user_id: UUID, task_id: UUID) -> None:
 
 WRITES: dict[str, Write] = {
     "create": lambda database, user_id, _: tasks.create(database, user_id, {"title": "x"}),
-    "update": lambda database, user_id, task_id: tasks.update(
+    "update": lambda database, user_id, task_id: writes.update(
         database, user_id, task_id, {"title": "x"}
     ),
     "toggle": tasks.toggle,

@@ -212,6 +212,20 @@ def test_among_too_many_tasks_of_one_position_a_move_is_refused(
     assert "another `position`" in response.text
 
 
+def test_behind_too_many_tasks_of_the_last_position_a_move_is_refused(
+    alice: User, database_url: str
+) -> None:
+    moving = alice.creates()
+    with administration(database_url) as execute:
+        execute(
+            "INSERT INTO tasks (user_id, id, title, revision, position)"
+            f" SELECT '{alice.id}', gen_random_uuid(), 'x', n, 'm' || repeat('z', 99)"
+            " FROM generate_series(1, 501) n"
+        )
+
+    assert_faults(move(alice, moving, {}), "")
+
+
 def test_moves_at_the_same_time_are_done_one_after_the_other(servers: Servers, alice: User) -> None:
     tasks = [alice.creates(str(number)) for number in range(10)]
     ids = [id_of(task) for task in tasks]

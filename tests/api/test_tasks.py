@@ -48,6 +48,7 @@ def test_task_needs_only_a_title(alice: User) -> None:
         "user_id": alice.id,
         **defaults_at(task["revision"]),
         "title": "Buy milk",
+        "series_id": None,
         "completed_at": None,
         "created_at": task["created_at"],
         "updated_at": task["created_at"],

@@ -10,7 +10,7 @@ from db.catalogue import CATALOGUE
 from db.database import Database, Session
 from db.errors import TaskNotFound
 from db.postgres.connection import Connection
-from db.tasks import lists, statements, tasks
+from db.tasks import lists, statements, tasks, writes
 from db.tasks.list_queries import ListQuery
 from openapi.settings import load_settings
 from tests.pool.scenes import on_both_loops
@@ -71,7 +71,7 @@ async def test_observers_are_called_after_each_write(url: str) -> None:
 
         task = await tasks.create(database, user_id, {"title": "x"})
         written.clear()
-        await tasks.toggle(database, user_id, UUID(task["id"]))
+        await writes.toggle(database, user_id, UUID(task["id"]))
         await tasks.get(database, user_id, UUID(task["id"]))
         await tasks.create(database, user_id, {"title": "y"})
 

@@ -77,8 +77,15 @@ SEARCHES = ["milk", "-milk", 'x OR "\U0001f600\U0001f600" -"c d"']
 AT_BOUNDS = {
     "date": ["0001-01-01", "2024-02-29", "9999-12-31"],
     "date-time": ["0001-01-01T00:00:00.000000Z", "9999-12-31T23:59:59.999999Z"],
+    "time-zone": ["UTC", "America/Argentina/ComodRivadavia"],
 }
-OF_PATTERN = {"a0V": ["m0000000000000" + 86 * "z", "N0000000000001"]}
+OF_PATTERN = {
+    "a0V": ["m0000000000000" + 86 * "z", "N0000000000001"],
+    "FREQ=WEEKLY;BYDAY=MO": [
+        "FREQ=DAILY;COUNT=9999",
+        f"FREQ=YEARLY;BYDAY={','.join(80 * ['-53MO'])},MO",
+    ],
+}
 """Other values of a field whose pattern excludes most texts, by its example."""
 
 
@@ -103,7 +110,23 @@ def agreeing(
     for group in groups:
         valued = [name for name in (*kept, *group) if name in group and fields.get(name)]
         fields = {**fields, **dict.fromkeys(set(valued) - set(valued[:1]))}
+    if OF_RECURRENCE & {*kept} or not _can_recur(fields):
+        fields = {**fields, "recurrence": None}
     return fields
+
+
+OF_RECURRENCE = {*EXCLUSIVE, "time_zone"}
+"""Fields that a task that recurs needs."""
+
+
+def _can_recur(fields: Fields) -> bool:
+    due = fields.get("due_on") or (fields.get("time_zone") and fields.get("due_at")) or ""
+    return "1000" < due < "9000"
+
+
+def with_due(fields: Fields) -> Fields:
+    """The fields, and a due if the task recurs."""
+    return {"due_on": "2024-02-29", **fields} if fields.get("recurrence") else fields
 
 
 def values_of(schema: Schema) -> list[Any]:

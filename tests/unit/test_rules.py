@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from db.errors import IdTaken, TaskChanged, TaskNotFound, TooManyTasks
-from db.tasks.rules import RULES, Draft, Event
+from db.tasks.draft import Draft, Event
+from db.tasks.rules import RULES
 
 USER = uuid4()
 MOMENT = "2026-01-31T09:26:53.589793Z"

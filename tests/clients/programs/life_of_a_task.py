@@ -18,6 +18,7 @@ from errand_client.api.tasks import (
     get_task,
     list_tasks,
     list_trash,
+    move_task,
     patch_task,
     restore_task,
     toggle_task,
@@ -35,11 +36,13 @@ from errand_client.models import (
     Fault,
     ListCreate,
     Problem,
+    Sort,
     Task,
     TaskChange,
     TaskChangeKind,
     TaskCreate,
     TaskList,
+    TaskMove,
     TaskPatch,
     TaskTombstone,
     TaskUpdate,
@@ -162,5 +165,12 @@ assert isinstance(restored_list, TaskList)
 listed = list_tasks.sync(user, client=errand, list_id=groceries.id)
 assert isinstance(listed, list)
 assert {each.title for each in listed} == {"Milk", "Which milk?"}
+
+moved = move_task.sync(user, subtask.id, client=errand, body=TaskMove(before=parent.id))
+assert isinstance(moved, Task)
+assert moved.position < parent.position
+by_position = list_tasks.sync(user, client=errand, list_id=groceries.id, sort=Sort.POSITION)
+assert isinstance(by_position, list)
+assert [each.id for each in by_position] == [subtask.id, parent.id]
 
 print("the task has lived")

@@ -181,6 +181,15 @@ const elsewhere = await errand.PATCH("/api/{user_id}/tasks/{task_id}", {
 });
 assert.deepEqual(elsewhere.error?.errors?.map(({ pointer }) => pointer), ["/parent_id"]);
 
+const moved = await errand.POST("/api/{user_id}/tasks/{task_id}/move", {
+  params: { path: { ...user, task_id: subtask.id } },
+  body: { before: parent.id },
+});
+assert(moved.data && moved.data.position < parent.position);
+const ordered = { params: { path: user, query: { list_id: list.id, sort: "position" } } } as const;
+const inOrder = await errand.GET("/api/{user_id}/tasks", ordered);
+assert.deepEqual(inOrder.data?.map(({ id }) => id), [subtask.id, parent.id]);
+
 // @ts-expect-error: to toggle takes no title
 const retitled: BatchOperation = { op: "toggle", id: task.id, title: "Buy bread" };
 // @ts-expect-error: a problem has no such member

@@ -5,8 +5,8 @@ from alembic import op
 
 from db.migrations.isolation import isolate, row_security
 
-revision = "0022"
-down_revision = "0021"
+revision = "0023"
+down_revision = "0022"
 
 # The user is not known before the secret is found. The server's role reads the rows of one user at
 # a time; this function of the schema's owner returns the user of one hash, and nothing else.

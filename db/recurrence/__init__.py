@@ -1,0 +1,1 @@
+"""Recurrence: the dates of tasks that come back (RFC 5545)."""

@@ -1,0 +1,76 @@
+"""What follows when a task that recurs is completed or reopened."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from db.tasks import recurring
+from db.tasks.draft import Draft, Event
+from db.tasks.tasks import Task, too_many
+
+
+def followed(draft: Draft, events: list[Event]) -> list[Event]:
+    """The events, and those that follow if the first one completes or reopens a task that recurs.
+
+    A task that is completed gets a successor, unless it has one. One that is reopened loses it,
+    unless the successor, or what is below it, has changed since.
+    """
+    before, after = events[0].before, events[0].after
+    was_completed = before is not None and before["completed"]
+    if after["completed"] == was_completed:
+        return events
+    if was_completed:
+        return [*events, *_taken_back(draft, before or after, len(events))]
+    return [*events, *_succeeded(draft, events[0], len(events))]
+
+
+def related(draft: Draft, task_ids: list[str]) -> set[str]:
+    """The ids of all tasks that the events of these may write, beside those below them."""
+    found: set[str] = set()
+    below: dict[str, set[str]] = {}
+    for each in task_ids:
+        members = {task["id"] for task in draft.below({"id": each})} | below.get(each, set())
+        made = recurring.successor_id(each)
+        below[made] = {recurring.copy_id(made, member) for member in members}
+        found |= {made, *below[made]}
+    return found
+
+
+def _succeeded(draft: Draft, event: Event, later: int) -> list[Event]:
+    """The successor of a completed task, and the copies of its open subtasks, as they are made."""
+    task = event.after
+    following = recurring.next_of(task, draft.skipped_dues.get(task["id"]), event.moment)
+    if following is None or _is_active(draft, recurring.successor_id(task["id"])):
+        return []
+    successor = recurring.successor(task, following)
+    copies = recurring.copies(task, successor, draft.below(task), following.days)
+    made = [successor, *(each for each in copies if not _is_active(draft, each["id"]))]
+    new = sum(each["id"] not in draft.tasks for each in made) + (event.before is None)
+    if new > draft.room:
+        raise too_many(draft.max_tasks)
+    return [*_made(draft, made, later, following.skipped_due)]
+
+
+def _made(draft: Draft, tasks: list[Task], later: int, skipped_due: str | None) -> Iterator[Event]:
+    """The tasks as they are created, or, if a reopening took them back, restored."""
+    for number, task in enumerate(tasks):
+        stamps = draft.stamps(later + number)
+        created: dict[str, Any] = {"created_at": stamps["updated_at"], **stamps}
+        before = draft.tasks.get(task["id"])
+        kind = "create" if before is None else "restore"
+        skipped = skipped_due if number == 0 else None
+        yield Event(kind, before, {**task, **created}, skipped_due=skipped)
+
+
+def _taken_back(draft: Draft, task: Task, later: int) -> list[Event]:
+    """The deletion of the task's successor, if there is one that nothing has changed."""
+    made = recurring.successor_id(task["id"])
+    if task["recurrence"] is None or not _is_active(draft, made):
+        return []
+    successor = draft.tasks[made]
+    if not all(map(recurring.is_untouched_copy, [successor, *draft.below(successor)])):
+        return []
+    return draft.deletion(successor, later)
+
+
+def _is_active(draft: Draft, task_id: str) -> bool:
+    return task_id in draft.tasks and "deleted_at" not in draft.tasks[task_id]
