@@ -3,7 +3,16 @@
 from db import calendars, replays, users
 from db.lists import cascades
 from db.lists import statements as todo_lists
-from db.tasks import clearing, creating, feed_statements, moves, overviews, search_index, summaries
+from db.tasks import (
+    clearing,
+    creating,
+    feed_statements,
+    moves,
+    occurrences,
+    overviews,
+    search_index,
+    summaries,
+)
 from db.tasks import list_statements as lists
 from db.tasks import statements as tasks
 
@@ -12,6 +21,7 @@ CATALOGUE = (
     *creating.CATALOGUE,
     *clearing.CATALOGUE,
     *moves.CATALOGUE,
+    *occurrences.CATALOGUE,
     *feed_statements.CATALOGUE,
     *todo_lists.CATALOGUE,
     *cascades.CATALOGUE,

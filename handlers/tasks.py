@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from db.errors import Refused
-from db.tasks import batches, clearing, lists, moves, tasks, writes
+from db.tasks import batches, clearing, lists, moves, occurrences, tasks, writes
 from db.tasks.list_queries import FILTERS, ListQuery
 from handlers.context import Context, RefusedOperation
 from handlers.etags import (
@@ -169,6 +169,21 @@ async def toggle_task(
         context.database, user_id, task_id, expected=revisions, max_tasks=context.max_tasks
     )
     return tagged(task)
+
+
+async def skip_task(
+    context: Context, user_id: UUID, task_id: UUID, if_match: str | None = None
+) -> Returned:
+    """Move a task that recurs on to its next due, if its version is one that If-Match lists."""
+    revisions = expected_revisions(if_match)
+    return tagged(await writes.skip(context.database, user_id, task_id, expected=revisions))
+
+
+async def list_occurrences(
+    context: Context, user_id: UUID, task_id: UUID, limit: int
+) -> list[dict[str, Any]]:
+    """When a task that recurs is due next."""
+    return await occurrences.upcoming(context.database, user_id, task_id, limit)
 
 
 async def move_task(

@@ -59,6 +59,7 @@ TASK_INDEXES = (
         "tasks_of_series_newest_first",
         *("user_id", "series_id", *NEWEST_FIRST),
         postgresql_where=text("deleted_at IS NULL AND series_id IS NOT NULL"),
+        info={"serves": Serves("created_at", deleted=False, filter="series_id")},
     ),
     Index(
         "tasks_by_deletion",

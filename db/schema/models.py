@@ -167,7 +167,7 @@ class Task(TaskFields, table=True):
     tag_keys: list[str] | None = Field(
         sa_column=Column(Texts, info={"filters": {"tag": Filter.ALL_OF}})
     )
-    series_id: UUID | None = Field()
+    series_id: UUID | None = Field(sa_column=Column(Uuid, info={"filter": Filter.EQUAL}))
     skipped_due: str | None = Field()
     completed_at: datetime | None = Field(
         sa_column=_moment(nullable=True, sort=True, filters={"completed_since": Filter.SINCE})

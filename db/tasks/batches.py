@@ -145,7 +145,7 @@ def _recurs(draft: Draft, operations: Sequence[Operation]) -> bool:
 
 def _moves(operation: Operation) -> bool:
     """Whether the operation may be about a list, or about other tasks than the one it names."""
-    return operation["op"] in ("delete", "restore") or not _PLACE.isdisjoint(operation)
+    return operation["op"] in ("delete", "restore", "skip") or not _PLACE.isdisjoint(operation)
 
 
 def _named(operations: Sequence[Operation], name: str) -> list[UUID]:

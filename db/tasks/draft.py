@@ -16,7 +16,7 @@ class Event(NamedTuple):
     """A change of one task, with the task before and after it."""
 
     kind: str
-    """The operation: create, update, toggle, delete, restore."""
+    """The operation: create, update, toggle, skip, delete, restore."""
 
     before: Task | None
     """The task before the change, with `deleted_at` if it was in the trash."""

@@ -81,6 +81,11 @@ def toggle(draft: Draft, expected: Versions, fields: Mapping[str, Any]) -> list[
     return series.followed(draft, [event])
 
 
+def skip(draft: Draft, expected: Versions, fields: Mapping[str, Any]) -> list[Event]:
+    """Move the task on to its next due, if it is open and its series has one."""
+    return series.skipped(draft, as_expected(draft.active(fields["id"]), expected))
+
+
 def delete(draft: Draft, expected: Versions, fields: Mapping[str, Any]) -> list[Event]:
     """Soft delete the task and all that is below it: they become tombstones in the trash."""
     task = as_expected(draft.active(fields["id"]), expected)
@@ -131,6 +136,7 @@ RULES: dict[str, Rule] = {
     "create": create,
     "update": update,
     "toggle": toggle,
+    "skip": skip,
     "delete": delete,
     "restore": restore,
 }

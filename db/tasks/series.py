@@ -1,4 +1,4 @@
-"""What follows when a task that recurs is completed or reopened."""
+"""What follows when a task that recurs is completed, reopened or skipped."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,6 +21,29 @@ def followed(draft: Draft, events: list[Event]) -> list[Event]:
     if was_completed:
         return [*events, *_taken_back(draft, before or after, len(events))]
     return [*events, *_succeeded(draft, events[0], len(events))]
+
+
+def skipped(draft: Draft, task: Task) -> list[Event]:
+    """The task and the open tasks below it, as they move on without a completion."""
+    stamps = draft.stamps()
+    moment = stamps["updated_at"]
+    following = recurring.next_of(task, draft.skipped_dues.get(task["id"]), moment)
+    if following is None or task["completed"]:
+        return []
+    after = {**task, **following.fields, **stamps}
+    moves = (
+        (each, {**each, **recurring.moved_dates(each, following.days)})
+        for each in draft.below(task)
+        if not each["completed"]
+    )
+    moved = [(before, after) for before, after in moves if before != after]
+    return [
+        Event("skip", task, after, skipped_due=following.skipped_due),
+        *(
+            Event("skip", before, {**after, **draft.stamps(number)})
+            for number, (before, after) in enumerate(moved, start=1)
+        ),
+    ]
 
 
 def related(draft: Draft, task_ids: list[str]) -> set[str]:

@@ -86,6 +86,14 @@ async def toggle(
     )
 
 
+def skip(
+    database: Session, user_id: UUID, task_id: UUID, *, expected: Versions = None
+) -> Coroutine[Any, Any, Task]:
+    """Move the task on to its next due without completing it, if there is one."""
+    operation = {"op": "skip", "id": str(task_id)}
+    return batches.run_one(database, user_id, operation, expected=expected)
+
+
 async def delete(
     database: Session, user_id: UUID, task_id: UUID, *, expected: Versions = None
 ) -> None:

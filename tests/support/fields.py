@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import combinations, cycle, product
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from tests.support.contract import DOCUMENT
 from tests.support.searching import relevance
@@ -103,6 +103,16 @@ def create_references(user: User) -> None:
         user.creates("parent", id=each)
 
 
+def create_series(user: User) -> None:
+    """Complete each of these tasks, and two that follow it in its series."""
+    for each in REFERENCED:
+        task_id = each
+        user.put(f"{user.tasks}/{each}", json={"due_on": "2026-01-26", "recurrence": "FREQ=DAILY"})
+        for _ in range(3):
+            assert user.patch(f"{user.tasks}/{task_id}/complete").json()["series_id"] == each
+            task_id = str(uuid5(UUID(task_id), "successor"))
+
+
 def agreeing(
     fields: Fields, *kept: str, groups: tuple[list[str], ...] = (EXCLUSIVE, PLACE)
 ) -> Fields:
@@ -115,8 +125,8 @@ def agreeing(
     return fields
 
 
-OF_RECURRENCE = {*EXCLUSIVE, "time_zone"}
-"""Fields that a task that recurs needs."""
+OF_RECURRENCE = {*EXCLUSIVE, "time_zone", "completed"}
+"""Fields whose change is more than that, if the task recurs."""
 
 
 def _can_recur(fields: Fields) -> bool:
