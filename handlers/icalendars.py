@@ -7,7 +7,11 @@ this takes 15 µs. The tests read what it writes with that library.
 import asyncio
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
+
+from db.zones import zone_of
+from handlers.icalendar_zones import zone_lines
 
 Task = dict[str, Any]
 
@@ -38,6 +42,10 @@ async def calendar_of(tasks: list[Task], *, as_events: bool) -> str:
     """The calendar of these tasks, as to-dos or as events."""
     written = _event if as_events else _todo
     lines = [*HEAD]
+    if as_events:
+        for name, year in sorted(_zones(tasks).items()):
+            lines += zone_lines(name, year)
+            await asyncio.sleep(0)
     for index, task in enumerate(tasks, 1):
         lines += map(_folded, written(task))
         if index % AT_ONCE == 0:
@@ -45,7 +53,23 @@ async def calendar_of(tasks: list[Task], *, as_events: bool) -> str:
     return "\r\n".join([*lines, "END:VCALENDAR", ""])
 
 
+def _zones(tasks: list[Task]) -> dict[str, int]:
+    """The time zones of events that recur, and the first year of each."""
+    zones: dict[str, int] = {}
+    for task in tasks:
+        if _recurs(task) and task["due_at"]:
+            name, year = task["time_zone"], int(task["due_at"][:4])
+            zones[name] = min(year, zones.get(name, year))
+    return zones
+
+
+def _recurs(task: Task) -> bool:
+    """Whether it is known now when the task will be due again."""
+    return task["recurrence"] and task["recurs_from"] == "due" and not task["completed"]
+
+
 def _todo(task: Task) -> Iterator[str]:
+    """A to-do. If it recurs, its completion makes the next one: so it has no rule."""
     yield "BEGIN:VTODO"
     yield from _common(task, task["title"])
     # It must be of the kind of DUE, and before it (RFC 5545, 3.8.2.3).
@@ -65,7 +89,11 @@ def _event(task: Task) -> Iterator[str]:
     """An event of a day, or of a moment; an event cannot be completed, so its title says it."""
     yield "BEGIN:VEVENT"
     yield from _common(task, DONE + task["title"] if task["completed"] else task["title"])
-    yield "DTSTART" + _due(task)
+    if _recurs(task):
+        yield "DTSTART" + (_day(task["due_on"]) if task["due_on"] else _local(task))
+        yield "RRULE:" + task["recurrence"]
+    else:
+        yield "DTSTART" + _due(task)
     yield "TRANSP:TRANSPARENT"
     yield "END:VEVENT"
 
@@ -97,6 +125,13 @@ def _day(day: str) -> str:
 def _moment(moment: str) -> str:
     """A time in UTC, without parts of a second."""
     return ":" + moment[:19].replace("-", "").replace(":", "") + "Z"
+
+
+def _local(task: Task) -> str:
+    """The time at which the task is due, in its time zone: it stays when clocks are changed."""
+    local = datetime.fromisoformat(task["due_at"]).astimezone(zone_of(task["time_zone"]))
+    written = local.replace(tzinfo=None).isoformat(timespec="seconds")
+    return f";TZID={task['time_zone']}:" + written.replace("-", "").replace(":", "")
 
 
 def _text(text: str) -> str:

@@ -1,6 +1,6 @@
 """The calendar: a secret path, and what an independent library reads there."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -8,6 +8,8 @@ import icalendar
 import psycopg2
 import pytest
 
+from db.zones import zone_of
+from handlers.icalendar_zones import YEARS, zone_lines
 from tests.support import http
 from tests.support.databases import administration, as_owner
 from tests.support.issuer import Issuer
@@ -71,6 +73,46 @@ def test_tasks_are_events_where_that_is_asked_for(alice: User) -> None:
     assert (day.name, day["dtstart"].dt, day["summary"]) == ("VEVENT", date(2026, 11, 26), "A day")
     assert moment["dtstart"].dt == datetime(2026, 11, 27, 8, 30, tzinfo=UTC)
     assert moment["summary"] == "✓ A moment"
+
+
+def test_event_of_a_task_that_recurs_has_its_rule_in_its_time_zone(alice: User) -> None:
+    path = alice.creates_calendar()
+    rule = {"recurrence": "FREQ=WEEKLY;BYDAY=TH", "time_zone": "Europe/Berlin"}
+    alice.creates("Day", due_on="2026-11-19", **rule)
+    alice.creates("Moment", due_at="2026-11-26T08:00:00Z", **rule)
+    alice.creates("After", due_on="2026-11-18", recurs_from="completion", **rule)
+
+    zone, moment, day, after = read(alice, path, **{"as": "events"})
+
+    assert (zone.name, zone["tzid"]) == ("VTIMEZONE", "Europe/Berlin")
+    assert moment["dtstart"].params["tzid"] == "Europe/Berlin"
+    assert moment["dtstart"].dt.replace(tzinfo=None) == datetime(2026, 11, 26, 9)
+    assert day["dtstart"].dt == date(2026, 11, 19)
+    assert [each["rrule"].to_ical().decode() for each in (moment, day)] == [rule["recurrence"]] * 2
+    assert "rrule" not in after
+    assert all("rrule" not in todo for todo in read(alice, path))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Europe/Berlin", "America/St_Johns", "Africa/Casablanca", "Australia/Lord_Howe", "UTC"],
+)
+@pytest.mark.parametrize("year", [2026, 1900])
+def test_time_zone_of_a_calendar_is_that_of_the_iana_database(name: str, year: int) -> None:
+    parsed: Any = icalendar.Timezone.from_ical("\r\n".join(zone_lines(name, year)))
+    written = parsed.to_tz(lookup_tzid=False)
+    begin, step = datetime(year, 1, 2, tzinfo=UTC), timedelta(hours=67)
+
+    for number in range(YEARS * 365 * 24 // 67):
+        expected = (begin + number * step).astimezone(zone_of(name))
+        if not expected.fold:  # of a time that comes twice, a calendar means the first
+            assert written.utcoffset(expected.replace(tzinfo=None)) == expected.utcoffset()
+
+
+def test_every_zone_can_be_written_in_the_first_and_the_last_year() -> None:
+    for name in ("Asia/Tokyo", "America/Adak"):
+        for year in (1, 9999):
+            icalendar.Timezone.from_ical("\r\n".join(zone_lines(name, year)))
 
 
 def test_calendar_has_no_tasks_of_others_in_the_trash_or_without_a_date(
