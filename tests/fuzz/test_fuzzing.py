@@ -123,7 +123,7 @@ def run(machine: type[APIStateMachine], seed: int) -> None:
 
 
 def aim_at_a_task(case: Case[Any], user: User) -> None:
-    """Replace valid ids by those of an existing task or list."""
+    """Replace valid ids by those of an existing task or list, and let the user have a calendar."""
     path = case.meta and case.meta.components.get(ParameterLocation.PATH)
     ids_are_valid = is_valid(case) or (path and path.mode is GenerationMode.POSITIVE)
     if "user_id" in case.path_parameters and ids_are_valid:
@@ -134,3 +134,6 @@ def aim_at_a_task(case: Case[Any], user: User) -> None:
     if "list_id" in case.path_parameters and ids_are_valid:
         found = next(iter(user.get(user.lists).json()), None) or user.creates_list().document
         case.path_parameters = {"user_id": found["user_id"], "list_id": found["id"]}
+    if "calendar" in case.operation.path and ids_are_valid:
+        file = user.creates_calendar().rpartition("/")[2]
+        case.path_parameters.update({"file": file} if "file" in case.path_parameters else {})
