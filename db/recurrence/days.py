@@ -6,17 +6,19 @@ first week of a rule with BYSETPOS.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import date, timedelta
+from datetime import date
+from functools import lru_cache
 
 from db.recurrence.rule import Frequency, Numbers, Rule, Weekday
 
-MOST_DAYS = 10_000
-"""How many days of the periods of a rule are looked at; a period counts as ten more."""
+MOST_DAYS = 5_000
+"""How many days of the periods of a rule are looked at, and what a period counts besides."""
+PERIOD, EMPTY_PERIOD = 10, 5
 
 LAST_YEAR = 9998
 """The year after it is left to time zones."""
 
-CHUNK, PERIOD = 100, 10
+CHUNK = 100
 _WEEK = 7
 _MONTHS = 12
 
@@ -27,7 +29,7 @@ def days_after(rule: Rule, start: date) -> Iterator[date]:
     conditions = _conditions(rule)
     looked_at = 0
     for period in _periods(rule, start):
-        looked_at += PERIOD + len(period)
+        looked_at += PERIOD + len(period) if period else EMPTY_PERIOD
         days: Iterable[date] = map(date.fromordinal, period)
         for condition in conditions:
             days = filter(condition, days)
@@ -141,14 +143,17 @@ def _week(day: date, week_start: int) -> tuple[int, int]:
 
     A week belongs to the year in which it has most of its days.
     """
-    middle = day - timedelta(days=(day.weekday() - week_start) % _WEEK - 3)
-    last = date(middle.year, _MONTHS, 28)
-    last -= timedelta(days=(last.weekday() - week_start) % _WEEK - 3)
-    return _number_of_week(middle), _number_of_week(last)
+    middle = day.toordinal() - (day.weekday() - week_start) % _WEEK + 3
+    year = date.fromordinal(middle).year
+    first, after = _first_week(year, week_start), _first_week(year + 1, week_start)
+    return (middle - first) // _WEEK + 1, (after - first) // _WEEK
 
 
-def _number_of_week(middle: date) -> int:
-    return (_year_day(middle) - 1) // _WEEK + 1
+@lru_cache(maxsize=1000)
+def _first_week(year: int, week_start: int) -> int:
+    """The first day of the first week of a year: that with the fourth of January."""
+    day = date(year, 1, 4)
+    return day.toordinal() - (day.weekday() - week_start) % _WEEK
 
 
 def _year_day(day: date) -> int:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 MOST = 9999
 """The greatest INTERVAL and COUNT."""
+MOST_WEEKS = 5
 
 _COUNT = re.compile(r"(?<![A-Z])COUNT=\d+")
 _DAY = re.compile(r"([+-]?\d{1,2})?(MO|TU|WE|TH|FR|SA|SU)")
@@ -184,6 +185,9 @@ def _check(rule: Rule) -> None:
     if any(each.nth for each in rule.weekdays):
         if rule.frequency not in (Frequency.MONTHLY, Frequency.YEARLY):
             raise InvalidRule(f"numbers in BYDAY do not go together with FREQ={rule.frequency}")
+        of_months = rule.frequency is Frequency.MONTHLY or rule.months
+        if of_months and any(abs(each.nth) > MOST_WEEKS for each in rule.weekdays):
+            raise InvalidRule(f"numbers in BYDAY are at most {MOST_WEEKS} within a month")
         if rule.week_numbers:
             raise InvalidRule("numbers in BYDAY do not go together with BYWEEKNO")
     if rule.positions and not (rule.months or rule.weekdays or any(named.values())):

@@ -132,7 +132,7 @@ def test_ends_of_months_leap_days_and_weeks(text: str, start: str, days: str) ->
         "FREQ=WEEKLY;BYDAY=MO,TU;BYSETPOS=5",
         "FREQ=DAILY;INTERVAL=7;BYDAY=TU",
         "FREQ=MONTHLY;INTERVAL=12;BYMONTH=2",
-        "FREQ=YEARLY;BYDAY=" + ",".join(f"53{day}" for day in WEEKDAYS) + ";BYMONTH=1,2,3",
+        "FREQ=YEARLY;BYWEEKNO=53;BYMONTHDAY=1,2,3,4,5,6,7,8,9,10,11,12,13,14;BYMONTH=3,4,5",
         "FREQ=YEARLY;INTERVAL=9999",
     ],
 )
@@ -140,7 +140,7 @@ def test_the_search_for_a_day_ends(text: str) -> None:
     begun = time.process_time()
 
     assert next(days_after(parse(text), date(2024, 1, 1)), None) is None
-    assert time.process_time() - begun < 1, "this takes 10 ms"
+    assert time.process_time() - begun < 1, "this takes 2 ms"
 
 
 @pytest.mark.parametrize(
@@ -188,6 +188,8 @@ def test_the_search_for_a_day_ends(text: str) -> None:
         ("FREQ=DAILY;BYDAY=MO;BYSETPOS=1", "BYSETPOS does not go together with FREQ=DAILY"),
         ("FREQ=WEEKLY;BYDAY=1MO", "numbers in BYDAY"),
         ("FREQ=YEARLY;BYDAY=1MO;BYWEEKNO=1", "numbers in BYDAY"),
+        ("FREQ=MONTHLY;BYDAY=6MO", "numbers in BYDAY are at most 5"),
+        ("FREQ=YEARLY;BYMONTH=3;BYDAY=-6MO", "numbers in BYDAY are at most 5"),
         ("FREQ=MONTHLY;BYSETPOS=1", "BYSETPOS needs another part"),
         ("FREQ=DAILY;WKST=XX", "WKST is not one of"),
     ],
