@@ -11,6 +11,7 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection
 
+from db.calendars import LIST_DATED, MOST_TASKS
 from db.postgres.statement import Statement
 from db.schema.models import REVISION_RANGE_BITS
 from db.tasks.feed_statements import CHANGES
@@ -325,6 +326,16 @@ def test_a_move_reads_only_the_neighbours_of_a_place(crowded: connection) -> Non
     scans = [node for node in nodes(plan) if node.get("Relation Name") == "tasks"]
     assert [scan["Index Name"] for scan in scans] == ["tasks_by_position"] * 2
     assert [rows_of(scan) for scan in scans] == [LIMIT] * 2
+
+
+def test_a_calendar_reads_few_tasks_that_it_does_not_have(crowded: connection) -> None:
+    plan = plan_of(crowded, LIST_DATED, {})
+
+    [scan] = [node for node in nodes(plan) if node.get("Relation Name") == "tasks"]
+    assert scan["Index Name"] == "tasks_by_due"
+    assert scan["Actual Rows"] == MOST_TASKS
+    assert rows_of(scan) < 2 * MOST_TASKS  # with those in the trash
+    assert "Sort" not in {node["Node Type"] for node in nodes(plan)}
 
 
 def test_no_statement_is_named_as_another() -> None:
