@@ -5,6 +5,7 @@ which every write of the user's data holds until it commits: so no other transac
 tasks in between. A hundred operations take as many round trips as one.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -56,6 +57,9 @@ async def run(
     async with database.transaction(user_id) as transaction:
         draft = await begin(transaction, user_id, operations, max_tasks)
         for index, operation in enumerate(operations):
+            if operation.get("recurrence"):
+                # The search for its days may take milliseconds: other requests go in between.
+                await asyncio.sleep(0)
             outcome = _attempt(draft, index, operation, requires_if_match)
             if atomic and isinstance(outcome, Refused):
                 raise BatchRefused(_without_undone(draft, outcome))

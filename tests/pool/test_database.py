@@ -1,5 +1,7 @@
 """The database as the data layer sees it: transactions, savepoints, observers and constants."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from uuid import UUID, uuid4
@@ -10,7 +12,7 @@ from db.catalogue import CATALOGUE
 from db.database import Database, Session
 from db.errors import TaskNotFound
 from db.postgres.connection import Connection
-from db.tasks import lists, statements, tasks, writes
+from db.tasks import batches, lists, statements, tasks, writes
 from db.tasks.list_queries import ListQuery
 from openapi.settings import load_settings
 from tests.pool.scenes import on_both_loops
@@ -61,6 +63,34 @@ async def test_a_transaction_within_a_transaction_is_a_savepoint(url: str) -> No
             await tasks.create(part, user_id, {"title": "after"})
 
         assert await titles(transaction, user_id) == {"before", "after"}
+
+
+@on_both_loops
+async def test_a_batch_of_rules_without_any_day_lets_other_requests_go_between(url: str) -> None:
+    hopeless = {"op": "create", "title": "x", "due_on": "2024-01-01"}
+    operations = [
+        {**hopeless, "recurrence": f"FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30;COUNT={number}"}
+        for number in range(2, 42)
+    ]
+    pauses = [0.0]
+
+    async def measure_pauses() -> None:
+        while True:
+            begun = time.thread_time()
+            await asyncio.sleep(0)
+            pauses.append(time.thread_time() - begun)
+
+    async with open_database(url) as database:
+        measuring = asyncio.create_task(measure_pauses())
+        begun = time.thread_time()
+        outcomes = await batches.run(
+            database, uuid4(), operations, atomic=False, requires_if_match=False
+        )
+        whole = time.thread_time() - begun
+        measuring.cancel()
+
+    assert len({type(outcome) for outcome in outcomes}) == 1
+    assert max(pauses) < whole / 4
 
 
 @on_both_loops
