@@ -114,6 +114,7 @@ async def begin(
             ids |= more
             rows = await transaction.fetch(statements.FIND_FAMILIES, task_ids=[*ids], **values)
             draft = _draft(user_id, rows, max_tasks)
+        draft.asked = {*map(str, ids)}
     if moves and rows:
         draft.lists = await live_lists(transaction, user_id)
     return draft

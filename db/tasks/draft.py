@@ -81,6 +81,9 @@ class Draft:
         self.deletions = {**(deletions or {})}
         self.completions = {**(completions or {})}
         self.skipped_dues = {**(skipped_dues or {})}
+        self.asked: Collection[str] = ()
+        """Ids that the read was about: if none of the tasks has one, no task of the owner has."""
+
         self._task_count = task_count
         self._revision = revision
         self._moment = datetime.fromisoformat(moment) if moment else datetime.min

@@ -1,10 +1,10 @@
 """Tasks that recur: what is refused, and what follows when one is completed, reopened or skipped.
 
-The id of a successor follows from the task's id, and the id of a subtask's copy from both. So there
-is one successor at most, whichever server makes it, and however often.
+The id of a successor follows from the task's id, and as a rule the id of a subtask's copy from
+both. So there is one successor at most, whichever server makes it, and however often.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime
 from itertools import islice
 from typing import Any, NamedTuple
@@ -106,10 +106,13 @@ def successor(task: Task, following: Next) -> Task:
     }
 
 
-def copies(task: Task, made: Task, below: Iterable[Task], days: int) -> Iterator[Task]:
+def copies(
+    task: Task, made: Task, below: Iterable[Task], days: int, named: Callable[[str], str]
+) -> Iterator[Task]:
     """The open ones of the tasks below the task, as they are below its successor, without stamps.
 
-    `below` has parents before their children. What is below a completed task moves up.
+    `below` has parents before their children. What is below a completed task moves up. `named`
+    returns the id of a subtask's copy.
     """
     parents = {task["id"]: made["id"]}
     for each in below:
@@ -117,7 +120,7 @@ def copies(task: Task, made: Task, below: Iterable[Task], days: int) -> Iterator
         if each["completed"]:
             parents[each["id"]] = parent
             continue
-        parents[each["id"]] = copy_id(made["id"], each["id"])
+        parents[each["id"]] = named(each["id"])
         place = {"list_id": made["list_id"], "parent_id": parent}
         yield {**each, **moved_dates(each, days), **place, "id": parents[each["id"]]}
 

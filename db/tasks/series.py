@@ -1,11 +1,12 @@
 """What follows when a task that recurs is completed, reopened or skipped."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from db.tasks import recurring
 from db.tasks.draft import Draft, Event
-from db.tasks.tasks import Task, too_many
+from db.tasks.tasks import Task, too_many, uuid7
 
 
 def followed(draft: Draft, events: list[Event]) -> list[Event]:
@@ -65,12 +66,24 @@ def _succeeded(draft: Draft, event: Event, later: int) -> list[Event]:
     if following is None or _is_active(draft, recurring.successor_id(task["id"])):
         return []
     successor = recurring.successor(task, following)
-    copies = recurring.copies(task, successor, draft.below(task), following.days)
+    named = partial(_copy_id, draft, successor["id"])
+    copies = recurring.copies(task, successor, draft.below(task), following.days, named)
     made = [successor, *(each for each in copies if not _is_active(draft, each["id"]))]
     new = sum(each["id"] not in draft.tasks for each in made) + (event.before is None)
     if new > draft.room:
         raise too_many(draft.max_tasks)
     return [*_made(draft, made, later, following.skipped_due)]
+
+
+def _copy_id(draft: Draft, made_id: str, subtask_id: str) -> str:
+    """The id of a subtask's copy: a random one if a task that was not read may have the usual one.
+
+    A batch moves or restores subtasks after it has read the copies. No copy may overwrite a task.
+    """
+    copy_id = recurring.copy_id(made_id, subtask_id)
+    if copy_id in draft.tasks or copy_id in draft.asked:
+        return copy_id
+    return recurring.copy_id(str(uuid7()), subtask_id)
 
 
 def _made(draft: Draft, tasks: list[Task], later: int, skipped_due: str | None) -> Iterator[Event]:

@@ -58,6 +58,11 @@ def successor_of(task: dict[str, Any]) -> str:
     return str(uuid5(UUID(task["id"]), "successor"))
 
 
+def copy_of(task: dict[str, Any], subtask: dict[str, Any]) -> str:
+    """The id of the subtask's copy below the task's successor."""
+    return str(uuid5(UUID(successor_of(task)), subtask["id"]))
+
+
 def next_after(user: User, task: Task, way: str = "toggle") -> dict[str, Any]:
     """The successor that a task gets when it is completed."""
     complete(user, way, task)
@@ -68,6 +73,16 @@ def next_after(user: User, task: Task, way: str = "toggle") -> dict[str, Any]:
 def open_tasks(user: User) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = user.get(user.tasks, params={"completed": False}).json()
     return found
+
+
+def uncounted_tasks(database_url: str, user: User) -> int:
+    """How many tasks more the user has than `users.task_count` says."""
+    statement = (
+        "SELECT (SELECT count(*) FROM tasks WHERE user_id = users.id) - task_count FROM users"
+        " WHERE id = %s"
+    )
+    [uncounted] = query_as_owner(database_url, statement, user.id)
+    return int(uncounted)
 
 
 # The successor
@@ -353,13 +368,38 @@ def test_a_copy_that_was_moved_away_stays_where_it_is(alice: User, database_url:
     kept = alice.get(f"{alice.tasks}/{subtask['id']}").json()
     assert kept["parent_id"] is None
     assert alice.get(alice.tasks, params={"parent_id": made["id"]}).json() == []
-    uncounted = query_as_owner(
-        database_url,
-        "SELECT task_count - (SELECT count(*) FROM tasks WHERE user_id = users.id) FROM users"
-        " WHERE id = %s",
-        alice.id,
-    )
-    assert uncounted == [0]
+    assert uncounted_tasks(database_url, alice) == 0
+
+
+@pytest.mark.parametrize("way", ["moved", "moved with its parent", "restored"])
+def test_a_batch_that_completes_a_task_never_overwrites_an_earlier_copy(
+    alice: User, database_url: str, way: str
+) -> None:
+    task = alice.creates(**MONDAYS)
+    about = {"parent_id": task.document["id"]}
+    upper = alice.creates("upper", **about)
+    subtask = alice.creates("subtask", **about)
+    complete(alice, "toggle", task)
+    url = f"{alice.tasks}/{copy_of(task.document, subtask.document)}"
+    alice.patch(url, json={"parent_id": None, "title": "precious"})
+    reopen(alice, "toggle", task)
+    kept = alice.get(url).json()
+    named = upper if way == "moved with its parent" else subtask
+    if named is upper:
+        alice.patch(subtask.url, json={"parent_id": upper.document["id"]})
+    if way == "restored":
+        alice.delete(subtask.url)
+        back = {"op": "restore", "id": subtask.document["id"]}
+    else:
+        alice.patch(named.url, json={"parent_id": None})
+        back = {"op": "update", "id": named.document["id"], **about}
+
+    assert batched(alice, back, {"op": "toggle", "id": task.document["id"]}).status_code == 200
+
+    assert alice.get(url).json() == kept
+    assert uncounted_tasks(database_url, alice) == 0
+    reopen(alice, "toggle", task)
+    assert alice.get(f"{alice.tasks}/{successor_of(task.document)}").status_code == 404
 
 
 # Batches and limits
