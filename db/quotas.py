@@ -9,5 +9,8 @@ MAX_LISTS = 500
 MAX_DEPTH = 10
 """Tasks above a task."""
 
+MAX_CHANGES = 5000
+"""Changes of tasks by one batch."""
+
 MAX_REPLAY_BYTES = 16 * 1024 * 1024
 """Bytes of stored responses."""

@@ -13,10 +13,10 @@ from uuid import UUID
 import orjson
 
 from db.database import Session
-from db.errors import BatchRefused, DomainError, Refused, VersionRequired
+from db.errors import BatchRefused, DomainError, FieldRefused, Refused, VersionRequired
 from db.postgres.connection import Row
 from db.postgres.transaction import Transaction
-from db.quotas import MAX_TASKS
+from db.quotas import MAX_CHANGES, MAX_TASKS
 from db.schema.clauses import PLACE_COLUMNS, TRASH_COLUMNS
 from db.tasks import series, statements
 from db.tasks.draft import Draft
@@ -38,8 +38,13 @@ Outcome = Done | Refused
 
 _PLACE = frozenset(PLACE_COLUMNS)
 _PRIVATE = ["completion_revision", "deletion", "skipped_due"]
-_COLUMNS = [*_PRIVATE, *TRASH_COLUMNS]
 CONFLICT_WITHIN_BATCH = "An earlier operation of this batch changed the task. The batch was undone."
+TOO_MANY_CHANGES = (
+    f"A batch makes at most {MAX_CHANGES:,} changes of tasks, those included that move, go to the "
+    "trash or come back with others."
+)
+FEW = 200
+"""So many tasks take no time that other requests would notice."""
 UNNAMED = "Send the task's `revision` as `if_match` of the operation."
 
 
@@ -57,8 +62,9 @@ async def run(
     async with database.transaction(user_id) as transaction:
         draft = await begin(transaction, user_id, operations, max_tasks)
         for index, operation in enumerate(operations):
-            if operation.get("recurrence"):
-                # The search for its days may take milliseconds: other requests go in between.
+            if operation.get("recurrence") or len(draft.tasks) > FEW:
+                # The search for its days, or a family of tasks, may take milliseconds: other
+                # requests go in between.
                 await asyncio.sleep(0)
             outcome = _attempt(draft, index, operation, requires_if_match)
             if atomic and isinstance(outcome, Refused):
@@ -106,32 +112,41 @@ async def begin(
         task_ids=named,
         **values,
     )
-    draft = _draft(user_id, rows, max_tasks)
+    draft = await _draft(user_id, rows, max_tasks)
     if _recurs(draft, operations):
         ids = set(named)
         # First the successors, then the copies of what is below the tasks.
         while more := {*map(UUID, series.related(draft, [*map(str, named)]))} - ids:
             ids |= more
             rows = await transaction.fetch(statements.FIND_FAMILIES, task_ids=[*ids], **values)
-            draft = _draft(user_id, rows, max_tasks)
+            draft = await _draft(user_id, rows, max_tasks)
         draft.asked = {*map(str, ids)}
     if moves and rows:
         draft.lists = await live_lists(transaction, user_id)
     return draft
 
 
-def _draft(user_id: UUID, rows: list[Row], max_tasks: int) -> Draft:
+async def _draft(user_id: UUID, rows: list[Row], max_tasks: int) -> Draft:
     if not rows:
         return Draft(user_id)
     moment, revision, task_count, *_ = rows[0]
-    # A row without an id has only the first three columns.
-    found = [dict(zip(_COLUMNS, row[3:], strict=True)) for row in rows if row[6]]
+    found: list[Task] = []
+    private: list[Row] = []
+    for number, row in enumerate(rows, start=1):
+        if number % FEW == 0:
+            await asyncio.sleep(0)
+        # A row without an id has only the first three columns.
+        if row[6]:
+            found.append(as_read(dict(zip(TRASH_COLUMNS, row[6:], strict=True))))
+            private.append(row[3:6])
+    ids = [each["id"] for each in found]
+    completions, deletions, skipped_dues = zip(*private, strict=True) if private else ((), (), ())
     return Draft(
         user_id,
-        deletions={each["id"]: each.pop("deletion") for each in found},
-        completions={each["id"]: each.pop("completion_revision") for each in found},
-        skipped_dues={each["id"]: each.pop("skipped_due") for each in found},
-        tasks=map(as_read, found),
+        deletions=dict(zip(ids, deletions, strict=True)),
+        completions=dict(zip(ids, completions, strict=True)),
+        skipped_dues=dict(zip(ids, skipped_dues, strict=True)),
+        tasks=found,
         revision=revision,
         moment=moment,
         task_count=task_count,
@@ -166,15 +181,24 @@ def _attempt(draft: Draft, index: int, operation: Operation, requires_if_match: 
     try:
         if requires_if_match and expected is None and operation["op"] != "create":
             raise VersionRequired(UNNAMED)
-        task = done(draft, operation["op"], expected, fields)
+        task = done(draft, operation["op"], expected, fields, at_most=MAX_CHANGES)
     except DomainError as error:
         return Refused.because_of(error, index)
     return Done(None if "deleted_at" in task else task)
 
 
-def done(draft: Draft, rule: str, expected: Versions, fields: Mapping[str, Any]) -> Task:
-    """Apply what the rule says; return the task after it."""
+def done(
+    draft: Draft,
+    rule: str,
+    expected: Versions,
+    fields: Mapping[str, Any],
+    *,
+    at_most: int | None = None,
+) -> Task:
+    """Apply what the rule says, unless the draft then has more changes; return the task after."""
     events = RULES[rule](draft, expected, fields)
+    if at_most is not None and len(draft.events) + len(events) > at_most:
+        raise FieldRefused(TOO_MANY_CHANGES)
     for event in events:
         draft.apply(event)
     return events[0].after if events else draft.tasks[fields["id"]]
@@ -191,13 +215,18 @@ def _without_undone(draft: Draft, refused: Refused) -> Refused:
 async def write(transaction: Transaction, user_id: UUID, draft: Draft) -> None:
     """Store what the events have changed."""
     latest = draft.events[-1]
+    stored = []
+    for number, each in enumerate(draft.written.values(), start=1):
+        if number % FEW == 0:
+            await asyncio.sleep(0)
+        stored.append(_stored(draft, each))
     await transaction.fetch(
         statements.WRITE_TASKS,
         user_id=user_id,
         revision=latest.revision,
         moment=latest.moment,
         created=draft.created,
-        tasks=orjson.dumps([_stored(draft, each) for each in draft.written.values()]).decode(),
+        tasks=orjson.dumps(stored).decode(),
     )
 
 

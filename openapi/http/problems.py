@@ -208,8 +208,9 @@ def _retry_after(error: errors.DomainError) -> list[Header]:
 def _of_refused(refused: errors.Refused) -> Problem:
     kind = OF_DOMAIN_ERRORS[refused.kind]
     place = f"/operations/{refused.operation}"
-    if refused.field:
-        return invalid([Fault(refused.detail, pointer=f"{place}/{refused.field}")])
+    if refused.field is not None:
+        place = f"{place}/{refused.field}" if refused.field else place
+        return invalid([Fault(refused.detail, pointer=place)])
     fault = Fault(refused.detail, pointer=place)
     return _contradiction(kind, refused.detail, refused.current, faults=[fault])
 

@@ -19,6 +19,7 @@ from db.database import Database
 from db.postgres.connection import Connection
 from db.tasks import batches
 from openapi.settings import load_settings
+from tests.support.databases import administration
 from tests.support.feed import Copy, tasks_of
 from tests.support.fields import (
     EXCLUSIVE,
@@ -173,6 +174,33 @@ def test_task_of_another_user_is_not_found_in_a_batch(alice: User, bob: User, ta
     results(batch(bob, creates("Bob's", id=task.document["id"])))
 
     assert alice.get(task.url).json() == task.document
+
+
+# What a batch may do at most
+
+
+def test_a_batch_makes_at_most_5000_changes(alice: User, database_url: str) -> None:
+    groceries = alice.creates_list().document["id"]
+    parent = alice.creates("parent")
+    with administration(database_url) as execute:
+        execute(
+            "INSERT INTO tasks (user_id, id, title, revision, parent_id)"
+            f" SELECT '{alice.id}', gen_random_uuid(), 'x', 1, '{parent.document['id']}'"
+            " FROM generate_series(1, 1000) n"
+        )
+    moves = [does("update", parent, list_id=each) for each in (groceries, None) * 2]
+    operations = [*moves, does("delete", parent), does("toggle", parent)]
+
+    refused = batch(alice, *operations)
+    after = alice.get(parent.url).json()
+    done = results(batch(alice, *operations, atomic=False))
+
+    assert_faults(refused, "/operations/4")
+    assert "at most 5,000 changes" in refused.json()["errors"][0]["detail"]
+    assert after == parent.document
+    assert [each["status"] for each in done] == [200] * 4 + [422, 200]
+    assert done[4]["problem"]["errors"] == refused.json()["errors"]
+    assert len(alice.get(alice.trash).json()) == 0
 
 
 # Each on its own
