@@ -93,6 +93,12 @@ class FieldRefused(DomainError):
         self.field = field
 
 
+class LastEventIdRefused(ArgumentRefused):
+    """The same, for a stream that goes on after its last event."""
+
+    argument = "Last-Event-ID"
+
+
 class ChangesForgotten(DomainError):
     """The change feed cannot continue at the token: tombstones after it have been purged."""
 

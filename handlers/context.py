@@ -7,6 +7,7 @@ from uuid import UUID
 from db.database import Database, Session
 from db.errors import Refused
 from db.tasks.change_notifications import ChangeNotifications
+from db.tasks.streams import Streams
 
 
 class Principal(Protocol):
@@ -34,6 +35,7 @@ class State(TypedDict):
 
     database: Database
     notifications: ChangeNotifications
+    streams: Streams
 
 
 class RefusedOperation(NamedTuple):
@@ -51,6 +53,8 @@ class Context(NamedTuple):
 
     notifications: ChangeNotifications
     """What a long poll waits for."""
+
+    streams: Streams
 
     caller: Principal
 

@@ -108,6 +108,18 @@ class Settings(BaseSettings):
     long_poll_timeout: int = Field(
         9, ge=1, le=300, description="The most seconds that a client may `wait` for changes."
     )
+    stream_heartbeat: float = Field(
+        15,
+        gt=0,
+        le=300,
+        description="Seconds after which a stream without changes sends a comment.",
+    )
+    stream_limit: int = Field(
+        9000, ge=1, le=1_000_000, description="Streams of changes that each worker sends."
+    )
+    user_stream_limit: int = Field(
+        20, ge=1, le=1_000_000, description="Those of one user; a new one ends the oldest."
+    )
     drain_timeout: float = Field(
         60, gt=0, le=3600, description="Seconds that a client may take to read part of a response."
     )

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from db.database import Session
-from db.errors import ChangesForgotten, SinceRefused
+from db.errors import ArgumentRefused, ChangesForgotten, SinceRefused
 from db.schema.clauses import ACTIVE_COLUMNS
 from db.tasks.change_notifications import ChangeNotifications
 from db.tasks.feed_statements import CHANGES
@@ -65,6 +65,14 @@ class Reader(NamedTuple):
     began: int = 0
 
 
+class Reading(NamedTuple):
+    """A page, the user's revision when it was read, and the position of the reader after it."""
+
+    page: Page
+    revision: int
+    reader: Reader
+
+
 async def page(
     database: Session,
     notifications: ChangeNotifications,
@@ -75,20 +83,36 @@ async def page(
     wait: float,
 ) -> Page:
     """The changes after the token; if there are none, wait up to `wait` seconds for some."""
-    reader = Reader() if since is None else await _verified(database, since, user_id)
+    reader = await reader_at(database, user_id, since)
     if not wait:
-        return (await _read(database, user_id, reader, limit))[0]
+        return (await read(database, user_id, reader, limit)).page
     deadline = asyncio.get_running_loop().time() + wait
     with notifications.waiter(user_id) as waiter:
         while True:
             waiter.about_to_read()
-            page, revision = await _read(database, user_id, reader, limit)
+            page, revision, _ = await read(database, user_id, reader, limit)
             if page.changes or not await waiter.changed(revision, deadline):
                 return page
 
 
-async def _read(database: Session, user_id: UUID, reader: Reader, limit: int) -> tuple[Page, int]:
-    """The page of changes after the reader's position, and the user's revision at that moment."""
+async def reader_at(
+    database: Session,
+    user_id: UUID,
+    token: str | None,
+    refusal: type[ArgumentRefused] = SinceRefused,
+) -> Reader:
+    """The reader with this token; without one it begins with an empty copy."""
+    if token is None:
+        return Reader()
+    try:
+        content = (await read_signer(database)).verify(token, PURPOSE, user_id)
+    except Forged:
+        raise refusal(UNUSABLE) from None
+    return Reader(*LAYOUT.unpack(content))
+
+
+async def read(database: Session, user_id: UUID, reader: Reader, limit: int) -> Reading:
+    """The page of changes after the reader's position."""
     rows = await database.fetch_dicts(
         CHANGES,
         user_id=user_id,
@@ -99,15 +123,18 @@ async def _read(database: Session, user_id: UUID, reader: Reader, limit: int) ->
     if not rows:
         if reader != Reader():
             raise ChangesForgotten(FORGOTTEN)
-        return Page([], await _signed(database, reader, user_id), more=False, digest=0), 0
+        token = await _signed(database, reader, user_id)
+        return Reading(Page([], token, more=False, digest=0), 0, reader)
     revision: int = rows[0]["user_revision"]
     reader = _recognised(reader, rows[0])
     size = _page_size(rows, limit)
     more = len(rows) > size
     read_up_to = rows[size - 1]["revision"] if more else revision
-    token = await _signed(database, reader._replace(read_up_to=read_up_to), user_id)
+    reader = reader._replace(read_up_to=read_up_to)
+    token = await _signed(database, reader, user_id)
     changes = [_change(row) for row in rows[:size] if row["id"] is not None]
-    return Page(changes, token, more, None if more else rows[0]["digest"]), revision
+    page = Page(changes, token, more, None if more else rows[0]["digest"])
+    return Reading(page, revision, reader)
 
 
 def _recognised(reader: Reader, user: dict[str, Any]) -> Reader:
@@ -157,14 +184,6 @@ def _change(row: dict[str, Any]) -> Change:
 
 async def _signed(database: Session, reader: Reader, user_id: UUID) -> str:
     return (await read_signer(database)).sign(LAYOUT.pack(*reader), PURPOSE, user_id)
-
-
-async def _verified(database: Session, token: str, user_id: UUID) -> Reader:
-    try:
-        content = (await read_signer(database)).verify(token, PURPOSE, user_id)
-    except Forged:
-        raise SinceRefused(UNUSABLE) from None
-    return Reader(*LAYOUT.unpack(content))
 
 
 def _microseconds(moment: str) -> int:

@@ -87,6 +87,7 @@ OF_DOMAIN_ERRORS: dict[type[errors.DomainError], Kind] = {
     errors.CursorRefused: INVALID,
     errors.OrderRefused: INVALID,
     errors.SinceRefused: INVALID,
+    errors.LastEventIdRefused: INVALID,
     errors.FieldRefused: INVALID,
     errors.ChangesForgotten: FORGOTTEN,
     errors.IdTaken: ID_TAKEN,

@@ -18,8 +18,7 @@ from openapi.operations.schemas import Schema
 
 ITEM_SCHEMA = "x-itemSchema"  # itemSchema in OpenAPI 3.2
 TYPES_OF_EVENTS = {"event": "string", "id": "string", "retry": "integer"}
-# A comment: proxies forward the head of a response only with its first bytes.
-OPENING = b":\n\n"
+COMMENT = b":\n\n"
 
 
 class Encoding(Protocol):
@@ -90,7 +89,11 @@ class JsonLines:
 
 
 class EventStream:
-    """Server-sent events. An item has `data`, any JSON value, and may have the other fields."""
+    """Server-sent events. An item has `data`, any JSON value, and may have the other fields.
+
+    An item that is None is a comment: it begins a response whose first event is late, and keeps
+    proxies from ending one that waits.
+    """
 
     header = (b"content-type", EVENT_STREAM.encode())
 
@@ -100,11 +103,13 @@ class EventStream:
         _check_event_schema(media[ITEM_SCHEMA], (*where, ITEM_SCHEMA))
 
     async def encode(self, items: Any) -> Chunks:
-        """Each item as an event, after a comment that opens the stream at once."""
+        """Each item as an event or a comment."""
         async with aclosing(generator(items, self._name)) as each:
-            yield OPENING
             async for item in each:
-                yield self._event(checked(item, self._schema, self._name))
+                if item is None:
+                    yield COMMENT
+                else:
+                    yield self._event(checked(item, self._schema, self._name))
 
     def _event(self, item: Mapping[str, Any]) -> bytes:
         lines = [f"{name}: {item[name]}" for name in ("event", "id", "retry") if name in item]

@@ -129,6 +129,7 @@ class Operation:
         return Context(
             state["database"],
             state["notifications"],
+            state["streams"],
             caller,
             self._requires_if_match,
             self._max_tasks,

@@ -18,6 +18,7 @@ from db.catalogue import CATALOGUE
 from db.database import Database
 from db.purge import purge_daily
 from db.tasks.change_notifications import ChangeNotifications
+from db.tasks.streams import Streams
 from handlers.context import State
 from openapi.access.cors import Cors
 from openapi.access.policy import guard_of, hosts_of
@@ -92,7 +93,13 @@ class App(AsyncApp):  # type: ignore[misc]
             purging = asyncio.create_task(purge_daily(database, self._settings.trash_days))
             self._shutdown.add(notifications.close)
             self._shutdown.add(self._watchdog.stop)
-            yield State(database=database, notifications=notifications)
+            streams = Streams(
+                notifications,
+                most=self._settings.stream_limit,
+                most_of_a_user=self._settings.user_stream_limit,
+                heartbeat=self._settings.stream_heartbeat,
+            )
+            yield State(database=database, notifications=notifications, streams=streams)
             purging.cancel()
         watching.cancel()
 

@@ -47,13 +47,17 @@ class InFlightRequest:
         if self._received_at is None:
             self._received_at = now
         elif self.observer is None:
-            self.observer = asyncio.create_task(self._observe())
+            self.observe()
         timeout = self.operation.response_timeout if self.operation else math.inf
         if now - self._received_at > timeout:
             detail = (
                 "The server cancelled the request. A change may or may not have been made: check."
             )
             self.cancel(Problem(TOO_LATE, detail, headers=[RETRY_AFTER]))
+
+    def observe(self) -> None:
+        """Cancel the task when the client disconnects."""
+        self.observer = asyncio.create_task(self._observe())
 
     def cause_of(self, error: BaseException) -> BaseException:
         """The reason, if the watchdog cancelled the task; otherwise the error itself."""
@@ -89,8 +93,12 @@ class RequestWatchdog:
         return in_flight
 
     def enter_endless(self, request: Request) -> InFlightRequest:
-        """Watch a request whose response ends when the client disconnects or the server stops."""
-        in_flight = self.enter(request)
+        """Watch a request whose response ends when the client disconnects or the server stops.
+
+        It has no deadline, so it is not checked: thousands of them cost nothing while they wait.
+        """
+        in_flight = InFlightRequest(request, asyncio.current_task())
+        in_flight.observe()
         self._endless.add(in_flight)
         if self._is_stopping:
             in_flight.cancel(ServerStopping())

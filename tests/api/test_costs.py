@@ -191,7 +191,11 @@ def requests_of(operation: Operation) -> Iterator[tuple[str, bytes]]:
             yield f"{name} ({media_type})", request(operation.method, path, *headers) + body
 
 
-@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=lambda each: each.id)
+# The response of a stream has no end; its request is parsed like that of a page of changes.
+WITH_END = [each for each in OPERATIONS.values() if each.id != "stream_changes"]
+
+
+@pytest.mark.parametrize("operation", WITH_END, ids=lambda each: each.id)
 def test_the_worst_requests_cost_the_event_loop_little(alone: Server, operation: Operation) -> None:
     seconds = {name: alone.least_seconds_for(content) for name, content in requests_of(operation)}
 

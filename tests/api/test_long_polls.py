@@ -385,7 +385,7 @@ def test_a_write_between_a_read_and_the_wait_wakes_the_waiter(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(change_notifications, "INTERVAL", 60)
-    read = feed._read
+    read = feed.read
 
     async def scene() -> None:
         user_id = uuid4()
@@ -393,11 +393,11 @@ def test_a_write_between_a_read_and_the_wait_wakes_the_waiter(
 
             async def read_then_write(*arguments: Any) -> Any:
                 found = await read(*arguments)
-                if not found[0].changes:
+                if not found.page.changes:
                     await tasks.create(database, user_id, {"title": "x"})
                 return found
 
-            monkeypatch.setattr(feed, "_read", read_then_write)
+            monkeypatch.setattr(feed, "read", read_then_write)
             assert (await page_of(database, notifications, user_id)).changes
 
     asyncio.run(scene())
@@ -407,14 +407,14 @@ def test_a_waiter_that_is_woken_for_nothing_reads_once_and_waits_on(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads = 0
-    read = feed._read
+    read = feed.read
 
     async def counted(*arguments: Any) -> Any:
         nonlocal reads
         reads += 1
         return await read(*arguments)
 
-    monkeypatch.setattr(feed, "_read", counted)
+    monkeypatch.setattr(feed, "read", counted)
 
     async def scene() -> None:
         user_id = uuid4()

@@ -5,7 +5,7 @@ Where a change is to be announced, the query that would find it is run so seldom
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from uuid import UUID, uuid4
 
@@ -23,13 +23,6 @@ NEVER = 10**6
 Process = tuple[Database, ChangeNotifications]
 
 pytestmark = needs_redis
-
-
-@pytest.fixture
-def redis() -> Iterator[Redis]:
-    redis = Redis()
-    yield redis
-    redis.dies()
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from tests.support.users import User
 CASES = 30
 SCENARIOS = 30
 ATTEMPTS = 10
+WITHOUT_END = {"stream_changes"}  # schemathesis.toml leaves it out, too
 
 contract = schemathesis.openapi.from_path(
     CONTRACT, config=SchemathesisConfig.from_path(ROOT / "schemathesis.toml")
@@ -36,7 +37,7 @@ operation_ids = [
     operation["operationId"]
     for path in contract.raw_schema["paths"].values()
     for operation in path.values()
-    if "operationId" in operation
+    if "operationId" in operation and operation["operationId"] not in WITHOUT_END
 ]
 
 

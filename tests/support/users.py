@@ -1,8 +1,9 @@
 """Users of a server, and their tasks."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import accumulate, repeat
 from typing import Any
 from uuid import uuid4
 
@@ -22,6 +23,26 @@ class Task:
     def etag(self) -> str:
         """The ETag that it then had."""
         return f'"{self.document["revision"]}"'
+
+
+def is_of_events(request: httpx.Request) -> bool:
+    """Whether the response may have no end."""
+    return request.url.path.endswith("/stream")
+
+
+def with_first_event(response: httpx.Response) -> httpx.Response:
+    """The response up to its first event; the rest of the stream is not read."""
+    with closing(response):
+        if response.headers.get("content-type") != "text/event-stream":
+            response.read()
+            return response
+        content = b""
+        for content in accumulate(response.iter_raw()):
+            if b"data: " in content:
+                break
+    return httpx.Response(
+        response.status_code, headers=response.headers, content=content, request=response.request
+    )
 
 
 def new_address() -> str:
@@ -49,11 +70,14 @@ class User(httpx.Client):
         )
         self.next_server: Iterator[str] = repeat(server)
 
-    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
-        """Send it to the server whose turn it is."""
+    def send(
+        self, request: httpx.Request, *, stream: bool = False, **options: Any
+    ) -> httpx.Response:
+        """Send it to the server whose turn it is; of a stream of events, read the first."""
         server = httpx.URL(next(self.next_server))
         request.url = request.url.copy_with(host=server.host, port=server.port)
-        return super().send(request, **options)
+        response = super().send(request, stream=stream or is_of_events(request), **options)
+        return response if stream or response.is_closed else with_first_event(response)
 
     def creates(self, title: str = "Buy milk", **fields: Any) -> Task:
         """Create a task."""

@@ -9,6 +9,7 @@ from db.errors import DatabaseAway
 from handlers.context import Context
 
 Items = AsyncGenerator[dict[str, Any], None]
+Events = AsyncGenerator[dict[str, Any] | None, None]
 
 STATE = {"produced": 0, "open": 0}
 TEXT = "x" * 100
@@ -36,9 +37,13 @@ async def list_slowly(context: Context) -> Items:
     return _late()
 
 
-async def list_events(context: Context, count: int, name: str, pause: float) -> Items | int:
-    """As many events, or their number."""
-    return count if context.media_type == "application/json" else _events(count, name, pause)
+async def list_events(
+    context: Context, count: int, name: str, pause: float, comments: int
+) -> Events | int:
+    """As many events behind as many comments, or the number of events."""
+    if context.media_type == "application/json":
+        return count
+    return _events(count, name, pause, comments)
 
 
 async def _lines(count: int, pause: float, broken_at: int | None) -> Items:
@@ -61,7 +66,9 @@ async def _late() -> Items:
         yield {}
 
 
-async def _events(count: int, name: str, pause: float) -> Items:
+async def _events(count: int, name: str, pause: float, comments: int) -> Events:
+    for _ in range(comments):
+        yield None
     async for line in _lines(count, pause, None):
         yield {"event": name, "id": str(line["number"]), "data": line}
 
