@@ -52,6 +52,7 @@ ENUMS = {
 OPERATIONS = {
     *("list_tasks", "create_task", "get_task", "update_task", "delete_task", "toggle_task"),
     *("patch_task", "restore_task", "move_task", "batch_tasks", "list_changes", "list_trash"),
+    "stream_changes",
     *("list_lists", "create_list", "get_list", "patch_list", "delete_list", "restore_list"),
     *("clear_completed", "list_tags", "get_summary"),
     *("get_me", "erase_user", "get_liveness", "get_readiness"),

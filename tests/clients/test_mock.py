@@ -63,7 +63,8 @@ def ask(mock: str, operation: Operation, **headers: str) -> httpx.Response:
 
 @every_operation
 def test_a_mock_has_the_right_example_of_every_status(mock: str, operation: Operation) -> None:
-    for status in operation.responses.keys() - {"428"}:
+    without_example = {"200"} if operation.id == "stream_changes" else set()
+    for status in operation.responses.keys() - {"428"} - without_example:
         response = ask(mock, operation, Prefer=f"code={status}", **AUTHORIZED)
 
         assert response.status_code == int(status)
