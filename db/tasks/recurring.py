@@ -107,25 +107,24 @@ def successor(task: Task, following: Next) -> Task:
 
 
 def copies(
-    task: Task, made: Task, below: Iterable[Task], days: int, named: Callable[[str], str]
+    task: Task, made: Task, below: Iterable[Task], days: int, named: Callable[[str], str | None]
 ) -> Iterator[Task]:
     """The open ones of the tasks below the task, as they are below its successor, without stamps.
 
-    `below` has parents before their children. What is below a completed task moves up. `named`
-    returns the id of a subtask's copy.
+    `below` has parents before their children. `named` returns the id of a subtask's copy, or None
+    if it is not copied. What is below a task that is completed, or not copied, moves up.
     """
     parents = {task["id"]: made["id"]}
     for each in below:
         parent = parents[each["parent_id"]]
-        if each["completed"]:
-            parents[each["id"]] = parent
-            continue
-        parents[each["id"]] = named(each["id"])
-        place = {"list_id": made["list_id"], "parent_id": parent}
-        yield {**each, **moved_dates(each, days), **place, "id": parents[each["id"]]}
+        copy_id = None if each["completed"] else named(each["id"])
+        parents[each["id"]] = copy_id or parent
+        if copy_id is not None:
+            place = {"list_id": made["list_id"], "parent_id": parent}
+            yield {**each, **moved_dates(each, days), **place, "id": copy_id}
 
 
-def copy_id(made_id: str, subtask_id: str) -> str:
+def id_of_copy(made_id: str, subtask_id: str) -> str:
     """The id of the copy of a subtask that is below a successor."""
     return str(uuid5(UUID(made_id), subtask_id))
 

@@ -54,7 +54,7 @@ def related(draft: Draft, task_ids: list[str]) -> set[str]:
     for each in task_ids:
         members = {task["id"] for task in draft.below({"id": each})} | below.get(each, set())
         made = recurring.successor_id(each)
-        below[made] = {recurring.copy_id(made, member) for member in members}
+        below[made] = {recurring.id_of_copy(made, member) for member in members}
         found |= {made, *below[made]}
     return found
 
@@ -67,23 +67,26 @@ def _succeeded(draft: Draft, event: Event, later: int) -> list[Event]:
         return []
     successor = recurring.successor(task, following)
     named = partial(_copy_id, draft, successor["id"])
-    copies = recurring.copies(task, successor, draft.below(task), following.days, named)
-    made = [successor, *(each for each in copies if not _is_active(draft, each["id"]))]
+    below = draft.below(task)
+    made = [successor, *recurring.copies(task, successor, below, following.days, named)]
     new = sum(each["id"] not in draft.tasks for each in made) + (event.before is None)
     if new > draft.room:
         raise too_many(draft.max_tasks)
     return [*_made(draft, made, later, following.skipped_due)]
 
 
-def _copy_id(draft: Draft, made_id: str, subtask_id: str) -> str:
-    """The id of a subtask's copy: a random one if a task that was not read may have the usual one.
+def _copy_id(draft: Draft, made_id: str, subtask_id: str) -> str | None:
+    """The id of a new copy of a subtask; None if an earlier copy is still there, somewhere else.
 
-    A batch moves or restores subtasks after it has read the copies. No copy may overwrite a task.
+    It is a random one if a task that was not read may have the usual one: a batch moves or restores
+    subtasks after it has read the copies. No copy may overwrite a task.
     """
-    copy_id = recurring.copy_id(made_id, subtask_id)
+    copy_id = recurring.id_of_copy(made_id, subtask_id)
+    if _is_active(draft, copy_id):
+        return None
     if copy_id in draft.tasks or copy_id in draft.asked:
         return copy_id
-    return recurring.copy_id(str(uuid7()), subtask_id)
+    return recurring.id_of_copy(str(uuid7()), subtask_id)
 
 
 def _made(draft: Draft, tasks: list[Task], later: int, skipped_due: str | None) -> Iterator[Event]:

@@ -8,6 +8,7 @@ from uuid import UUID, uuid5
 import httpx
 import pytest
 
+from db.quotas import MAX_DEPTH
 from tests.support.contract import assert_refused
 from tests.support.databases import query_as_owner
 from tests.support.feed import Copy, lists_of, tasks_of
@@ -400,6 +401,42 @@ def test_a_batch_that_completes_a_task_never_overwrites_an_earlier_copy(
     assert uncounted_tasks(database_url, alice) == 0
     reopen(alice, "toggle", task)
     assert alice.get(f"{alice.tasks}/{successor_of(task.document)}").status_code == 404
+
+
+def test_what_is_below_a_copy_that_was_moved_away_moves_up(alice: User) -> None:
+    task = alice.creates(**MONDAYS)
+    upper = alice.creates("upper", parent_id=task.document["id"])
+    lower = alice.creates("lower", parent_id=upper.document["id"])
+    made = next_after(alice, task)
+    moved, deleted = (copy_of(task.document, each.document) for each in (upper, lower))
+    list_id = alice.creates_list().document["id"]
+    alice.patch(f"{alice.tasks}/{moved}", json={"list_id": list_id, "parent_id": None})
+    alice.delete(f"{alice.tasks}/{deleted}")
+
+    reopen(alice, "toggle", task)
+    complete(alice, "toggle", task)
+
+    again = alice.get(f"{alice.tasks}/{deleted}").json()
+    assert (again["list_id"], again["parent_id"]) == (None, made["id"])
+    assert alice.get(f"{alice.tasks}/{moved}").json()["list_id"] == list_id
+
+
+def test_no_copy_is_below_more_tasks_than_a_task_can_be(alice: User) -> None:
+    task = alice.creates(**MONDAYS)
+    upper = alice.creates("upper", parent_id=task.document["id"])
+    made = next_after(alice, task)
+    above = None
+    for _ in range(MAX_DEPTH):
+        above = alice.creates(parent_id=above).document["id"]
+    url = f"{alice.tasks}/{copy_of(task.document, upper.document)}"
+    assert alice.patch(url, json={"parent_id": above}).status_code == 200
+    reopen(alice, "toggle", task)
+    lower = alice.creates("lower", parent_id=upper.document["id"])
+
+    complete(alice, "toggle", task)
+
+    copy = alice.get(f"{alice.tasks}/{copy_of(task.document, lower.document)}").json()
+    assert copy["parent_id"] == made["id"]
 
 
 # Batches and limits
