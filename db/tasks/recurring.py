@@ -5,7 +5,7 @@ both. So there is one successor at most, whichever server makes it, and however 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Any, NamedTuple
 from uuid import UUID, uuid5
@@ -129,9 +129,17 @@ def id_of_copy(made_id: str, subtask_id: str) -> str:
     return str(uuid5(UUID(made_id), subtask_id))
 
 
-def is_untouched_copy(task: Task) -> bool:
-    """Whether the server has made the task with a successor, and nothing has changed it since."""
-    return task["created_at"] == task["updated_at"] and UUID(task["id"]).version == COPY
+def is_untouched_copy(task: Task, made: Task) -> bool:
+    """Whether the server has made the task with this successor, and nothing has changed it since.
+
+    One write gives each of its changes the next revision and the next microsecond.
+    """
+    later = datetime.fromisoformat(task["created_at"]) - datetime.fromisoformat(made["created_at"])
+    return (
+        task["created_at"] == task["updated_at"]
+        and UUID(task["id"]).version == COPY
+        and later == timedelta(microseconds=task["revision"] - made["revision"])
+    )
 
 
 def moved_dates(task: Task, days: int) -> Task:

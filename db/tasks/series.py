@@ -106,7 +106,10 @@ def _taken_back(draft: Draft, task: Task, later: int) -> list[Event]:
     if task["recurrence"] is None or not _is_active(draft, made):
         return []
     successor = draft.tasks[made]
-    if not all(map(recurring.is_untouched_copy, [successor, *draft.below(successor)])):
+    if successor["series_id"] != task["series_id"]:
+        return []
+    together = [successor, *draft.below(successor)]
+    if not all(recurring.is_untouched_copy(each, successor) for each in together):
         return []
     return draft.deletion(successor, later)
 

@@ -293,14 +293,30 @@ def test_a_successor_that_was_touched_stays(alice: User, change: dict[str, Any])
     assert alice.get(f"{alice.tasks}/{made['id']}").json() == kept
 
 
-def test_a_successor_with_a_new_subtask_stays(alice: User) -> None:
+@pytest.mark.parametrize("new", [{}, {"id": str(uuid5(UUID(int=0), "new"))}])
+def test_a_successor_with_a_new_subtask_stays(alice: User, new: dict[str, Any]) -> None:
     task = alice.creates(**MONDAYS)
     made = next_after(alice, task)
-    alice.creates("new", parent_id=made["id"])
+    alice.creates("new", parent_id=made["id"], **new)
 
     reopen(alice, "toggle", task)
 
     assert alice.get(f"{alice.tasks}/{made['id']}").json() == made
+
+
+@pytest.mark.parametrize("recurs", [{}, MONDAYS])
+def test_a_task_of_the_client_with_the_id_of_a_successor_stays(
+    alice: User, recurs: dict[str, Any]
+) -> None:
+    new = {"id": "0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"}
+    own = alice.creates("own", id=successor_of(new), **recurs)
+    task = alice.creates(**new, **MONDAYS)
+
+    complete(alice, "toggle", task)
+    reopen(alice, "toggle", task)
+
+    assert alice.get(own.url).json() == own.document
+    assert in_trash(alice) == []
 
 
 def test_a_task_that_was_changed_is_succeeded_as_it_is_then(alice: User) -> None:
