@@ -63,7 +63,7 @@ def _succeeded(draft: Draft, event: Event, later: int) -> list[Event]:
     """The successor of a completed task, and the copies of its open subtasks, as they are made."""
     task = event.after
     following = recurring.next_of(task, draft.skipped_dues.get(task["id"]), event.moment)
-    if following is None or _is_active(draft, recurring.successor_id(task["id"])):
+    if following is None or _is_taken(draft, recurring.successor_id(task["id"]), task["series_id"]):
         return []
     successor = recurring.successor(task, following)
     named = partial(_copy_id, draft, successor["id"])
@@ -112,6 +112,12 @@ def _taken_back(draft: Draft, task: Task, later: int) -> list[Event]:
     if not all(recurring.is_untouched_copy(each, successor) for each in together):
         return []
     return draft.deletion(successor, later)
+
+
+def _is_taken(draft: Draft, task_id: str, series_id: str) -> bool:
+    """Whether a task has the id, unless it is one of the series and in the trash."""
+    stored = draft.tasks.get(task_id)
+    return stored is not None and ("deleted_at" not in stored or stored["series_id"] != series_id)
 
 
 def _is_active(draft: Draft, task_id: str) -> bool:

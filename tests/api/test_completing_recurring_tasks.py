@@ -332,6 +332,17 @@ def test_a_task_that_was_changed_is_succeeded_as_it_is_then(alice: User) -> None
     assert [each["completed"] for each in listed] == [False, True]
 
 
+def test_a_task_in_the_trash_with_the_id_of_a_successor_is_not_overwritten(alice: User) -> None:
+    new = {"id": "0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"}
+    own = alice.creates("own", id=successor_of(new))
+    alice.delete(own.url)
+    trash = in_trash(alice)
+
+    complete(alice, "toggle", alice.creates(**new, **MONDAYS))
+
+    assert in_trash(alice) == trash
+
+
 # Subtasks
 
 
