@@ -177,7 +177,7 @@ CHUNKS = {
 
 def requests_of(operation: Operation) -> Iterator[tuple[str, bytes]]:
     """The worst requests of an operation, by name."""
-    path = operation.path.format(user_id=UUID, task_id=UUID, list_id=UUID)
+    path = operation.path.format(user_id=UUID, task_id=UUID, list_id=UUID, file=f"{'a' * 43}.ics")
     for name, query in QUERIES.items():
         yield name, request(operation.method, f"{path}?{query.decode()}")
     for name, headers in HEADERS.items():

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import cache
 from uuid import uuid4
 
 import httpx
@@ -9,11 +10,16 @@ import pytest
 
 from tests.support import http
 from tests.support.contract import DOCUMENT, METHODS, assert_refused, methods_of
+from tests.support.operations import OPERATIONS
 from tests.support.responses import assert_problem
 from tests.support.users import Task, User
 
 TEMPLATES = list(DOCUMENT["paths"])
-READ = [template for template in TEMPLATES if "GET" in methods_of(template)]
+READ = [
+    operation.path
+    for operation in OPERATIONS.values()
+    if operation.method == "GET" and "application/json" in operation.responses["200"]["content"]
+]
 PAGES = ["/docs", "/problems", "/openapi.yaml", "/openapi.json", "/docs/docs.js"]
 OTHER_METHODS = ["TRACE", "PROPFIND", "PURGE", "LINK", "QUERY", "MKCOL"]
 
@@ -24,8 +30,14 @@ At = Callable[[str], str]
 def at(alice: User, task: Task) -> At:
     """Fill a path of the contract with Alice's ids."""
 
+    @cache
     def fill(template: str) -> str:
-        return template.format(user_id=alice.id, task_id=task.document["id"])
+        return template.format(
+            user_id=alice.id,
+            task_id=task.document["id"],
+            list_id=alice.creates_list().document["id"] if "{list_id}" in template else None,
+            file=alice.creates_calendar().rpartition("/")[2] if "calendar" in template else None,
+        )
 
     return fill
 

@@ -68,7 +68,7 @@ def test_swagger_ui_tries_operations_out(server: str, page: Page) -> None:
     assert created.status == 201
     assert json.loads(created.body)["title"] == "Buy milk"
     assert ui.tries("list_tasks").status == 200
-    assert ui.tries("get_readiness").body == '{\n  "status": "ok"\n}'
+    assert json.loads(ui.tries("get_readiness").body)["status"] == "ok"
     assert page.complaints == []
 
 

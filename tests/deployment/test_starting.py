@@ -118,7 +118,7 @@ REFUSED = {
     "a parameter that the handler does not take": (
         "        - name: offset\n",
         "        - name: skip\n",
-        " takes (user_id, offset, limit, sort, cursor, if_none_match, ",
+        " takes (user_id, offset, limit, zone, sort, cursor, if_none_match, ",
     ),
     "a filter by what no task has": (
         "        - name: completed\n",
@@ -143,7 +143,7 @@ REFUSED = {
     "a value that may be missing where the handler needs it": (
         LIMIT,
         "",
-        " takes (user_id, offset, limit, sort, cursor, if_none_match, ",
+        " takes (user_id, offset, limit, zone, sort, cursor, if_none_match, ",
     ),
     "a recursive schema": (
         "    Title:\n",

@@ -244,7 +244,6 @@ def test_an_operation_without_a_stub_is_one_sentence(name: str, reason: str) -> 
     [
         ("controller: handlers.gadgets", "controller: db.gadgets", "name the handler's module as"),
         ("operationId: put_sizes", "operationId: put-sizes", "name the handler's module as"),
-        ("name: cursor", "name: from", "no argument of Python can be named 'from'"),
         ("name: cursor", "name: 'page[size]'", "no argument of Python can be named 'page[size]'"),
         ("        count: {", "        metadata: {", "no field of a model can be named 'metadata'"),
         ("controller: handlers.tasks", "controller: handlers.health", "lacks what the handler"),
