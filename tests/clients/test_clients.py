@@ -9,7 +9,8 @@ from tests.support.programs import Client
 LIVED = "the task has lived\n"
 
 MODELS = {
-    *("ChangePage", "Cleared", "Fault", "Health", "Me", "Problem"),
+    *("ChangePage", "Cleared", "Fault", "Health", "Me", "Problem", "Readiness"),
+    *("Calendar", "NewCalendar", "Occurrence"),
     *("Batch", "BatchResult", "BatchResults"),
     *("BatchCreate", "BatchDelete", "BatchRestore", "BatchToggle", "BatchUpdate"),
     *("DeletedTask", "Task", "TaskCreate", "TaskMove", "TaskPatch", "TaskUpdate"),
@@ -35,17 +36,22 @@ SCALARS = {
     "ParentId",
     "Position",
     "Priority",
+    "Recurrence",
+    "RecursFrom",
     "Revision",
+    "SeriesId",
     "Sort",
     "StartOn",
     "Tag",
     "Tags",
+    "TimeZone",
     "Timestamp",
     "Title",
     "Token",
 }
 ENUMS = {
     *("CreateTaskIfNoneMatch", "CreateListIfNoneMatch", "HealthStatus", "Priority", "Sort"),
+    *("ReadinessStatus", "RecursFrom", "ShowCalendarAs"),
     *("TaskChangeKind", "TaskTombstoneKind", "ListChangeKind", "ListTombstoneKind"),
     *("BatchCreateOp", "BatchDeleteOp", "BatchRestoreOp", "BatchToggleOp", "BatchUpdateOp"),
 }
@@ -54,7 +60,8 @@ OPERATIONS = {
     *("patch_task", "restore_task", "move_task", "batch_tasks", "list_changes", "list_trash"),
     "stream_changes",
     *("list_lists", "create_list", "get_list", "patch_list", "delete_list", "restore_list"),
-    *("clear_completed", "list_tags", "get_summary"),
+    *("clear_completed", "list_tags", "get_summary", "skip_task", "list_occurrences"),
+    *("get_calendar", "create_calendar", "delete_calendar", "show_calendar"),
     *("get_me", "erase_user", "get_liveness", "get_readiness"),
 }
 
@@ -91,7 +98,7 @@ def test_names_in_a_python_client_are_those_of_the_contract(python: Client) -> N
     operations = [path for path in package.glob("api/*/*.py") if path.stem != "__init__"]
     assert {path.stem for path in operations} == OPERATIONS
     assert {path.parent.name for path in operations} == {
-        *("tasks", "lists", "overviews", "changes", "users", "health")
+        *("tasks", "lists", "overviews", "changes", "calendar", "users", "health")
     }
     exported = "from errand_client import models; print(*models.__all__)"
     assert set(python.runs("python", "-c", exported).split()) == MODELS | ENUMS

@@ -7,6 +7,7 @@ import org.openapitools.client.ApiClient;
 import org.openapitools.client.ApiException;
 import org.openapitools.client.JSON;
 import org.openapitools.client.api.ChangesApi;
+import org.openapitools.client.api.ListsApi;
 import org.openapitools.client.api.TasksApi;
 import org.openapitools.client.model.*;
 
@@ -70,7 +71,7 @@ public class LifeOfATask {
     check(change.getTaskTombstone().getId().equals(id), change);
     check(problemOf(() -> tasks.getTask(user, id, null)).getStatus() == 404, id);
 
-    List<DeletedTask> trash = tasks.listTrash(user, null, null, null, "milk", true, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null);
+    List<DeletedTask> trash = tasks.listTrash(user, null, null, null, "milk", true, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null);
     check(trash.size() == 1 && trash.get(0).getId().equals(id), trash);
     check(trash.get(0).getDeletedAt().isAfter(trash.get(0).getCreatedAt()), trash);
     var again = new TaskCreate().id(id).title("Buy oat milk");
@@ -85,6 +86,16 @@ public class LifeOfATask {
     BatchResults batched = tasks.batchTasks(user, new Batch().operations(operations), null);
     check(batched.getResults().get(0).getStatus() == 201, batched);
     check(batched.getResults().get(1).getTask().getId().equals(id), batched);
+
+    TaskList list = new ListsApi(client).createList(user, new ListCreate().title("Groceries"), null, null);
+    Task parent = tasks.createTask(user, new TaskCreate().title("Milk").listId(list.getId()), null, null);
+    var below = new TaskCreate().title("Which milk?").parentId(parent.getId());
+    Task subtask = tasks.createTask(user, below, null, null);
+    check(subtask.getParentId().equals(parent.getId()), subtask);
+    check(subtask.getListId().equals(list.getId()), subtask);
+    var move = new TaskMove().before(parent.getId());
+    Task moved = tasks.moveTask(user, subtask.getId(), move, null, null);
+    check(moved.getPosition().compareTo(parent.getPosition()) < 0, moved);
 
     System.out.println("the task has lived");
   }

@@ -20,6 +20,7 @@ func main() {
 	configuration.Servers = errand.ServerConfigurations{{URL: os.Args[1]}}
 	client := errand.NewAPIClient(configuration)
 	ctx, tasks, feed, user := context.Background(), client.TasksAPI, client.ChangesAPI, os.Args[2]
+	lists := client.ListsAPI
 
 	task, _, err := tasks.CreateTask(ctx, user).TaskCreate(*errand.NewTaskCreate("Buy milk")).Execute()
 	check(err == nil, err)
@@ -87,6 +88,26 @@ func main() {
 	batched, _, err := tasks.BatchTasks(ctx, user).Batch(*batch).Execute()
 	check(err == nil && len(batched.Results) == 2, batched, err)
 	check(batched.Results[0].Status == 201 && batched.Results[0].Task.Title == "Buy bread", batched)
+
+	list, _, err := lists.CreateList(ctx, user).ListCreate(*errand.NewListCreate("Groceries")).Execute()
+	check(err == nil, err)
+	inside := errand.NewTaskCreate("Milk")
+	inside.SetListId(list.Id)
+	parent, _, err := tasks.CreateTask(ctx, user).TaskCreate(*inside).Execute()
+	check(err == nil && *parent.ListId.Get() == list.Id, parent, err)
+	below := errand.NewTaskCreate("Which milk?")
+	below.SetParentId(parent.Id)
+	subtask, _, err := tasks.CreateTask(ctx, user).TaskCreate(*below).Execute()
+	check(err == nil && *subtask.ParentId.Get() == parent.Id, subtask, err)
+	check(*subtask.ListId.Get() == list.Id, subtask)
+
+	move := errand.NewTaskMove()
+	move.SetBefore(parent.Id)
+	moved, _, err := tasks.MoveTask(ctx, user, subtask.Id).TaskMove(*move).Execute()
+	check(err == nil && moved.Position < parent.Position, moved, err)
+	ordered, _, err := tasks.ListTasks(ctx, user).ListId(list.Id).Sort(errand.SORT_POSITION).Execute()
+	check(err == nil && len(ordered) == 2, ordered, err)
+	check(reflect.DeepEqual(ordered, []errand.Task{*moved, *parent}), ordered)
 
 	fmt.Println("the task has lived")
 }

@@ -5,12 +5,14 @@ import { randomUUID } from "node:crypto";
 import { createClient } from "./hey_api/client";
 import {
   batchTasks,
+  createList,
   createTask,
   deleteTask,
   getTask,
   listChanges,
   listTasks,
   listTrash,
+  moveTask,
   patchTask,
   restoreTask,
   toggleTask,
@@ -74,6 +76,21 @@ async function live(baseUrl: string) {
     batched.data?.results.map(({ status, task }) => [status, task?.title]),
     [[201, "Buy bread"], [200, "Buy milk"]],
   );
+
+  const { data: list } = await createList({ client, path, body: { title: "Groceries" } });
+  assert(list);
+  const inside = { title: "Milk", list_id: list.id };
+  const { data: parent } = await createTask({ client, path, body: inside });
+  assert(parent);
+  const below = { title: "Which milk?", parent_id: parent.id };
+  const { data: subtask } = await createTask({ client, path, body: below });
+  assert(subtask);
+  assert.deepEqual([subtask.list_id, subtask.parent_id], [list.id, parent.id]);
+  const ofSubtask = { client, path: { ...path, task_id: subtask.id } };
+  const moved = await moveTask({ ...ofSubtask, body: { before: parent.id } });
+  const ordered = { list_id: list.id, sort: "position" } as const;
+  const inOrder = await listTasks({ client, path, query: ordered });
+  assert.deepEqual(inOrder.data, [moved.data, parent]);
 }
 
 live(process.argv[2]!).then(() => console.log("the task has lived"));

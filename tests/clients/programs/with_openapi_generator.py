@@ -14,10 +14,13 @@ from openapi_client import (
     ChangesApi,
     Configuration,
     DeletedTask,
+    ListCreate,
+    ListsApi,
     Problem,
     Task,
     TaskChange,
     TaskCreate,
+    TaskMove,
     TaskPatch,
     TasksApi,
     TaskTombstone,
@@ -95,5 +98,13 @@ operations = [
 ]
 batched = tasks.batch_tasks(user, Batch(operations=operations))
 assert [each.status for each in batched.results] == [201, 200]
+
+groceries = ListsApi(client).create_list(user, ListCreate(title="Groceries"))
+parent = tasks.create_task(user, TaskCreate(title="Milk", list_id=groceries.id))
+subtask = tasks.create_task(user, TaskCreate(title="Which milk?", parent_id=parent.id))
+assert (subtask.list_id, subtask.parent_id) == (groceries.id, parent.id)
+moved = tasks.move_task(user, subtask.id, TaskMove(before=parent.id))
+in_order = tasks.list_tasks(user, list_id=groceries.id, sort="position")
+assert in_order == [moved, parent]
 
 print("the task has lived")

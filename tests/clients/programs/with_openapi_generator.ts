@@ -2,7 +2,15 @@
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { ChangesApi, Configuration, ProblemFromJSON, ResponseError, TasksApi } from "./typescript_fetch";
+import {
+  ChangesApi,
+  Configuration,
+  ListsApi,
+  ProblemFromJSON,
+  ResponseError,
+  Sort,
+  TasksApi,
+} from "./typescript_fetch";
 import type { DeletedTask, Problem, Task, TaskTombstone } from "./typescript_fetch";
 
 async function problemOf(request: Promise<unknown>): Promise<Problem> {
@@ -65,6 +73,17 @@ async function live(basePath: string) {
     results.map(({ status, task }) => [status, task?.title]),
     [[201, "Buy bread"], [200, "Buy milk"]],
   );
+
+  const lists = new ListsApi(configuration);
+  const { id: listId } = await lists.createList({ userId, listCreate: { title: "Groceries" } });
+  const parent = await tasks.createTask({ userId, taskCreate: { title: "Milk", listId } });
+  const below = { title: "Which milk?", parentId: parent.id };
+  const subtask = await tasks.createTask({ userId, taskCreate: below });
+  assert.deepEqual([subtask.listId, subtask.parentId], [listId, parent.id]);
+  const move = { userId, taskId: subtask.id, taskMove: { before: parent.id } };
+  const moved = await tasks.moveTask(move);
+  const inOrder = await tasks.listTasks({ userId, listId, sort: Sort.Position });
+  assert.deepEqual(inOrder, [moved, parent]);
 }
 
 live(process.argv[2]!).then(() => console.log("the task has lived"));

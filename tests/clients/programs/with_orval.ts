@@ -4,12 +4,14 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import {
   batchTasks,
+  createList,
   createTask,
   deleteTask,
   getTask,
   listChanges,
   listTasks,
   listTrash,
+  moveTask,
   patchTask,
   restoreTask,
   toggleTask,
@@ -85,6 +87,19 @@ async function live() {
     batched.data.results.map(({ status, task }) => [status, task?.title]),
     [[201, "Buy bread"], [200, "Buy milk"]],
   );
+
+  const list = await createList(user, { title: "Groceries" });
+  assert(list.status === 201);
+  const list_id = list.data.id;
+  const parent = await createTask(user, { title: "Milk", list_id });
+  assert(parent.status === 201);
+  const subtask = await createTask(user, { title: "Which milk?", parent_id: parent.data.id });
+  assert(subtask.status === 201);
+  assert.deepEqual([subtask.data.list_id, subtask.data.parent_id], [list_id, parent.data.id]);
+  const moved = await moveTask(user, subtask.data.id, { before: parent.data.id });
+  assert(moved.status === 200);
+  const inOrder = await listTasks(user, { list_id, sort: "position" });
+  assert.deepEqual(inOrder.data, [moved.data, parent.data]);
 }
 
 live().then(() => console.log("the task has lived"));
