@@ -81,10 +81,9 @@ def test_a_client_in_go_lives_the_life_of_a_task(java: Client) -> None:
         pytest.skip("there is no Go here")
     package = java.folder / "gopath" / "src" / "errand"
     # Without the discriminator it would need a library, and take no union with a time in it.
-    generate(
-        *(java, "go", package),
-        "--additional-properties=packageName=errand,useOneOfDiscriminatorLookup=true",
-    )
+    # Without the prefix two enums could not have one word.
+    properties = "packageName=errand,useOneOfDiscriminatorLookup=true,enumClassPrefix=true"
+    generate(java, "go", package, f"--additional-properties={properties}")
     environment = ("env", f"GOPATH={java.folder / 'gopath'}", "GO111MODULE=off", "GOFLAGS=")
 
     run = ("go", "run", "life_of_a_task.go", java.server, str(uuid4()))
