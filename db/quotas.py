@@ -9,6 +9,9 @@ MAX_LISTS = 500
 MAX_DEPTH = 10
 """Tasks above a task."""
 
+MAX_BELOW = 1000
+"""Tasks below a task, at all depths together."""
+
 MAX_CHANGES = 5000
 """Changes of tasks by one batch."""
 

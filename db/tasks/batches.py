@@ -18,7 +18,7 @@ from db.postgres.connection import Row
 from db.postgres.transaction import Transaction
 from db.quotas import MAX_CHANGES, MAX_TASKS
 from db.schema.clauses import PLACE_COLUMNS, TRASH_COLUMNS
-from db.tasks import series, statements
+from db.tasks import series, statements, trees
 from db.tasks.draft import Draft
 from db.tasks.rules import RULES
 from db.tasks.tags import keyed
@@ -105,7 +105,8 @@ async def begin(
     creates = any(each["op"] == "create" for each in operations)
     moves = any(map(_moves, operations))
     named = _named(operations, "id")
-    values = {"user_id": user_id, "parent_ids": _named(operations, "parent_id")}
+    parents = _named(operations, "parent_id")
+    values = {"user_id": user_id, "parent_ids": parents}
     rows = await transaction.fetch(
         statements.LOCK_OR_CREATE_USER if creates else statements.LOCK_USER,
         statements.FIND_FAMILIES if moves else statements.FIND_TASKS,
@@ -123,7 +124,26 @@ async def begin(
         draft.asked = {*map(str, ids)}
     if moves and rows:
         draft.lists = await live_lists(transaction, user_id)
+    if moves or draft.asked:
+        draft.unread = await _unread(transaction, user_id, draft, named, parents)
     return draft
+
+
+async def _unread(
+    transaction: Transaction, user_id: UUID, draft: Draft, named: list[UUID], parents: list[UUID]
+) -> dict[str, int]:
+    """How many tasks below each task at the top were not read; of those named all were read."""
+    above = (trees.above(draft.tasks, str(each)) for each in (*named, *parents))
+    tops = {UUID(each[-1]) for each in above if each}.difference(named)
+    if not tops:
+        return {}
+    unread = {}
+    for top, count in await transaction.fetch(
+        statements.COUNT_BELOW, user_id=user_id, task_ids=[*tops]
+    ):
+        await asyncio.sleep(0)
+        unread[top] = count - len(draft.below(draft.tasks[top]))
+    return unread
 
 
 async def _draft(user_id: UUID, rows: list[Row], max_tasks: int) -> Draft:

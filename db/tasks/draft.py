@@ -81,6 +81,9 @@ class Draft:
         self.deletions = {**(deletions or {})}
         self.completions = {**(completions or {})}
         self.skipped_dues = {**(skipped_dues or {})}
+        self.unread: Mapping[str, int] = {}
+        """How many tasks below each task at the top were not read."""
+
         self.asked: Collection[str] = ()
         """Ids that the read was about: if none of the tasks has one, no task of the owner has."""
 

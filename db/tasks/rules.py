@@ -38,7 +38,7 @@ def create(draft: Draft, _: Versions, fields: Mapping[str, Any]) -> list[Event]:
     if draft.room <= 0:
         raise too_many(draft.max_tasks)
     fields = places.of_new(draft.tasks, settled(fields))
-    places.check(draft.tasks, draft.lists, fields)
+    places.check(draft.tasks, draft.lists, draft.unread, fields)
     stamps = draft.stamps()
     key: Task = {"id": task_id, "user_id": draft.user_id}
     times = {"created_at": stamps["updated_at"], **stamps}
@@ -66,7 +66,7 @@ def update(draft: Draft, expected: Versions, fields: Mapping[str, Any]) -> list[
     recurring.check(event.after, fields)
     events = [event]
     if not _PLACE.isdisjoint(fields):
-        places.check(draft.tasks, draft.lists, event.after, task["id"])
+        places.check(draft.tasks, draft.lists, draft.unread, event.after, task["id"])
         if event.after["list_id"] != task["list_id"]:
             moved = {"list_id": event.after["list_id"]}
             below = enumerate(draft.below(task), start=1)
@@ -103,7 +103,7 @@ def restore(draft: Draft, expected: Versions, fields: Mapping[str, Any]) -> list
     if "deleted_at" not in task:
         return []
     together = draft.taken_along(task)
-    found = places.of_restored(draft.tasks, draft.lists, task, together)
+    found = places.of_restored(draft.tasks, draft.lists, draft.unread, task, together)
     return [
         _restored(each, {**place, **draft.stamps(number)})
         for number, (each, place) in enumerate(zip([task, *together], found, strict=True))

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from db.tasks import recurring
+from db.errors import FieldRefused
+from db.tasks import places, recurring
 from db.tasks.draft import Draft, Event
 from db.tasks.tasks import Task, too_many, uuid7
 
@@ -72,6 +73,10 @@ def _succeeded(draft: Draft, event: Event, later: int) -> list[Event]:
     new = sum(each["id"] not in draft.tasks for each in made) + (event.before is None)
     if new > draft.room:
         raise too_many(draft.max_tasks)
+    if task["parent_id"] is not None:
+        more = [each["id"] for each in (task, *draft.below(task), *made)]
+        if places.are_too_many(draft.tasks, draft.unread, task["parent_id"], more):
+            raise FieldRefused(places.TOO_MANY_BELOW)
     return [*_made(draft, made, later, following.skipped_due)]
 
 

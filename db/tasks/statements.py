@@ -12,6 +12,7 @@ from sqlalchemy import (
     Boolean,
     Integer,
     Interval,
+    Select,
     String,
     Uuid,
     any_,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     literal_column,
     null,
     select,
+    true,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
@@ -157,6 +159,22 @@ FIND_TASKS = _found("find_tasks", _task_ids)
 # The same, and all that is above or below them, or was deleted with them.
 FIND_FAMILIES = _found("find_families", func.array(_family.scalar_subquery()))
 
+
+def _counts_below() -> Select[Any]:
+    """How many tasks are below each of these."""
+    is_active = this_user & tasks.c.deleted_at.is_(None)
+    children = select(tasks.c.parent_id.label("top"), tasks.c.id)
+    of_these = is_active & (tasks.c.parent_id == any_(_task_ids))
+    below = children.where(of_these).cte("below", recursive=True)
+    # OFFSET 0: each task is found by the index, never all tasks of the user by a join.
+    of_each = is_active & (tasks.c.parent_id == below.c.id)
+    child = select(tasks.c.id).where(of_each).offset(literal_column("0")).lateral("child")
+    below = below.union(select(below.c.top, child.c.id).join_from(below, child, true()))
+    return select(as_written(below.c.top), func.count()).group_by(below.c.top)
+
+
+COUNT_BELOW = Statement("count_below", _counts_below(), Access.READ)
+
 # The lists that are not in the trash.
 LIVE_LISTS = Statement(
     "find_live_lists",
@@ -229,6 +247,7 @@ CATALOGUE = (
         LOCK_OR_CREATE_USER,
         FIND_TASKS,
         FIND_FAMILIES,
+        COUNT_BELOW,
         WRITE_TASKS,
         PURGE,
         SIGNING_KEY,

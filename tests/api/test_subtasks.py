@@ -10,12 +10,17 @@ import httpx
 import pytest
 
 from tests.support.contract import assert_refused
+from tests.support.databases import administration
 from tests.support.feed import Copy, lists_of, tasks_of
 from tests.support.races import Servers, race
 from tests.support.responses import assert_faults
 from tests.support.users import Task, User, in_trash, restored
 
 MOST_ABOVE = 10
+CHILDREN = (
+    "(SELECT id FROM tasks WHERE parent_id = '{}' AND title = 'x' ORDER BY id OFFSET n % 10"
+    " LIMIT 1)"
+)
 
 
 def below(user: User, parent: Task, title: str = "subtask", **fields: Any) -> Task:
@@ -101,6 +106,89 @@ def test_a_task_has_at_most_ten_tasks_above_it(alice: User) -> None:
     for response, place in ways_below(alice, deepest.document["id"]):
         assert_faults(response, place)
         assert f"at most {MOST_ABOVE} tasks" in response.json()["errors"][0]["detail"]
+
+
+def stored_below(user: User, parent: Task, count: int, database_url: str) -> None:
+    """So many tasks, half of them below others."""
+    parent_id = parent.document["id"]
+    with administration(database_url) as execute:
+        for number, parents in ((count - count // 2, f"'{parent_id}'"), (count // 2, CHILDREN)):
+            execute(
+                "INSERT INTO tasks (user_id, id, title, revision, parent_id)"
+                f" SELECT '{user.id}', gen_random_uuid(), 'x', 0, {parents.format(parent_id)}"
+                f" FROM generate_series(1, {number}) n"
+            )
+
+
+def assert_full(response: httpx.Response, place: str) -> None:
+    assert_faults(response, place)
+    assert "at most 1,000 tasks below it" in response.json()["errors"][0]["detail"]
+
+
+def test_a_task_has_at_most_1000_tasks_below_it_at_all_depths(
+    alice: User, database_url: str
+) -> None:
+    top, parent = chain(alice, 2)
+    stored_below(alice, parent, 998, database_url)
+
+    last = below(alice, parent, "last")
+    refused = [
+        *ways_below(alice, parent.document["id"]),
+        *ways_below(alice, top.document["id"]),
+    ]
+
+    for response, place in refused:
+        assert_full(response, place)
+    assert alice.patch(f"{last.url}/complete").status_code == 200
+    assert moved(alice, last, **under(top)).status_code == 200
+    assert moved(alice, last, parent_id=None).status_code == 200
+    assert moved(alice, last, **under(parent)).status_code == 200
+
+
+def test_what_is_below_a_task_counts_against_the_1000(alice: User, database_url: str) -> None:
+    parent, other = alice.creates("parent"), alice.creates("other")
+    first, second = chain(alice, 2)
+    stored_below(alice, parent, 600, database_url)
+    stored_below(alice, second, 399, database_url)
+
+    full = moved(alice, first, **under(parent))
+    place = {"before": parent.document["id"], **under(parent)}
+    both = [
+        {"op": "update", "id": each.document["id"], **under(parent)} for each in (other, second)
+    ]
+
+    assert_full(full, "/parent_id")
+    assert_full(alice.post(f"{first.url}/move", json=place), "/parent_id")
+    assert_full(batched(alice, *both), "/operations/1/parent_id")
+    assert moved(alice, second, **under(parent)).status_code == 200
+    assert_full(moved(alice, first, **under(parent)), "/parent_id")
+
+
+def test_a_task_comes_back_to_the_top_if_its_parent_has_too_many_below(
+    alice: User, database_url: str
+) -> None:
+    parent = alice.creates("parent")
+    subtask, deeper = below(alice, parent), below(alice, parent)
+    moved(alice, deeper, **under(subtask))
+    alice.delete(subtask.url)
+    stored_below(alice, parent, 999, database_url)
+
+    assert restored(alice, subtask).json()["parent_id"] is None
+    assert alice.get(deeper.url).json()["parent_id"] == subtask.document["id"]
+
+
+def test_the_successor_of_a_subtask_counts_against_the_1000(alice: User, database_url: str) -> None:
+    parent = alice.creates("parent")
+    subtask = below(alice, parent, due_on="2026-01-31", recurrence="FREQ=DAILY")
+    stored_below(alice, parent, 998, database_url)
+
+    assert alice.patch(f"{subtask.url}/complete").status_code == 200
+    open_ones = {"series_id": subtask.document["id"], "completed": False}
+    [successor] = alice.get(alice.tasks, params=open_ones).json()
+    refused = alice.patch(f"{alice.tasks}/{successor['id']}/complete")
+
+    assert_full(refused, "")
+    assert alice.get(f"{alice.tasks}/{successor['id']}").json() == successor
 
 
 def test_what_is_below_a_task_counts_when_it_is_moved(alice: User) -> None:

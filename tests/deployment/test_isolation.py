@@ -46,6 +46,7 @@ ALICE, BOB = UUID(int=0xA11CE), UUID(int=0xB0B)
 BOBS_TASK = UUID(int=0xB0B_7A5C)
 BOBS_TITLE = "Bob's own affair"
 BOBS_TOMBSTONE = UUID(int=0xB0B_DEAD)
+BOBS_PARENT = UUID(int=0xB0B_9A9A)
 BOBS_LIST, BOBS_DELETED_LIST = UUID(int=0xB0B_1157), UUID(int=0xB0B_DE1)
 
 BOBS_REVISION = 7_770_001
@@ -84,6 +85,7 @@ VALUES_OF: dict[str, dict[str, Any]] = {
     "create_task_with_user": {**DEFAULTS, "id": BOBS_TOMBSTONE},
     "create_task_with_id": DEFAULTS,
     "create_task_in_list": {**DEFAULTS, "list_id": BOBS_LIST},
+    "count_below": {"task_ids": [BOBS_PARENT]},
     "restore_list": {"list_id": BOBS_DELETED_LIST},
 }
 FUTURE = datetime(9999, 1, 1, tzinfo=UTC)
@@ -208,8 +210,8 @@ def database(own_database: str) -> str:
                     f" VALUES ('{user}', '{key}', 'x', 200, $${title}$$, 'x', '{day}')"
                 )
         execute(
-            "INSERT INTO tasks (user_id, id, title, revision, completed)"
-            f" VALUES ('{BOB}', '{UUID(int=3)}', $${BOBS_TITLE}$$, 2, true)"
+            "INSERT INTO tasks (user_id, id, title, revision, completed, parent_id)"
+            f" VALUES ('{BOB}', '{UUID(int=3)}', $${BOBS_TITLE}$$, 2, true, '{BOBS_PARENT}')"
         )
         execute(
             "INSERT INTO lists (user_id, id, title, position, revision, deleted_at)"
