@@ -23,6 +23,7 @@ IDS = {
     "user_id": "0190a1b2-0000-7000-8000-00000000a11c",
     "task_id": "0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b",
     "list_id": "0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2c",
+    "file": f"{'x' * 43}.ics",
 }
 AUTHORIZED = {"Authorization": "Bearer token"}
 
