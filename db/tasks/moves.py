@@ -5,6 +5,7 @@ order is also between them in every list: so a move reads two rows. If their pos
 for a short one, it spreads the positions of the tasks around, each as a change of its own.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -91,7 +92,9 @@ async def move(
         placed = await _placed(transaction, user_id, task, side, named)
         if len(placed) > 1:
             draft = await _read(transaction, user_id, update, placed.keys() - {task["id"]})
-        for each, position in placed.items():
+        for number, (each, position) in enumerate(placed.items(), start=1):
+            if number % batches.FEW == 0:
+                await asyncio.sleep(0)
             fields = {"id": each, "position": position}
             also = place if each == task["id"] else {}
             batches.done(draft, "update", None, {**fields, **also})
