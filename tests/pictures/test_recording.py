@@ -9,9 +9,9 @@ import pytest
 from tests.pictures.session import drawn_session, recorded
 from tests.support.project import ROOT
 
-# Ids of requests, tokens, times and revisions.
+# Ids of requests, tokens, positions, digests, times and revisions.
 CHANGING = re.compile(
-    r'"(?:next|request_id)":"[^"]+"|"\d{4}-[^"]+Z"|\b\d{16}\b',
+    r'"(?:next|position|request_id)":"[^"]+"|"digest":\d+|"\d{4}-[^"]+Z"|\b\d{16}\b',
 )
 
 pytestmark = [
