@@ -24,16 +24,24 @@ WITH_A_TASK = {
     "update_task": 200,
     "patch_task": 200,
     "toggle_task": 200,
+    "move_task": 200,
+    "skip_task": 200,
+    "list_occurrences": 200,
     "delete_task": 204,
     "restore_task": 200,
 }
 WITH_A_LIST = {"get_list": 200, "patch_list": 200, "delete_list": 204, "restore_list": 200}
+WITH_A_CALENDAR = {"show_calendar": 200}
 WITH_A_USER = {
+    "get_calendar": 200,
+    "delete_calendar": 204,
     "list_tasks": 200,
     "list_lists": 200,
     "batch_tasks": 200,
     "clear_completed": 200,
     "list_trash": 200,
+    "list_tags": 200,
+    "get_summary": 200,
     "list_changes": 200,
     "erase_user": 204,
 }
@@ -83,16 +91,20 @@ def test_swagger_ui_does_all_operations_and_can_be_read_in_both_modes_on_both_de
     user = json.loads(ui.tries("get_me").body)["user_id"]
     task = json.loads(ui.tries("create_task", user_id=user).body)["id"]
     found = json.loads(ui.tries("create_list", user_id=user).body)["id"]
+    calendar = json.loads(ui.tries("create_calendar", user_id=user).body)["path"]
+    file = calendar.rpartition("/")[2]
     statuses = {
         **{each: ui.tries(each, user_id=user, task_id=task).status for each in WITH_A_TASK},
         **{each: ui.tries(each, user_id=user, list_id=found).status for each in WITH_A_LIST},
+        **{each: ui.tries(each, file=file).status for each in WITH_A_CALENDAR},
         **{each: ui.tries(each, user_id=user).status for each in WITH_A_USER},
         **{each: ui.tries(each).status for each in WITH_NOTHING},
     }
 
-    assert statuses == {**WITH_A_TASK, **WITH_A_LIST, **WITH_A_USER, **WITH_NOTHING}
-    others = {"get_me", "create_task", "create_list", "stream_changes"}  # a stream has no end
-    assert statuses.keys() | others == OPERATIONS
+    alone = WITH_A_CALENDAR | WITH_NOTHING
+    assert statuses == {**WITH_A_TASK, **WITH_A_LIST, **WITH_A_USER, **alone}
+    others = {"get_me", "create_task", "create_list", "create_calendar"}
+    assert statuses.keys() | others | {"stream_changes"} == OPERATIONS  # a stream has no end
     assert page.complaints == []
     assert not [url for url in page.evaluates(REQUESTS) if not url.startswith(guarded_server)]
     for dark in (False, True):
