@@ -51,18 +51,17 @@ def test_options_lists_the_methods_of_a_path(alice: User, at: At, template: str)
     assert "content-type" not in response.headers
 
 
-@pytest.mark.parametrize("method", [*sorted(each.upper() for each in METHODS), *OTHER_METHODS])
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_unsupported_method_returns_405_with_allow(
-    alice: User, task: Task, at: At, template: str, method: str
+    alice: User, task: Task, at: At, template: str
 ) -> None:
-    if method in methods_of(template):
-        return
-    for body in (None, b'{"title":"x"}', b"\xff"):
-        response = alice.request(method, at(template), content=body)
+    methods = {each.upper() for each in METHODS} | {*OTHER_METHODS}
+    for method in sorted(methods - methods_of(template)):
+        for body in (None, b'{"title":"x"}', b"\xff"):
+            response = alice.request(method, at(template), content=body)
 
-        assert_refused(response, 405, "method-not-allowed")
-        assert set(response.headers["allow"].split(", ")) == methods_of(template)
+            assert_refused(response, 405, "method-not-allowed")
+            assert set(response.headers["allow"].split(", ")) == methods_of(template)
     assert alice.get(task.url).json() == task.document
 
 
@@ -91,38 +90,35 @@ def test_head_of_an_error_has_no_body(alice: User) -> None:
         assert head.content == b""
 
 
-@pytest.mark.parametrize(
-    "accept",
-    [
-        *("*/*", "application/*", "application/json", "APPLICATION/JSON", ""),
-        *("text/html, application/json", "text/html, */*;q=0.1", "application/json;q=0.001"),
-        *("application/json; charset=utf-8", "application/json;q=1.0, */*;q=0"),
-        *("text/html;q=0.9,*/*;q=0.8", ",,application/json,,", "application/json;q=high"),
-    ],
-)
+WITH_JSON = [
+    *("*/*", "application/*", "application/json", "APPLICATION/JSON", ""),
+    *("text/html, application/json", "text/html, */*;q=0.1", "application/json;q=0.001"),
+    *("application/json; charset=utf-8", "application/json;q=1.0, */*;q=0"),
+    *("text/html;q=0.9,*/*;q=0.8", ",,application/json,,", "application/json;q=high"),
+]
+WITHOUT_JSON = [
+    *("text/html", "text/*", "application/xml", "application/problem+json", "image/*, text/*"),
+    *("application/json;q=0", "application/json;q=0, */*", "*/*;q=0", "application/*;q=0.000"),
+    *("application/json;q=nan", "application/json;q=-1", "garbage", ";;;", "json", "*"),
+    *("application", "/", "\xff", "a" * 10_000, "," * 10_000),
+]
+
+
 @pytest.mark.parametrize("template", READ)
-def test_accept_with_json_returns_json(alice: User, at: At, template: str, accept: str) -> None:
-    response = alice.get(at(template), headers={"accept": accept})
+def test_accept_with_json_returns_json(alice: User, at: At, template: str) -> None:
+    for accept in WITH_JSON:
+        response = alice.get(at(template), headers={"accept": accept})
 
-    assert response.status_code == 200
-    assert response.headers["content-type"] == "application/json"
+        assert response.status_code == 200, accept
+        assert response.headers["content-type"] == "application/json", accept
 
 
-@pytest.mark.parametrize(
-    "accept",
-    [
-        *("text/html", "text/*", "application/xml", "application/problem+json", "image/*, text/*"),
-        *("application/json;q=0", "application/json;q=0, */*", "*/*;q=0", "application/*;q=0.000"),
-        *("application/json;q=nan", "application/json;q=-1", "garbage", ";;;", "json", "*"),
-        *("application", "/", "\xff", "a" * 10_000, "," * 10_000),
-    ],
-    ids=lambda accept: repr(accept[:30]),
-)
 @pytest.mark.parametrize("template", READ)
-def test_accept_without_json_returns_406(alice: User, at: At, template: str, accept: str) -> None:
-    response = alice.get(at(template), headers={b"accept": accept.encode("latin-1")})
+def test_accept_without_json_returns_406(alice: User, at: At, template: str) -> None:
+    for accept in WITHOUT_JSON:
+        response = alice.get(at(template), headers={b"accept": accept.encode("latin-1")})
 
-    assert_refused(response, 406, "not-acceptable")
+        assert_refused(response, 406, "not-acceptable")
 
 
 def test_request_with_an_unacceptable_response_does_nothing(alice: User, task: Task) -> None:
@@ -147,16 +143,12 @@ def test_delete_ignores_accept(alice: User, task: Task) -> None:
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
-@pytest.mark.parametrize(
-    "change", ["{}/", "/{}", "{}//", "{}/x", "{}%2F", "{}%00", "{};a=b", "{}%20"]
-)
-def test_unknown_path_returns_404(
-    alice: User, task: Task, at: At, template: str, change: str
-) -> None:
-    path = change.format(at(template))
+def test_unknown_path_returns_404(alice: User, task: Task, at: At, template: str) -> None:
+    for change in ("{}/", "/{}", "{}//", "{}/x", "{}%2F", "{}%00", "{};a=b", "{}%20"):
+        path = change.format(at(template))
 
-    for method in ("GET", "DELETE"):
-        assert alice.request(method, path).status_code in (404, 405, 422)
+        for method in ("GET", "DELETE"):
+            assert alice.request(method, path).status_code in (404, 405, 422), path
 
     assert alice.get(task.url).json() == task.document
 
