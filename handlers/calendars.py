@@ -4,9 +4,12 @@ from typing import Any
 from uuid import UUID
 
 from db import calendars
-from db.tasks import tasks
 from handlers.context import Context
-from handlers.etags import Returned, is_current, not_modified, of_list
+from handlers.etags import (
+    Returned,
+    of_list,
+    unchanged,
+)
 from handlers.icalendars import calendar_of
 from handlers.links import path_of_calendar
 
@@ -32,10 +35,8 @@ async def show_calendar(
 ) -> Returned:
     """The dated tasks of the user who has made this path."""
     user_id = await calendars.owner_of(context.database, file.removesuffix(".ics"))
-    if if_none_match:
-        etag = of_list(await tasks.revision(context.database, user_id))
-        if is_current(etag, if_none_match):
-            return not_modified(etag)
+    if if_none_match and (response := await unchanged(context.database, user_id, if_none_match)):
+        return response
     found = await calendars.dated_tasks(context.database, user_id)
     text = await calendar_of(found.tasks, as_events=as_ == "events")
     return text, 200, {"ETag": of_list(found.revision)}

@@ -7,8 +7,11 @@ layer compares the revisions of If-Match, in the statement that writes.
 import re
 from hashlib import blake2b
 from typing import Any
+from uuid import UUID
 
+from db.database import Session
 from db.records import Records
+from db.tasks import tasks
 
 ANY = "*"
 STRONG = re.compile(r'(?<!/)"([1-9][0-9]{0,15})"')
@@ -27,9 +30,9 @@ def of_list(revision: int) -> str:
     return f'W/"{revision}"'
 
 
-def of_page(revision: int, tasks: Records) -> str:
+def of_page(revision: int, page: Records) -> str:
     """The ETag of a page that also changes with the time: a number made of both."""
-    content = repr((revision, [task["id"] for task in tasks.as_dicts()]))
+    content = repr((revision, page.columns.get("id", [])))
     number = blake2b(content.encode(), digest_size=6).digest()
     return of_list(int.from_bytes(number, "big"))
 
@@ -54,6 +57,18 @@ def is_current(etag: str, if_none_match: str | None) -> bool:
     if if_none_match is None:
         return False
     return if_none_match == ANY or etag.removeprefix("W/") in if_none_match
+
+
+def unless_current(response: Returned, if_none_match: str | None) -> Returned:
+    """The response, which has an ETag, or 304 if the client has this version already."""
+    etag = response[2]["ETag"]
+    return not_modified(etag) if is_current(etag, if_none_match) else response
+
+
+async def unchanged(database: Session, user_id: UUID, if_none_match: str) -> Returned | None:
+    """304 if nothing of the user has changed since the client's version: then no page is read."""
+    etag = of_list(await tasks.revision(database, user_id))
+    return not_modified(etag) if is_current(etag, if_none_match) else None
 
 
 def expected_revisions(if_match: str | None) -> list[int] | None:

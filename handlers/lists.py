@@ -8,11 +8,9 @@ from handlers.context import Context
 from handlers.etags import (
     Returned,
     expected_revisions,
-    is_current,
-    not_modified,
     of_list,
-    of_task,
     tagged,
+    unless_current,
 )
 from handlers.links import path_of_list
 
@@ -20,8 +18,7 @@ from handlers.links import path_of_list
 async def list_lists(context: Context, user_id: UUID, if_none_match: str | None = None) -> Returned:
     """All lists of the user."""
     found, revision = await lists.every(context.database, user_id)
-    etag = of_list(revision)
-    return not_modified(etag) if is_current(etag, if_none_match) else (found, 200, {"ETag": etag})
+    return unless_current((found, 200, {"ETag": of_list(revision)}), if_none_match)
 
 
 async def create_list(
@@ -43,8 +40,7 @@ async def get_list(
 ) -> Returned:
     """One list."""
     found = await lists.get(context.database, user_id, list_id)
-    etag = of_task(found)
-    return not_modified(etag) if is_current(etag, if_none_match) else tagged(found)
+    return unless_current(tagged(found), if_none_match)
 
 
 async def patch_list(

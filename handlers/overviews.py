@@ -3,9 +3,15 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
-from db.tasks import overviews, summaries, tasks
+from db.tasks import overviews, summaries
 from handlers.context import Context
-from handlers.etags import Returned, is_current, not_modified, of_content, of_list
+from handlers.etags import (
+    Returned,
+    of_content,
+    of_list,
+    unchanged,
+    unless_current,
+)
 from handlers.links import links_by_name, path_of_tags
 
 
@@ -17,10 +23,8 @@ async def list_tags(
     if_none_match: str | None = None,
 ) -> Returned:
     """The tags of the user's tasks, and how many tasks have each."""
-    if if_none_match:
-        etag = of_list(await tasks.revision(context.database, user_id))
-        if is_current(etag, if_none_match):
-            return not_modified(etag)
+    if if_none_match and (response := await unchanged(context.database, user_id, if_none_match)):
+        return response
     page = await overviews.list_tags(context.database, user_id, after=after, limit=limit)
     links = links_by_name(path_of_tags(user_id), page.next, limit)
     return page.tags, 200, {"Link": links, "ETag": of_list(page.revision)}
@@ -32,5 +36,4 @@ async def get_summary(
     """How many tasks are open, done and due."""
     now = datetime.now(UTC)
     summary = await summaries.summary(context.database, user_id, zone=zone, now=now)
-    etag = of_content(summary)
-    return not_modified(etag) if is_current(etag, if_none_match) else (summary, 200, {"ETag": etag})
+    return unless_current((summary, 200, {"ETag": of_content(summary)}), if_none_match)

@@ -17,8 +17,9 @@ from handlers.etags import (
     not_modified,
     of_list,
     of_page,
-    of_task,
     tagged,
+    unchanged,
+    unless_current,
 )
 from handlers.links import (
     links_by_cursor,
@@ -47,10 +48,13 @@ async def _list(
     """A page of the user's tasks, or of their trash, with links to its neighbours."""
     query = ListQuery.of(filters, sort, deleted=deleted, zone=zone)
     changes_with_time = query.zone is not None
-    if if_none_match and cursor is None and not changes_with_time:
-        etag = of_list(await tasks.revision(context.database, user_id))
-        if is_current(etag, if_none_match):
-            return not_modified(etag)
+    if (
+        if_none_match
+        and cursor is None
+        and not changes_with_time
+        and (response := await unchanged(context.database, user_id, if_none_match))
+    ):
+        return response
     page = await lists.page(
         context.database, user_id, query, limit=limit, offset=offset, cursor=cursor
     )
@@ -123,8 +127,7 @@ async def get_task(
 ) -> Returned:
     """One task."""
     task = await tasks.get(context.database, user_id, task_id)
-    etag = of_task(task)
-    return not_modified(etag) if is_current(etag, if_none_match) else tagged(task)
+    return unless_current(tagged(task), if_none_match)
 
 
 async def update_task(
