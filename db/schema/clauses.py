@@ -57,6 +57,7 @@ UTC = literal_column("'UTC'", String)
 DAY = literal_column("'YYYY-MM-DD'", String)
 RFC_3339 = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'""", String)
 TRUE = literal_column("true", Boolean)
+FALSE = literal_column("false", Boolean)
 CLAIM_MADE = literal_column("'true'", String)
 MICROSECOND = literal_column("interval '1 microsecond'", Interval)
 
@@ -172,7 +173,6 @@ this_user = tasks.c.user_id == _owner_id
 these_lists = lists.c.user_id == _owner_id
 this_id = this_user & (tasks.c.id == _task_id)
 this_task = this_id & tasks.c.deleted_at.is_(None)
-this_tombstone = this_id & tasks.c.deleted_at.is_not(None)
 
 _expected = bindparam("expected", type_=ARRAY(BigInteger))
 as_expected = _expected.is_(None) | (tasks.c.revision == any_(_expected))
@@ -189,25 +189,23 @@ NEXT = {"revision": users.c.revision + ONE, "changed_at": LATER}
 def changed(
     values: Mapping[str, Any],
     *,
-    deleted: bool = False,
     adds: bool = True,
     provided: ColumnElement[bool] = TRUE,
 ) -> ReturningUpdate[Any]:
     """Change this task, if it is there as expected, and stamp it with the owner's next revision.
 
-    With `deleted` it is the tombstone that changes; with `adds` the result is an active task. It is
-    not changed if it recurs: there the rules know what else changes, but for a deletion.
-    `provided` is a condition that is checked under the lock of the owner's row.
+    With `adds` it stays an active task, and is not changed if it recurs: the rules know what else
+    changes then. `provided` is a condition that is checked under the lock of the owner's row.
     """
-    condition = (this_tombstone if deleted else this_task) & as_expected
+    condition = this_task & as_expected
     if adds:
         condition &= tasks.c.recurrence.is_(None)
-    owner = _next_of_owner(condition & provided, deleted=deleted, adds=adds)
+    owner = _next_of_owner(condition & provided, adds=adds)
     stamps = {"updated_at": MOMENT, "revision": owner.c.revision}
     return update(tasks).where(condition).values({**values, **stamps}).returning(ONE_TASK)
 
 
-def _next_of_owner(condition: ColumnElement[bool], *, deleted: bool, adds: bool) -> CTE:
+def _next_of_owner(condition: ColumnElement[bool], *, adds: bool) -> CTE:
     """Take the owner's next revision and moment, under the lock of the owner's row.
 
     The lock puts a user's writes in order, so that revisions commit in the order they count. What
@@ -217,16 +215,12 @@ def _next_of_owner(condition: ColumnElement[bool], *, deleted: bool, adds: bool)
     in_snapshot = users.alias("in_snapshot")
     # An aggregate is one value even if the condition on the owner were missing.
     latest = select(func.max(in_snapshot.c.revision)).where(in_snapshot.c.id == _owner_id)
-    is_deleted = literal_column(str(deleted).lower(), Boolean)
     stored = func.replaced_hash(
-        *(tasks.c.user_id, tasks.c.id, is_deleted, _expected, NEXT["revision"] if adds else null()),
+        *(tasks.c.user_id, tasks.c.id, FALSE, _expected, NEXT["revision"] if adds else null()),
         type_=BigInteger(),
     )
     removed = case(
-        (
-            users.c.revision == latest.scalar_subquery(),
-            NOTHING if deleted else hash_of(tasks.c.revision),
-        ),
+        (users.c.revision == latest.scalar_subquery(), hash_of(tasks.c.revision)),
         else_=stored,
     )
     added = hash_of(NEXT["revision"]) if adds else NOTHING

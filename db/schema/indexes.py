@@ -6,6 +6,17 @@ from db.schema.fields import Serves
 
 NEWEST_FIRST = (text("created_at DESC"), text("id DESC"))
 
+
+def _newest_first(name: str, field: str, condition: str) -> Index:
+    """The tasks with each value of a field but the usual one, the newest first."""
+    return Index(
+        name,
+        *("user_id", field, *NEWEST_FIRST),
+        postgresql_where=text(f"deleted_at IS NULL AND {condition}"),
+        info={"serves": Serves("created_at", deleted=False, filter=field)},
+    )
+
+
 TASK_INDEXES = (
     Index("tasks_by_revision_range", "user_id", "revision_range"),
     Index(
@@ -19,12 +30,7 @@ TASK_INDEXES = (
     Index("tasks_by_priority", "user_id", "priority", "id"),
     Index("tasks_by_position", "user_id", "position", "id"),
     Index("tasks_by_completion_range", "user_id", "completion_range"),
-    Index(
-        "tasks_by_priority_newest_first",
-        *("user_id", "priority", *NEWEST_FIRST),
-        postgresql_where=text("deleted_at IS NULL AND priority <> 0"),
-        info={"serves": Serves("created_at", deleted=False, filter="priority")},
-    ),
+    _newest_first("tasks_by_priority_newest_first", "priority", "priority <> 0"),
     Index(
         "tasks_in_trash_newest_first",
         *("user_id", *NEWEST_FIRST),
@@ -37,30 +43,15 @@ TASK_INDEXES = (
         postgresql_where=text("deleted_at IS NOT NULL"),
         info={"serves": Serves("deleted_at", deleted=True)},
     ),
-    Index(
-        "tasks_of_list_newest_first",
-        *("user_id", "list_id", *NEWEST_FIRST),
-        postgresql_where=text("deleted_at IS NULL AND list_id IS NOT NULL"),
-        info={"serves": Serves("created_at", deleted=False, filter="list_id")},
-    ),
+    _newest_first("tasks_of_list_newest_first", "list_id", "list_id IS NOT NULL"),
     Index(
         "tasks_of_list_by_position",
         *("user_id", "list_id", "position", "id"),
         postgresql_where=text("deleted_at IS NULL AND list_id IS NOT NULL"),
         info={"serves": Serves("position", deleted=False, filter="list_id")},
     ),
-    Index(
-        "tasks_of_parent_newest_first",
-        *("user_id", "parent_id", *NEWEST_FIRST),
-        postgresql_where=text("deleted_at IS NULL AND parent_id IS NOT NULL"),
-        info={"serves": Serves("created_at", deleted=False, filter="parent_id")},
-    ),
-    Index(
-        "tasks_of_series_newest_first",
-        *("user_id", "series_id", *NEWEST_FIRST),
-        postgresql_where=text("deleted_at IS NULL AND series_id IS NOT NULL"),
-        info={"serves": Serves("created_at", deleted=False, filter="series_id")},
-    ),
+    _newest_first("tasks_of_parent_newest_first", "parent_id", "parent_id IS NOT NULL"),
+    _newest_first("tasks_of_series_newest_first", "series_id", "series_id IS NOT NULL"),
     Index(
         "tasks_by_deletion",
         *("user_id", "deletion"),
