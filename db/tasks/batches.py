@@ -84,12 +84,9 @@ async def run_one(
     max_tasks: int = MAX_TASKS,
 ) -> Task:
     """Do one operation, or raise why it is refused; return the task after it."""
-    fields = {name: value for name, value in operation.items() if name != "op"}
-    if "id" in fields:
-        fields["id"] = str(UUID(fields["id"]))
     async with database.transaction(user_id) as transaction:
         draft = await begin(transaction, user_id, [operation], max_tasks)
-        task = done(draft, operation["op"], expected, fields)
+        task = done(draft, operation["op"], expected, _fields(operation))
         if draft.events:
             await write(transaction, user_id, draft)
     return task
@@ -194,17 +191,20 @@ def _named(operations: Sequence[Operation], name: str) -> list[UUID]:
 
 def _attempt(draft: Draft, index: int, operation: Operation, requires_if_match: bool) -> Outcome:
     """Do one operation, or return the reason for its refusal."""
-    fields = {name: value for name, value in operation.items() if name not in ("op", "if_match")}
-    if "id" in fields:
-        fields["id"] = str(UUID(fields["id"]))
     expected = [operation["if_match"]] if "if_match" in operation else None
     try:
         if requires_if_match and expected is None and operation["op"] != "create":
             raise VersionRequired(UNNAMED)
-        task = done(draft, operation["op"], expected, fields, at_most=MAX_CHANGES)
+        task = done(draft, operation["op"], expected, _fields(operation), at_most=MAX_CHANGES)
     except DomainError as error:
         return Refused.because_of(error, index)
     return Done(None if "deleted_at" in task else task)
+
+
+def _fields(operation: Operation) -> Operation:
+    """What the operation says of its task; the id as the database writes it."""
+    fields = {name: value for name, value in operation.items() if name not in ("op", "if_match")}
+    return {**fields, "id": str(UUID(fields["id"]))} if "id" in fields else fields
 
 
 def done(

@@ -151,7 +151,7 @@ def spread(
 ) -> dict[str, str]:
     """The positions of a task and of so many on each side, the nearest first; the task's is last.
 
-    None, if the others leave no room for short ones. A tombstone stays where it is.
+    None of them, if the others leave no room for short ones. A tombstone stays where it is.
     """
     active = [
         *(each.id for each in reversed(before[:reach]) if each.is_active),

@@ -74,7 +74,7 @@ def _succeeded(draft: Draft, event: Event, later: int) -> list[Event]:
     if new > draft.room:
         raise too_many(draft.max_tasks)
     if task["parent_id"] is not None:
-        more = [each["id"] for each in (task, *draft.below(task), *made)]
+        more = [each["id"] for each in (task, *below, *made)]
         if places.are_too_many(draft.tasks, draft.unread, task["parent_id"], more):
             raise FieldRefused(places.TOO_MANY_BELOW)
     return [*_made(draft, made, later, following.skipped_due)]

@@ -32,11 +32,13 @@ class ColumnsSchema:
     @classmethod
     def of(cls, schema: dict[str, Any], where: Where) -> Self | None:
         """None if the schema is no array of objects whose fields are independent of each other."""
+        if schema.get("type") != "array":
+            return None
         array = translate(schema, "response", where)
         records = array.get("items", {})
         if (
             array.keys() <= OF_ARRAYS
-            and (array.get("type"), records.get("type")) == ("array", "object")
+            and (array["type"], records.get("type")) == ("array", "object")
             and records.keys() <= OF_RECORDS
             and records["additionalProperties"] is False
         ):
