@@ -204,6 +204,10 @@ class UnfitRole(Exception):
     """Row-level security does not apply to the role of the server."""
 
 
+class OwnerLost(Exception):
+    """A statement runs without its owner, so that it would find no rows."""
+
+
 class ConnectionRefused(Exception):
     """The database refuses our role, password or database name; a later attempt would fail, too."""
 

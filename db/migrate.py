@@ -1,11 +1,12 @@
 """Migrates a database's schema to this version, or checks its version."""
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from importlib.resources import files
 
 import psycopg2
 from psycopg2 import errors
-from psycopg2.extensions import connection
+from psycopg2.extensions import connection, cursor
 
 from db.errors import DatabaseAway, SchemaOutdated
 from db.postgres.refusals import refusal
@@ -41,9 +42,9 @@ def migrate(url: str) -> None:
 
 def schema_version(url: str) -> str | None:
     """The version of the last migration that was applied; None if none was."""
-    with closing(connect(url)) as opened, opened.cursor() as cursor:
+    with _reading(url) as reading:
         try:
-            cursor.execute("SELECT version_num FROM alembic_version")
+            reading.execute("SELECT version_num FROM alembic_version")
         except errors.UndefinedTable:
             return None
         except psycopg2.Error as error:
@@ -51,15 +52,24 @@ def schema_version(url: str) -> str | None:
                 f"The schema cannot be read: {_reason(error)}. Run `errand migrate` with the"
                 f" DATABASE_URL of its owner, and serve as {APPLICATION} or a member of it."
             ) from error
-        row = cursor.fetchone()
+        row = reading.fetchone()
         return str(row[0]) if row else None
 
 
 def check_role(url: str) -> None:
     """Raise `UnfitRole` if row-level security does not apply to the URL's role."""
-    with closing(connect(url)) as opened, opened.cursor() as cursor:
-        cursor.execute(powers_query(OWNED_TABLES))
-        require_fit(Powers(*cursor.fetchall()[0]))
+    with _reading(url) as reading:
+        reading.execute(powers_query(OWNED_TABLES))
+        require_fit(Powers(*reading.fetchall()[0]))
+
+
+@contextmanager
+def _reading(url: str) -> Iterator[cursor]:
+    """A cursor without transactions, which some poolers refuse: the probe says so better."""
+    with closing(connect(url)) as opened:
+        opened.autocommit = True
+        with opened.cursor() as reading:
+            yield reading
 
 
 def _reason(error: Exception) -> str:

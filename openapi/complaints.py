@@ -13,6 +13,7 @@ def complaints_shown() -> Iterator[None]:
         ConnectionRefused,
         DatabaseAway,
         EmbeddedPostgresError,
+        OwnerLost,
         SchemaOutdated,
         UnfitRole,
     )
@@ -29,6 +30,7 @@ def complaints_shown() -> Iterator[None]:
         DatabaseAway,
         SchemaOutdated,
         UnfitRole,
+        OwnerLost,
         EmbeddedPostgresError,
         NoStub,
     ) as error:

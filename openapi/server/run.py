@@ -22,6 +22,7 @@ from db.postgres.database_url import hosts_without_tls
 from db.postgres.embedded import running_postgres
 from db.postgres.pool import PoolOptions
 from db.postgres.roles import as_application
+from db.probe import probe
 from openapi.access.policy import validate_access_settings
 from openapi.server.announcement import announce
 from openapi.server.app import App
@@ -58,7 +59,7 @@ def _serve(settings: Settings, *, durable: bool) -> None:
     log, shutdown = RequestLog(wanted=settings.request_log), Shutdown()
     app = _compiled(settings, log, shutdown)
     with bind(settings) as bound, database_at(settings, durable=durable) as given:
-        url = _prepared(settings, given)
+        url = _prepared_to_serve(settings, given)
         config = _config(settings, log, partial(_app, settings, url, log, shutdown, app))
         on_start = partial(announce, settings, *bound.getsockname()[:2], durable=durable)
         if settings.workers == 1:
@@ -119,8 +120,7 @@ def purge(settings: Settings) -> int:
 
     with database_at(settings) as given:
         url = _prepared(settings, given)
-        options = settings.model_copy(update={"database_url": url}).pool_options()
-        return asyncio.run(purge_once(options))
+        return asyncio.run(purge_once(_pool_options(settings, url)))
 
 
 def _compiled(settings: Settings, log: RequestLog, shutdown: Shutdown) -> App | None:
@@ -189,12 +189,26 @@ def _prepared(settings: Settings, url: str) -> str:
         if schema_version(url) != NEWEST:
             migrate(url)
         return as_application(url)
-    try:
-        require_newest(schema_version(url))
-        check_role(url)
-    except DatabaseAway as error:
-        click.echo(f"{error} The server starts anyway: it responds with 503 until then.")
+    require_newest(schema_version(url))
+    check_role(url)
     return url
+
+
+def _prepared_to_serve(settings: Settings, given: str) -> str:
+    """The same, and probe the database; another one than the embedded may be away."""
+    try:
+        url = _prepared(settings, given)
+        asyncio.run(probe(_pool_options(settings, url)))
+    except DatabaseAway as error:
+        if not settings.database_url:
+            raise
+        click.echo(f"{error} The server starts anyway: it responds with 503 until then.")
+        return given
+    return url
+
+
+def _pool_options(settings: Settings, url: str) -> PoolOptions:
+    return settings.model_copy(update={"database_url": url}).pool_options()
 
 
 def _log(level: str, name: str | None = None) -> None:

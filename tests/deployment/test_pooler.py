@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import psycopg2
@@ -15,7 +15,7 @@ import pytest
 from psycopg2.extensions import connection, make_dsn, parse_dsn
 
 from tests.support.network import network_to
-from tests.support.servers import Serve, started, url_of
+from tests.support.servers import Serve, errand, started, url_of
 from tests.support.users import User
 
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
@@ -27,7 +27,12 @@ pytestmark = pytest.mark.skipif(PGBOUNCER is None, reason="there is no PgBouncer
 @pytest.fixture
 def pooler_url(new_database: Callable[[], str]) -> Iterator[str]:
     """PgBouncer in transaction mode, with fewer connections than Errand asks it for."""
-    url = new_database()
+    with pooler_to(new_database(), "transaction") as url:
+        yield url
+
+
+@contextmanager
+def pooler_to(url: str, mode: str) -> Iterator[str]:
     # PostgreSQL knows its peers by their user, which PgBouncer's is not where root runs the tests.
     with network_to(url) as way, tempfile.TemporaryDirectory(prefix="errand-") as name:
         database = parse_dsn(way.url)
@@ -38,7 +43,7 @@ def pooler_url(new_database: Callable[[], str]) -> Iterator[str]:
             "[databases]\n"
             f"* = host={database['host']} port={database['port']} user={database['user']}\n"
             "[pgbouncer]\n"
-            f"pool_mode = transaction\ndefault_pool_size = 2\nauth_type = any\n"
+            f"pool_mode = {mode}\ndefault_pool_size = 2\nauth_type = any\n"
             f"listen_port = {PORT}\nunix_socket_dir = {folder}\n"
         )
         # Like PostgreSQL, it refuses to run as root.
@@ -124,3 +129,13 @@ def test_statements_are_not_prepared_behind_a_transaction_pooler(
     assert {task["id"] for task in left} == {task.document["id"] for task in created[100:]}
     assert all(task["completed"] for task in left)
     assert log.read_text().count("there is a connection pooler") == (prepare == "on")
+
+
+def test_pooler_in_statement_mode_stops_the_start(new_database: Callable[[], str]) -> None:
+    with pooler_to(new_database(), "statement") as url:
+        ended = errand("serve", DATABASE_URL=url, ERRAND_PORT="0")
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    error = ended.stderr.splitlines()[-1]
+    assert error.startswith("Error: A statement cannot run in a transaction: ")
+    assert "A pooler must run in session or transaction mode" in error
