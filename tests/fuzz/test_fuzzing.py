@@ -33,9 +33,14 @@ WITHOUT_END = {"stream_changes"}  # schemathesis.toml leaves it out, too
 
 
 def configuration() -> SchemathesisConfig:
-    """That of the command line, but for its choice of operations: with one, `include` has none."""
+    """That of the command line, without its choice of operations and without its fixed cases.
+
+    With a choice, `include` has none. The fixed cases take longer than all others:
+    tests/api/test_coverage_of_keywords.py and test_requests.py have the like.
+    """
     settings = tomllib.loads((ROOT / "schemathesis.toml").read_text())
     del settings["operations"]
+    settings["phases"]["coverage"]["enabled"] = False
     return SchemathesisConfig.from_dict(settings)
 
 
