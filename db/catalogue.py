@@ -15,6 +15,7 @@ from db.tasks import (
 )
 from db.tasks import list_statements as lists
 from db.tasks import statements as tasks
+from db.transfers import export_statements
 
 CATALOGUE = (
     *tasks.CATALOGUE,
@@ -32,4 +33,5 @@ CATALOGUE = (
     *calendars.CATALOGUE,
     *users.CATALOGUE,
     *replays.CATALOGUE,
+    *export_statements.CATALOGUE,
 )

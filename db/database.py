@@ -115,6 +115,10 @@ class Database:
         for user_id in transaction.changed_users:
             self._notify(user_id)
 
+    def snapshot(self) -> AbstractAsyncContextManager[Transaction]:
+        """Statements on one connection that all read the data as it was at the first of them."""
+        return self._pool.snapshot()
+
     async def _observed(self, write: Coroutine[Any, Any, Result], user_id: UUID) -> Result:
         result = await write
         self._notify(user_id)

@@ -8,6 +8,7 @@ from db.database import Database, Session
 from db.errors import Refused
 from db.tasks.change_notifications import ChangeNotifications
 from db.tasks.streams import Streams
+from db.transfers.exports import Exports
 
 
 class Principal(Protocol):
@@ -36,6 +37,7 @@ class State(TypedDict):
     database: Database
     notifications: ChangeNotifications
     streams: Streams
+    exports: Exports
 
 
 class RefusedOperation(NamedTuple):
@@ -55,6 +57,8 @@ class Context(NamedTuple):
     """What a long poll waits for."""
 
     streams: Streams
+
+    exports: Exports
 
     caller: Principal
 

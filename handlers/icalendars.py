@@ -6,7 +6,8 @@ this takes 15 µs. The tests read what it writes with that library.
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any
 
@@ -53,6 +54,25 @@ async def calendar_of(tasks: list[Task], *, as_events: bool) -> str:
     return "\r\n".join([*lines, "END:VCALENDAR", ""])
 
 
+async def todo_parts(tasks: AsyncGenerator[Task, None]) -> AsyncGenerator[str, None]:
+    """The same in parts, of all tasks, for a program that takes them over: with their rules."""
+    yield _part(HEAD)
+    zones: dict[str, int] = {}
+    async with aclosing(tasks):
+        async for task in tasks:
+            for name, year in _zones([task]).items():
+                zones[name] = min(year, zones.get(name, year))
+            yield _part(_todo(task, with_rule=True))
+    for name, year in sorted(zones.items()):
+        await asyncio.sleep(0)
+        yield _part(zone_lines(name, year))
+    yield _part(("END:VCALENDAR",))
+
+
+def _part(lines: Iterable[str]) -> str:
+    return "".join(f"{_folded(line)}\r\n" for line in lines)
+
+
 def _zones(tasks: list[Task]) -> dict[str, int]:
     """The time zones of events that recur, and the first year of each."""
     zones: dict[str, int] = {}
@@ -68,14 +88,16 @@ def _recurs(task: Task) -> bool:
     return task["recurrence"] and task["recurs_from"] == "due" and not task["completed"]
 
 
-def _todo(task: Task) -> Iterator[str]:
-    """A to-do. If it recurs, its completion makes the next one: so it has no rule."""
+def _todo(task: Task, *, with_rule: bool = False) -> Iterator[str]:
+    """A to-do. If it recurs here, its completion makes the next one: so it has no rule."""
     yield "BEGIN:VTODO"
     yield from _common(task, task["title"])
-    # It must be of the kind of DUE, and before it (RFC 5545, 3.8.2.3).
-    if task["start_on"] and task["due_on"] and task["start_on"] < task["due_on"]:
-        yield "DTSTART" + _day(task["start_on"])
-    yield "DUE" + _due(task)
+    if with_rule and _recurs(task):
+        # The rule starts at DTSTART, and DUE would have to be later.
+        yield "DTSTART" + (_day(task["due_on"]) if task["due_on"] else _local(task))
+        yield "RRULE:" + task["recurrence"]
+    else:
+        yield from _dates(task)
     if task["completed"]:
         yield "STATUS:COMPLETED"
         yield "PERCENT-COMPLETE:100"
@@ -83,6 +105,15 @@ def _todo(task: Task) -> Iterator[str]:
     else:
         yield "STATUS:NEEDS-ACTION"
     yield "END:VTODO"
+
+
+def _dates(task: Task) -> Iterator[str]:
+    """The start and the due; they must be of one kind, and in this order (RFC 5545, 3.8.2.3)."""
+    start, day = task["start_on"], task["due_on"]
+    if start and not task["due_at"] and (day is None or start < day):
+        yield "DTSTART" + _day(start)
+    if day or task["due_at"]:
+        yield "DUE" + _due(task)
 
 
 def _event(task: Task) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
@@ -22,7 +22,7 @@ from db.postgres.owner_locks import OwnerLocks
 from db.postgres.roles import powers_query
 from db.postgres.statement import Access, Statement
 from db.postgres.throttled_log import ThrottledLog
-from db.postgres.transaction import Transaction
+from db.postgres.transaction import BEGIN, BEGIN_SNAPSHOT, Transaction
 
 MOST_ATTEMPTS = 3
 
@@ -130,10 +130,14 @@ class Pool:
             ):
                 yield transaction
 
+    def snapshot(self) -> AbstractAsyncContextManager[Transaction]:
+        """Statements that all read the data as it was at the first of them."""
+        return self._transaction(BEGIN_SNAPSHOT)
+
     @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[Transaction]:
+    async def _transaction(self, begin: str = BEGIN) -> AsyncIterator[Transaction]:
         connection = await self.acquire(self.deadline())
-        transaction = Transaction(connection, connection.sql)
+        transaction = Transaction(connection, connection.sql, begin)
         try:
             try:
                 yield transaction

@@ -11,7 +11,9 @@ from db.postgres.connection import Connection, Row
 from db.postgres.statement import Statement
 
 # If this server freezes or vanishes, PostgreSQL ends the transaction and releases its locks.
-BEGIN = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '3s'; "
+IDLE = "SET LOCAL idle_in_transaction_session_timeout = '3s'; "
+BEGIN = f"BEGIN; {IDLE}"
+BEGIN_SNAPSHOT = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {IDLE}"
 SAVEPOINT = "SAVEPOINT s; "
 RELEASE = "RELEASE s; "
 ROLLBACK = "ROLLBACK TO s; RELEASE s; "
@@ -25,13 +27,16 @@ class Transaction:
     """
 
     def __init__(
-        self, connection: Connection, sql: Callable[[Statement, dict[str, Any]], str]
+        self,
+        connection: Connection,
+        sql: Callable[[Statement, dict[str, Any]], str],
+        begin: str = BEGIN,
     ) -> None:
         self.over = False
         self.changed_users: set[UUID] = set()
         self._connection = connection
         self._sql = sql
-        self._ahead = BEGIN
+        self._begin = self._ahead = begin
 
     async def fetch(self, *statements: Statement, **values: Any) -> list[Row]:
         """Run statements in this order, and return the rows of the last."""
@@ -61,7 +66,7 @@ class Transaction:
 
     async def commit(self) -> None:
         """Commit, unless that is done or nothing was sent."""
-        if not self.over and self._ahead != BEGIN:
+        if not self.over and self._ahead != self._begin:
             await self._send(["COMMIT"], {})
 
     @asynccontextmanager

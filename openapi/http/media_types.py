@@ -7,6 +7,7 @@ JSON = "application/json"
 JSON_LINES = "application/jsonl"
 EVENT_STREAM = "text/event-stream"
 CALENDAR = "text/calendar"
+CSV = "text/csv"
 
 MOST_RANGES = 1000
 

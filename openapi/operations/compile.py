@@ -8,6 +8,7 @@ from openapi.contract.faults import Parts, Unsupported
 from openapi.operations.deprecation import deprecation_headers
 from openapi.operations.operation import Operation
 from openapi.operations.routing import Router
+from openapi.operations.spooled_operation import SPOOLED, SpooledOperation
 from openapi.settings import Settings
 
 # Every GET also serves HEAD; every path serves OPTIONS and CORS preflights.
@@ -58,4 +59,5 @@ def _operation(
         detail = f"nothing implements the operation: {error}; {advice}"
         raise Unsupported(detail, where) from error
     notices = deprecation_headers(definition, where, contract.changed_at)
-    return Operation(described, definition, where, settings, notices)
+    kind = SpooledOperation if definition.get(SPOOLED) else Operation
+    return kind(described, definition, where, settings, notices)

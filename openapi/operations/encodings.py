@@ -1,22 +1,21 @@
 """Encodings of responses: how the value of a handler is written, by media type."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Any, Protocol
 
 import orjson
-from pydantic import BaseModel
 
 from db.records import Records
-from handlers.context import RefusedOperation
 from openapi.contract.faults import Unsupported, Where
-from openapi.http.media_types import CALENDAR, EVENT_STREAM, JSON, JSON_LINES
-from openapi.http.problems import ResponseBreaksContract, document_of
+from openapi.http.media_types import CALENDAR, CSV, EVENT_STREAM, JSON, JSON_LINES
+from openapi.http.problems import ResponseBreaksContract
 from openapi.http.response import Chunks, Header
 from openapi.operations.columns import ColumnsSchema
+from openapi.operations.csv_encoding import CsvRows
+from openapi.operations.items import ITEM_SCHEMA, checked, generator, item_schema
 from openapi.operations.schemas import Schema
 
-ITEM_SCHEMA = "x-itemSchema"  # itemSchema in OpenAPI 3.2
 TYPES_OF_EVENTS = {"event": "string", "id": "string", "retry": "integer"}
 COMMENT = b":\n\n"
 
@@ -57,16 +56,29 @@ class JsonDocument:
 
 
 class CalendarText:
-    """The text of a calendar (RFC 5545)."""
+    """The text of a calendar (RFC 5545), whole or in parts."""
 
     header = (b"content-type", f"{CALENDAR}; charset=utf-8".encode())
 
     def __init__(self, media: Mapping[str, Any], name: str, where: Where) -> None:
-        self._schema = Schema(media.get("schema", {}), "response", (*where, "schema"))
+        self._is_in_parts = ITEM_SCHEMA in media
+        self._schema = (
+            item_schema(media, where)
+            if self._is_in_parts
+            else Schema(media.get("schema", {}), "response", (*where, "schema"))
+        )
         self._name = f"the body of {name}"
 
-    def encode(self, value: Any) -> bytes:
+    def encode(self, value: Any) -> bytes | Chunks:
         """The text in UTF-8."""
+        return self._parts(value) if self._is_in_parts else self._encoded(value)
+
+    async def _parts(self, items: Any) -> Chunks:
+        async with aclosing(generator(items, self._name)) as each:
+            async for item in each:
+                yield self._encoded(item)
+
+    def _encoded(self, value: Any) -> bytes:
         text: str = checked(value, self._schema, self._name)
         return text.encode()
 
@@ -77,7 +89,7 @@ class JsonLines:
     header = (b"content-type", JSON_LINES.encode())
 
     def __init__(self, media: Mapping[str, Any], name: str, where: Where) -> None:
-        self._schema = _item_schema(media, where)
+        self._schema = item_schema(media, where)
         self._name = f"an item of {name}"
 
     async def encode(self, items: Any) -> Chunks:
@@ -98,7 +110,7 @@ class EventStream:
     header = (b"content-type", EVENT_STREAM.encode())
 
     def __init__(self, media: Mapping[str, Any], name: str, where: Where) -> None:
-        self._schema = _item_schema(media, where)
+        self._schema = item_schema(media, where)
         self._name = f"an event of {name}"
         _check_event_schema(media[ITEM_SCHEMA], (*where, ITEM_SCHEMA))
 
@@ -124,37 +136,8 @@ ENCODINGS: dict[str, type[Encoding]] = {
     JSON_LINES: JsonLines,
     EVENT_STREAM: EventStream,
     CALENDAR: CalendarText,
+    CSV: CsvRows,
 }
-
-
-def checked(value: Any, schema: Schema, name: str) -> Any:
-    """The value, if it matches its schema; models and enums as plain JSON."""
-    try:
-        if schema.accepts(value):
-            return value
-    except ValueError:
-        pass
-    plain = orjson.loads(orjson.dumps(value, default=_plain, option=orjson.OPT_UTC_Z))
-    if not schema.accepts(plain):
-        faults = [tuple(fault.document().values()) for fault in schema.faults(plain)]
-        raise ResponseBreaksContract(f"{name}: {faults}")
-    return plain
-
-
-def generator(items: Any, name: str) -> AsyncGenerator[Any, None]:
-    """The items, if they are an asynchronous generator: others could not be closed."""
-    if not isinstance(items, AsyncGenerator):
-        kind = type(items).__name__
-        raise ResponseBreaksContract(f"{name}: not from an asynchronous generator, but a {kind}")
-    return items
-
-
-def _item_schema(media: Mapping[str, Any], where: Where) -> Schema:
-    if "schema" in media:
-        raise Unsupported(f"the items of a stream have {ITEM_SCHEMA}", (*where, "schema"))
-    if ITEM_SCHEMA not in media:
-        raise Unsupported(f"a stream needs {ITEM_SCHEMA}: what each item is", where)
-    return Schema(media[ITEM_SCHEMA], "response", (*where, ITEM_SCHEMA))
 
 
 def _check_event_schema(schema: Mapping[str, Any], where: Where) -> None:
@@ -167,12 +150,3 @@ def _check_event_schema(schema: Mapping[str, Any], where: Where) -> None:
         if properties[name].get("type") != TYPES_OF_EVENTS[name]:
             place = (*where, "properties", name)
             raise Unsupported(f"`{name}` of an event has the type {TYPES_OF_EVENTS[name]}", place)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if isinstance(value, RefusedOperation):
-        problem = document_of(value.refused, value.request_id)
-        return {"status": problem["status"], "problem": problem}
-    raise TypeError(f"{type(value).__name__} is not JSON")

@@ -40,6 +40,9 @@ Handler = Callable[..., Coroutine[Any, Any, Any]]
 class Operation:
     """One operation, with everything that can be prepared before the first request."""
 
+    _withheld: tuple[str, ...] = ()
+    """Arguments that the handler does not get."""
+
     def __init__(
         self,
         described: Any,
@@ -130,6 +133,7 @@ class Operation:
             state["database"],
             state["notifications"],
             state["streams"],
+            state["exports"],
             caller,
             self._requires_if_match,
             self._max_tasks,
@@ -184,7 +188,10 @@ class Operation:
         """Check that the handler accepts every argument that the contract allows."""
         if not inspect.iscoroutinefunction(self._handler):
             raise Unsupported(f"{self.id} must be an `async def` without `yield`", where)
-        offered = {*self._parameters.arguments, *(["body"] if self._body else [])} - {KEY}
+        offered = {*self._parameters.arguments, *(["body"] if self._body else [])} - {
+            KEY,
+            *self._withheld,
+        }
         always_offered = {
             *(n for n, each in self._parameters.arguments.items() if each.required),
             *(n for n, each in self._parameters.arguments.items() if each.has_default),

@@ -19,6 +19,7 @@ from db.database import Database
 from db.purge import purge_daily
 from db.tasks.change_notifications import ChangeNotifications
 from db.tasks.streams import Streams
+from db.transfers.exports import Exports
 from handlers.context import State
 from openapi.access.cors import Cors
 from openapi.access.policy import guard_of, hosts_of
@@ -33,6 +34,9 @@ from openapi.server.request_log import RequestLog
 from openapi.server.shutdown import Shutdown
 from openapi.server.watchdog import RequestWatchdog
 from openapi.settings import Settings
+
+EXPORTING = 4
+"""One of so many connections may read exports at a time."""
 
 
 class App(AsyncApp):  # type: ignore[misc]
@@ -99,7 +103,14 @@ class App(AsyncApp):  # type: ignore[misc]
                 most_of_a_user=self._settings.user_stream_limit,
                 heartbeat=self._settings.stream_heartbeat,
             )
-            yield State(database=database, notifications=notifications, streams=streams)
+            exports = Exports(
+                database,
+                most=max(1, self._settings.pool_size // EXPORTING),
+                patience=self._settings.wait_timeout,
+            )
+            yield State(
+                database=database, notifications=notifications, streams=streams, exports=exports
+            )
             purging.cancel()
         watching.cancel()
 

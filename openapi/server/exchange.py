@@ -144,7 +144,8 @@ class Exchange:
             raise ClientDisconnected
         if self._stream is None:
             # HTTP/1.0 has no chunks: there the body ends with the connection.
-            is_chunked = self.scope["http_version"] == "1.1"
+            has_length = any(name == b"content-length" for name, _ in self._start["headers"])
+            is_chunked = self.scope["http_version"] == "1.1" and not has_length
             head = self._head(CHUNKED) if is_chunked else self._head()
             self._stream = BodyStream(self._connection, head, is_chunked=is_chunked)
         if message.get("more_body", False):

@@ -197,7 +197,7 @@ def failing(operation: Operation, servers: Servers) -> httpx.Response:
 
     async def get() -> httpx.Response:
         app = App(load_settings(database_url=NOWHERE))
-        state = {"database": None, "notifications": None, "streams": None}
+        state = {"database": None, "notifications": None, "streams": None, "exports": None}
         transport = httpx.ASGITransport(
             lambda scope, receive, send: app({**scope, "state": state}, receive, send)
         )

@@ -52,13 +52,15 @@ SCALARS = {
 ENUMS = {
     *("CreateTaskIfNoneMatch", "CreateListIfNoneMatch", "HealthStatus", "Priority", "Sort"),
     *("ReadinessStatus", "RecursFrom", "ShowCalendarAs"),
+    *("ExportTasksFormat", "ExportBeginKind", "ExportEndKind"),
+    *("ExportedListKind", "ExportedDeletedListKind", "ExportedTaskKind", "ExportedDeletedTaskKind"),
     *("TaskChangeKind", "TaskTombstoneKind", "ListChangeKind", "ListTombstoneKind"),
     *("BatchCreateOp", "BatchDeleteOp", "BatchRestoreOp", "BatchToggleOp", "BatchUpdateOp"),
 }
 OPERATIONS = {
     *("list_tasks", "create_task", "get_task", "update_task", "delete_task", "toggle_task"),
     *("patch_task", "restore_task", "move_task", "batch_tasks", "list_changes", "list_trash"),
-    "stream_changes",
+    *("stream_changes", "export_tasks"),
     *("list_lists", "create_list", "get_list", "patch_list", "delete_list", "restore_list"),
     *("clear_completed", "list_tags", "get_summary", "skip_task", "list_occurrences"),
     *("get_calendar", "create_calendar", "delete_calendar", "show_calendar"),

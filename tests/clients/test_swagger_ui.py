@@ -37,6 +37,7 @@ WITH_A_USER = {
     "get_calendar": 200,
     "delete_calendar": 204,
     "list_tasks": 200,
+    "export_tasks": 200,
     "list_lists": 200,
     "batch_tasks": 200,
     "clear_completed": 200,

@@ -1,0 +1,1 @@
+"""Everything that a user has, taken out and brought in."""

@@ -1,0 +1,47 @@
+"""Values as cells of a table (CSV), and back.
+
+A spreadsheet takes a text that begins like a formula for one, and may send data away. So such a
+text gets an apostrophe before it; one that has an apostrophe there gets another, and so does the
+empty text: an empty cell is null. Reading takes it off again, and nothing is lost.
+"""
+
+import csv
+from collections.abc import Sequence
+from io import StringIO
+from typing import Any
+
+import orjson
+
+ESCAPE = "'"
+# Also as full-width characters, which some spreadsheets take for the same.
+OF_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+ESCAPED = (*OF_FORMULAS, ESCAPE)
+
+
+def row_of(cells: Sequence[str]) -> str:
+    """A row (RFC 4180). All cells are quoted: other separators in them mean nothing."""
+    written = StringIO()
+    csv.writer(written, quoting=csv.QUOTE_ALL).writerow(cells)
+    return written.getvalue()
+
+
+def cell_of(value: Any) -> str:
+    """The cell of a JSON value."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return _escaped(value)
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return _escaped(_joined(value)) if value else ""
+    return _escaped(orjson.dumps(value).decode())
+
+
+def _escaped(text: str) -> str:
+    return ESCAPE + text if not text or text.startswith(ESCAPED) else text
+
+
+def _joined(texts: list[str]) -> str:
+    """Texts with commas between them; one with a comma or a quote is quoted."""
+    written = StringIO()
+    csv.writer(written, lineterminator="").writerow(texts)
+    return written.getvalue()
