@@ -97,6 +97,11 @@ def as_written(column: ColumnElement[Any]) -> ColumnElement[Any]:
     return column
 
 
+def _in_json(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The same in a JSON document, where PostgreSQL writes days so by itself."""
+    return column if isinstance(column.type, Date) else as_written(column)
+
+
 def as_stored(value: ColumnElement[Any], column: ColumnElement[Any]) -> ColumnElement[Any]:
     """A text from JSON, as the column stores it."""
     if isinstance(column.type, Ranked):
@@ -137,7 +142,8 @@ WRITABLE_COLUMNS = [*TaskFields.model_fields]
 WRITTEN_COLUMNS = [*WRITABLE_COLUMNS, "tag_keys"]
 PLACE_COLUMNS = [name for name in WRITABLE_COLUMNS if "place" in tasks.c[name].info]
 PLAIN_COLUMNS = [name for name in WRITTEN_COLUMNS if name not in PLACE_COLUMNS]
-STORED_COLUMNS = [each.name for each in tasks.c if each.computed is None and each.name != OWNER]
+COMPUTED_COLUMNS = ["due", *(each.name for each in tasks.c if each.computed is not None)]
+STORED_COLUMNS = [each.name for each in tasks.c if each.name not in (OWNER, *COMPUTED_COLUMNS)]
 # The fields of a new task that need not be read back from the database.
 KNOWN_COLUMNS = [name for name in WRITABLE_COLUMNS if is_read_as_sent(tasks.c[name])]
 TASK = [as_written(tasks.c[name]) for name in ACTIVE_COLUMNS]
@@ -149,7 +155,7 @@ WRITABLE_LIST_COLUMNS = [*ListFields.model_fields]
 def document(names: list[str], table: Table = tasks) -> ColumnElement[Any]:
     """A row as one JSON column: for a single row the driver's cost is per column."""
     named: Iterator[tuple[ColumnElement[Any], ...]] = (
-        (literal_column(f"'{name}'"), as_written(table.c[name])) for name in names
+        (literal_column(f"'{name}'"), _in_json(table.c[name])) for name in names
     )
     return func.json_build_object(*chain.from_iterable(named), type_=JSON).label("document")
 
@@ -157,6 +163,12 @@ def document(names: list[str], table: Table = tasks) -> ColumnElement[Any]:
 def revision_range(revision: ColumnElement[int]) -> ColumnElement[int]:
     """The range of a revision, as the generated column has it."""
     return revision.op(">>")(literal_column(str(REVISION_RANGE_BITS), Integer))
+
+
+def due_of(due_on: ColumnElement[Any], due_at: ColumnElement[Any]) -> ColumnElement[Any]:
+    """When a task with these dates is due: the column `due`; a day begins at midnight in UTC."""
+    begins = func.timezone(UTC, cast(due_on, DateTime), type_=DateTime(timezone=True))
+    return func.coalesce(due_at, begins)
 
 
 def position_of(revision: ColumnElement[int]) -> ColumnElement[str]:
@@ -213,8 +225,8 @@ def _next_of_owner(condition: ColumnElement[bool], *, adds: bool) -> CTE:
     revision is not the one of the snapshot, a function reads the task as it is now.
     """
     in_snapshot = users.alias("in_snapshot")
-    # An aggregate is one value even if the condition on the owner were missing.
-    latest = select(func.max(in_snapshot.c.revision)).where(in_snapshot.c.id == _owner_id)
+    # LIMIT: it is one value even if the condition on the owner were missing.
+    latest = select(in_snapshot.c.revision).where(in_snapshot.c.id == _owner_id).limit(ONE)
     stored = func.replaced_hash(
         *(tasks.c.user_id, tasks.c.id, FALSE, _expected, NEXT["revision"] if adds else null()),
         type_=BigInteger(),

@@ -25,6 +25,7 @@ from db.schema.clauses import (
     ONE,
     PLAIN_COLUMNS,
     document,
+    due_of,
     param,
     position_of,
     tasks,
@@ -59,7 +60,8 @@ def _creation(
     """
     stamped = owner.cte("owner")
     position = func.coalesce(_new["position"], position_of(stamped.c.revision))
-    stored = {**_new, "user_id": stamped.c.id, "position": position, **also}
+    due = due_of(_new["due_on"], _new["due_at"])
+    stored = {**_new, "due": due, "user_id": stamped.c.id, "position": position, **also}
     stamps = {
         "completed_at": case((_new["completed"], MOMENT)),
         "created_at": MOMENT,

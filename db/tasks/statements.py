@@ -43,6 +43,7 @@ from db.schema.clauses import (
     changed,
     completion,
     document,
+    due_of,
     from_json,
     latest_completion,
     lists,
@@ -77,6 +78,7 @@ UPDATE = Statement(
     changed(
         {
             **{name: merged(tasks.c[name]) for name in PLAIN_COLUMNS},
+            "due": due_of(merged(tasks.c.due_on), merged(tasks.c.due_at)),
             "completed_at": completion(merged(tasks.c.completed)),
             "completion_revision": latest_completion(merged(tasks.c.completed)),
         }
@@ -187,7 +189,6 @@ _batch = (
     .table_valued(*(column(name, type_in_json(tasks.c[name])) for name in STORED_COLUMNS))
     .render_derived("batch", with_types=True)
 )
-_rows = [from_json(_batch.c[name], tasks.c[name]) for name in STORED_COLUMNS]
 _stored = total(
     TASK_HASH, this_user, tasks.c.id.in_(select(_batch.c.id)), tasks.c.deleted_at.is_(None)
 )
@@ -204,13 +205,18 @@ _counted = (
     .returning(users.c.id)
     .cte("owner")
 )
-_upserted = insert(tasks).from_select([OWNER, *STORED_COLUMNS], select(_counted.c.id, *_rows))
+_rows = {
+    OWNER: _counted.c.id,
+    **{name: from_json(_batch.c[name], tasks.c[name]) for name in STORED_COLUMNS},
+    "due": due_of(_batch.c.due_on, _batch.c.due_at),
+}
+_upserted = insert(tasks).from_select([*_rows], select(*_rows.values()))
 # The new revisions are higher than all stored ones, so no two tasks ever have the same one.
 WRITE_TASKS = Statement(
     "write_tasks",
     _upserted.on_conflict_do_update(
         index_elements=[OWNER, "id"],
-        set_={name: _upserted.excluded[name] for name in STORED_COLUMNS if name != "id"},
+        set_={name: _upserted.excluded[name] for name in _rows if name not in (OWNER, "id")},
     ),
     Access.WRITE,
 )

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.support.databases import administration
+from tests.support.databases import COMPUTE_DUE, administration
 from tests.support.responses import assert_faults
 from tests.support.users import Task, User
 from tests.support.writes import WRITES, prefix, task_in, written
@@ -42,6 +42,29 @@ def test_a_day_replaces_a_moment_and_a_moment_a_day(alice: User, way: str) -> No
     assert (at["due_on"], at["due_at"]) == (None, MOMENT)
     assert (kept["due_on"], kept["due_at"]) == (DAY, None)
     assert (none["due_on"], none["due_at"]) == (None, None)
+
+
+@pytest.mark.parametrize("way", WRITES)
+@pytest.mark.parametrize(
+    ("before", "changes", "due"),
+    [
+        ({}, {"due_on": DAY}, "2026-01-31T00:00:00Z"),
+        ({"due_on": "2020-02-29"}, {"due_at": MOMENT, "due_on": None}, MOMENT),
+        ({"due_at": MOMENT}, {"due_on": DAY, "due_at": None}, "2026-01-31T00:00:00Z"),
+        ({"due_at": MOMENT}, {"due_at": None}, None),
+    ],
+)
+def test_a_due_that_is_written_in_any_way_is_found(
+    alice: User, way: str, before: dict[str, Any], changes: dict[str, Any], due: str | None
+) -> None:
+    task_in(written(alice, way, changes, **before))
+
+    found = [
+        alice.get(alice.tasks, params=params).json() != []
+        for params in ({"has_due": True}, {"due_after": due or MOMENT, "sort": "due"})
+    ]
+    assert found == [due is not None] * 2
+    assert not due or alice.get(alice.tasks, params={"due_before": due}).json() == []
 
 
 @pytest.mark.parametrize("way", WRITES)
@@ -232,6 +255,7 @@ def test_tasks_without_a_date_are_found_behind_many_with_one(
             f" SELECT '{alice.id}', gen_random_uuid(), 'x', n, date '2026-01-01' + n % 7"
             " FROM generate_series(1, 2500) n"
         )
+        execute(COMPUTE_DUE)
     pages = [alice.get(alice.tasks, params={"sort": sort, "limit": 2, "has_due": False})]
     while "next" in pages[-1].links:
         pages.append(alice.get(pages[-1].links["next"]["url"]))

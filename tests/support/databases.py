@@ -47,6 +47,10 @@ def store_task(execute: Callable[[str], Any], user_id: Any, task_id: Any, title:
     )
 
 
+COMPUTE_DUE = "UPDATE tasks SET due = coalesce(due_at, due_on::timestamp AT TIME ZONE 'UTC')"
+"""What follows an INSERT of the tests that has dates; the statements of `db` need nothing more."""
+
+
 def as_owner(url: str) -> str:
     """The same database as its owner, for whose role row-level security does not apply."""
     return make_dsn(url, user=OWNER)
