@@ -89,6 +89,7 @@ class Protocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the request in flight; drop references, so that no garbage collection is needed."""
         self.server_state.connections.discard(self)
+        self._connections.discard(self)
         self._stop_request_timer()
         if self._idle_timer is not None:
             self._idle_timer.cancel()

@@ -73,6 +73,18 @@ def test_longest_idle_connection_is_closed_for_a_new_one(serve: Serve, connect: 
     assert_serves(third)
 
 
+def test_closed_connections_do_not_count(serve: Serve, connect: Connect) -> None:
+    server = serve(ERRAND_CONNECTION_LIMIT="3")
+    oldest = connect(server)
+    assert_serves(oldest)
+    for _ in range(5):
+        wire = connect(server)
+        assert_serves(wire)
+        wire.leaves()
+
+    assert_serves(oldest)
+
+
 def test_request_in_flight_is_not_closed_for_a_new_connection(
     serve: Serve, connect: Connect
 ) -> None:
