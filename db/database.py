@@ -6,6 +6,7 @@ from typing import Any, Protocol, Self, TypeVar
 from uuid import UUID
 
 from db.owner import OWNER
+from db.postgres.activity import Activity, PoolState
 from db.postgres.connection import Row
 from db.postgres.group import Document
 from db.postgres.group_commit import Groups
@@ -71,6 +72,15 @@ class Database:
     async def ping(self) -> None:
         """Return if the database responds; a ping goes before all waiting requests."""
         await self._ping.ping()
+
+    @property
+    def activity(self) -> Activity:
+        """What it has done since it was opened."""
+        return self._pool.activity
+
+    def state(self) -> PoolState:
+        """Its connections, and what waits for one, at this moment."""
+        return self._pool.state()
 
     def observe_writes(self, observer: Callable[[UUID], None]) -> None:
         """Call the observer with the owner's id after each write of a user's data."""

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import random
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from db import replays
 from db.database import Session
@@ -23,25 +24,40 @@ DAY = 24 * 60 * 60.0
 FIRST_DELAY = (10.0, 60.0)
 
 
-async def purge(database: Session, days: int) -> int:
-    """Delete tasks that have been in the trash for so many days; return how many.
+class Purged(NamedTuple):
+    """How many rows of each kind a purge has deleted."""
 
-    Several processes may purge at the same time. Lists, and expired stored responses, are deleted
-    with them.
+    tasks: int
+    lists: int
+    replays: int
+
+
+async def purge(database: Session, days: int) -> Purged:
+    """Delete what has been in the trash for so many days, and expired stored responses.
+
+    Several processes may purge at the same time.
     """
-    await _purge_with(database, replays.PURGE)
-    purged = await _purge_with(database, tasks.PURGE, older_than=timedelta(days=days))
-    await _purge_with(database, lists.PURGE, older_than=timedelta(days=days))
-    return purged
+    older_than = timedelta(days=days)
+    expired = await _purge_with(database, replays.PURGE)
+    return Purged(
+        tasks=await _purge_with(database, tasks.PURGE, older_than=older_than),
+        lists=await _purge_with(database, lists.PURGE, older_than=older_than),
+        replays=expired,
+    )
 
 
-async def purge_daily(database: Session, days: int) -> None:
-    """Purge soon, and then every day."""
+async def purge_daily(
+    database: Session, days: int, report: Callable[[Purged], None] | None = None
+) -> None:
+    """Purge soon, and then every day; report each purge."""
     await asyncio.sleep(random.uniform(*FIRST_DELAY))  # noqa: S311
     while True:
         try:
-            if purged := await purge(database, days):
-                log.info("purged %d tasks from the trash", purged)
+            purged = await purge(database, days)
+            if report:
+                report(purged)
+            if purged.tasks:
+                log.info("purged %d tasks from the trash", purged.tasks)
         except Exception as error:  # the next purge is tomorrow
             log.warning("the trash was not purged: %s", error)
         await asyncio.sleep(DAY)

@@ -50,6 +50,10 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="The address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="The port to listen on.")
+    metrics_port: int | None = Field(
+        None, ge=0, le=65535, description="The port of the metrics for Prometheus."
+    )
+    metrics_host: str = Field("127.0.0.1", description="The address of the metrics.")
     workers: int = Field(1, ge=1, le=64, description="How many processes serve.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="How much is logged."

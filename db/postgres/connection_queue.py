@@ -49,6 +49,9 @@ class ConnectionQueue:
     def __init__(self) -> None:
         self._waiters: deque[ConnectionWaiter] = deque()
 
+    def __len__(self) -> int:
+        return len(self._waiters)
+
     @property
     def oldest_deadline(self) -> float:
         """The earliest deadline; infinity if the queue is empty."""

@@ -14,6 +14,7 @@ import psycopg2
 
 from db.errors import ConnectionLost, StatementTimedOut, Unavailable
 from db.owner import OWNER
+from db.postgres.activity import LARGEST_GROUP
 from db.postgres.calls import ReadCalls, WriteCalls
 from db.postgres.connection import Connection, Row
 from db.postgres.failures import UNCERTAIN, had_no_effect, is_failing
@@ -35,7 +36,7 @@ class Bounds(NamedTuple):
 
 # Writes: one group after the other makes fewer commits, which costs PostgreSQL less time. Reads of
 # one task: with two groups both PostgreSQL and this process are busy; with pages one is enough.
-WRITES = Bounds(most=64, running=1)
+WRITES = Bounds(most=LARGEST_GROUP, running=1)
 READS = Bounds(most=16, running=2)
 PAGES = Bounds(most=16, running=1)
 
@@ -59,6 +60,7 @@ class CallQueue:
         self._pool = pool
         self._statement = statement
         self._bounds = _bounds(statement)
+        self._sizes = pool.activity.group_sizes[statement.access]
         is_read = statement.access is Access.READ
         self._calls = ReadCalls() if is_read else WriteCalls(pool.owner_locks, self._schedule)
         self._running = 0
@@ -133,6 +135,7 @@ class CallQueue:
         group = Group(calls, rows, connection)
         group.counting = self._loop.call_later(COUNTED_SECONDS, self._stop_counting, group)
         self._running += 1
+        self._sizes[len(calls)] += 1
         rows.add_done_callback(partial(self._end, group))
 
     def _stop_counting(self, group: Group) -> None:

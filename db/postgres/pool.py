@@ -12,6 +12,7 @@ import psycopg2
 
 from db.errors import ConnectionLost, StatementTimedOut
 from db.owner import OWNER
+from db.postgres.activity import Activity, PoolState
 from db.postgres.connection import Connection, Row
 from db.postgres.connection_queue import ConnectionQueue, ConnectionRequest, ConnectionWaiter
 from db.postgres.connector import Connector
@@ -73,6 +74,7 @@ class Pool:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self.owner_locks = OwnerLocks()
+        self.activity = Activity()
         self.runs_groups = options.prepare
         """Whether the connections have the functions that run groups of calls."""
 
@@ -168,7 +170,13 @@ class Pool:
         if is_failing(error):
             cause = f"{error.diag.message_primary} ({error.pgcode})"
             self._log.warn(str(error.pgcode), f"the database is failing: {cause}")
-        return domain_error(error, lost=connection.lost)
+        return self.activity.count_failure(domain_error(error, lost=connection.lost))
+
+    def state(self) -> PoolState:
+        """The state of the pool at this moment."""
+        idle = len(self._free)
+        age = self.deadline() - self._queue.oldest_deadline
+        return PoolState(idle, len(self._connections) - idle, len(self._queue), max(age, 0.0))
 
     def deadline(self) -> float:
         """The time until which a request that comes now may wait for a connection."""
@@ -241,6 +249,7 @@ class Pool:
         if self._closed or connection not in self._connections:
             return
         self._connections.remove(connection)
+        self.activity.lost += 1
         if connection in self._free:
             self._free.remove(connection)
         if connection.refused_to_write:
@@ -251,6 +260,7 @@ class Pool:
         connection = await self._connector.connect()
         self.runs_groups = connection.has_functions
         self._connections.add(connection)
+        self.activity.connects += 1
         self.release(connection)
 
     async def _sweep(self) -> None:
@@ -273,9 +283,8 @@ class Pool:
                     self._replace(connection)
                 elif connection.overdue:
                     limit = self._options.statement_timeout
-                    connection.expire(
-                        StatementTimedOut(f"The database took longer than {limit:g} s.")
-                    )
+                    late = StatementTimedOut(f"The database took longer than {limit:g} s.")
+                    connection.expire(self.activity.count_failure(late))
 
     def in_background(self, work: Coroutine[Any, Any, None]) -> None:
         """Run work in the background; `close` cancels it."""

@@ -107,6 +107,11 @@ class ChangeNotifications:
         if self._announcements:
             await self._announcements.close()
 
+    @property
+    def waiting(self) -> int:
+        """The number of waiters."""
+        return sum(map(len, self._waiters.values()))
+
     @contextmanager
     def waiter(self, user_id: UUID) -> Iterator[Waiter]:
         """A waiter for the user's changes."""

@@ -34,7 +34,7 @@ class Streams:
         self._most = most
         self._most_of_a_user = most_of_a_user
         self._heartbeat = heartbeat
-        self._count = 0
+        self.count = 0
         self._of_users: dict[UUID, list[Waiter]] = {}
 
     async def pages(
@@ -66,18 +66,18 @@ class Streams:
     @contextmanager
     def _opened(self, user_id: UUID) -> Iterator[Waiter]:
         """A waiter for a new stream; if the user has too many streams, the oldest one ends."""
-        if self._count >= self._most:
+        if self.count >= self._most:
             raise Overloaded(f"The server sends {self._most:,} streams, and can send no more.")
         with self._notifications.waiter(user_id) as waiter:
             streams = self._of_users.setdefault(user_id, [])
             streams.append(waiter)
             if len(streams) > self._most_of_a_user:
                 streams.pop(0).close()
-            self._count += 1
+            self.count += 1
             try:
                 yield waiter
             finally:
-                self._count -= 1
+                self.count -= 1
                 self._forget(user_id, waiter)
 
     def _forget(self, user_id: UUID, waiter: Waiter) -> None:

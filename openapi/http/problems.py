@@ -173,6 +173,13 @@ def problem_response(error: BaseException, failed: str, request_id: str) -> Resp
     return _document(Problem(INTERNAL, UNEXPECTED), request_id)
 
 
+def kind_of(error: BaseException) -> Kind:
+    """The kind of problem that an error is."""
+    if isinstance(error, errors.DomainError):
+        error = _of_domain_error(error)
+    return error.kind if isinstance(error, Problem) else INTERNAL
+
+
 def log_broken_stream(error: BaseException, failed: str, request_id: str) -> None:
     """Log why a response broke off: after its begin no problem document can be sent."""
     if isinstance(error, (Problem, errors.DomainError)):

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from starlette.types import Receive
 
-from openapi.http.problems import TOO_LARGE, Problem
+from openapi.http.problems import TOO_LARGE, Kind, Problem
 from openapi.http.response import Response
 
 # A secret of 256 bits in base64url, also percent-encoded. A UUID is shorter.
@@ -18,6 +18,7 @@ SECRET = re.compile(rb"[A-Za-z0-9_%-]{43,}")
 class Refusal(NamedTuple):
     """A response that was sent before the request was read whole, and the id in its document."""
 
+    kind: Kind
     response: Response
     request_id: str
 

@@ -38,6 +38,7 @@ class Idempotency:
     """Processes each request of an operation with a key once, and replays its response."""
 
     def __init__(self, operation_id: str, hours: int, max_bytes: int) -> None:
+        self.replays = 0
         self._operation_id = operation_id
         self._max_bytes = max_bytes
         self._lifetime = timedelta(hours=hours)
@@ -63,6 +64,7 @@ class Idempotency:
             context.database, owner, key, fingerprint, self._lifetime, max_bytes=self._max_bytes
         ) as claim:
             if claim.stored is not None:
+                self.replays += 1
                 return _replayed(claim.stored)
             context = context._replace(database=claim.transaction)
             work = handle(context, arguments)

@@ -99,6 +99,11 @@ class Operation:
         """The media types of a patch, if this operation is one; else empty."""
         return self._body.accept_patch if self._body else b""
 
+    @property
+    def replays(self) -> int:
+        """How many stored responses it has sent again, since the start."""
+        return self._idempotency.replays
+
     async def respond(
         self,
         request: Request,

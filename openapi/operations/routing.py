@@ -80,6 +80,7 @@ class Router:
     """All paths of the contract, by the number of their segments."""
 
     def __init__(self) -> None:
+        self.operations: list[Operation] = []
         self._paths: dict[int, Paths] = defaultdict(Paths)
 
     def add(self, path: str, method: str, operation: Operation) -> None:
@@ -94,6 +95,7 @@ class Router:
                 "the same path has parameters of other names elsewhere", operation.where
             )
         route.add(method, operation)
+        self.operations.append(operation)
 
     def match(self, path: bytes) -> Match | None:
         """The route of the path, and its parameters; each segment is decoded by itself."""

@@ -12,7 +12,9 @@ from openapi.settings import Settings, default_data_dir
 EXAMPLE_BODY = """-H 'Content-Type: application/json' -d '{"title": "Buy milk"}'"""
 
 
-def announce(settings: Settings, host: str, port: int, *, durable: bool) -> None:
+def announce(
+    settings: Settings, host: str, port: int, *, durable: bool, metrics_port: int | None
+) -> None:
     """Print the URL of the server, and commands that can be pasted."""
     at = _url(_reachable(host), port)
     example = f"{at}/api/{SAMPLE_USER.user_id}/tasks {EXAMPLE_BODY}"
@@ -20,6 +22,8 @@ def announce(settings: Settings, host: str, port: int, *, durable: bool) -> None
     click.echo(f"  Swagger UI  {at}/docs")
     if settings.local_tokens:
         click.echo(f'  Try         curl -H "Authorization: Bearer $({_token(settings)})" {example}')
+    if metrics_port is not None:
+        click.echo(f"  Metrics     {_url(_reachable(settings.metrics_host), metrics_port)}/metrics")
     if not settings.requires_tokens:
         click.echo(f"  Try         curl {example}")
         click.echo("  Open mode   every client that reaches this address can change all tasks")

@@ -29,9 +29,9 @@ from openapi.contract.document import CONTRACT, Contract
 from openapi.operations.compile import compile_contract
 from openapi.server import docs
 from openapi.server.admission import Admission
+from openapi.server.metrics.samples import Samples
 from openapi.server.middleware import ContractMiddleware
-from openapi.server.request_log import RequestLog
-from openapi.server.shutdown import Shutdown
+from openapi.server.parts import Parts
 from openapi.server.watchdog import RequestWatchdog
 from openapi.settings import Settings
 
@@ -47,8 +47,7 @@ class App(AsyncApp):  # type: ignore[misc]
         settings: Settings,
         contract_path: Path = CONTRACT,
         *,
-        log: RequestLog | None = None,
-        shutdown: Shutdown | None = None,
+        parts: Parts | None = None,
     ) -> None:
         """Raise the faults of the contract, or those of the keys of tokens."""
         contract = Contract.load(contract_path, settings)
@@ -58,19 +57,21 @@ class App(AsyncApp):  # type: ignore[misc]
         self._watchdog = RequestWatchdog()
         self._guard = guard_of(settings)
         self._limiter = Limiter(limit, settings.redis_url) if limit else None
-        self._log = log or RequestLog(wanted=False)
-        self._shutdown = shutdown or Shutdown()
+        self._parts = parts or Parts.of(settings)
         super().__init__(__name__, lifespan=self._lifespan, middlewares=[LifespanMiddleware])
+        self._router = compile_contract(contract, settings)
+        if self._parts.meters:
+            self._parts.meters.declare(each.id for each in self._router.operations)
         self._contract = ContractMiddleware(
             super().__call__,
-            router=compile_contract(contract, settings),
+            router=self._router,
             pages=docs.pages(contract),
             cors=Cors(origins, contract) if origins else None,
             hosts=hosts_of(settings),
             proxies=TrustedProxies(proxies) if proxies else None,
             admission=Admission(self._guard, self._limiter),
             watchdog=self._watchdog,
-            log=self._log,
+            log=self._parts.log,
         )
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -88,15 +89,14 @@ class App(AsyncApp):  # type: ignore[misc]
         _stop_with_parent()
         watching = asyncio.create_task(self._watchdog.run())
         async with (
-            self._log,
+            self._parts.log,
             self._guard or nullcontext(),
             self._limiter or nullcontext(),
             Database(self._settings.pool_options(), CATALOGUE) as database,
             ChangeNotifications.of(database, self._settings.redis_url) as notifications,
         ):
-            purging = asyncio.create_task(purge_daily(database, self._settings.trash_days))
-            self._shutdown.add(notifications.close)
-            self._shutdown.add(self._watchdog.stop)
+            self._parts.shutdown.add(notifications.close)
+            self._parts.shutdown.add(self._watchdog.stop)
             streams = Streams(
                 notifications,
                 most=self._settings.stream_limit,
@@ -108,11 +108,33 @@ class App(AsyncApp):  # type: ignore[misc]
                 most=max(1, self._settings.pool_size // EXPORTING),
                 patience=self._settings.wait_timeout,
             )
-            yield State(
+            state = State(
                 database=database, notifications=notifications, streams=streams, exports=exports
             )
-            purging.cancel()
+            samples = self._samples(state)
+            report = samples.count_purged if samples else None
+            work = [purge_daily(database, self._settings.trash_days, report)]
+            if samples:
+                work.append(samples.run())
+            tasks = [asyncio.create_task(each) for each in work]
+            yield state
+            for task in tasks:
+                task.cancel()
         watching.cancel()
+
+    def _samples(self, state: State) -> Samples | None:
+        """What writes the state of this worker to its meters, if it has some."""
+        parts = self._parts
+        if parts.meters is None:
+            return None
+        return Samples(
+            parts.meters,
+            state,
+            watchdog=self._watchdog,
+            connections=parts.connections,
+            operations=self._router.operations,
+            log=parts.log,
+        )
 
 
 def _stop_with_parent() -> None:

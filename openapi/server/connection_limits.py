@@ -34,6 +34,9 @@ class Connections:
         self._all: set[Connection] = set()
         self._of_address: dict[str, set[Connection]] = {}
 
+    def __len__(self) -> int:
+        return len(self._all)
+
     def add(self, connection: Connection) -> str | None:
         """Add a connection, or return the reason to refuse it."""
         address = self._counted_as(connection)

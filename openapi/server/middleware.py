@@ -17,6 +17,7 @@ from openapi.http.problems import (
     METHOD,
     UNKNOWN_PATH,
     Problem,
+    kind_of,
     log_broken_stream,
     problem_response,
 )
@@ -113,11 +114,12 @@ class ContractMiddleware:
         except (Exception, asyncio.CancelledError) as error:
             cause = in_flight.cause_of(error)
             if isinstance(cause, ClientDisconnected):
-                return _refused(request, cause.refusal)
+                return _refused(in_flight, cause.refusal)
             if isinstance(cause, asyncio.CancelledError):
                 raise
             if isinstance(cause, Denied):
                 in_flight.caller, in_flight.key_id = cause.caller, cause.key_id
+            in_flight.problem = kind_of(cause)
             response = problem_response(cause, str(request), request.id)
         finally:
             self._watchdog.leave(in_flight)
@@ -184,9 +186,10 @@ class ContractMiddleware:
         raise Problem(METHOD, detail, headers=[allow])
 
 
-def _refused(request: Request, refusal: Refusal | None) -> Response | None:
+def _refused(in_flight: InFlightRequest, refusal: Refusal | None) -> Response | None:
     """The response that the protocol has sent already, if it has; the log names its id."""
     if refusal is None:
         return None
-    request.id = refusal.request_id
+    in_flight.request.id = refusal.request_id
+    in_flight.problem = refusal.kind
     return refusal.response

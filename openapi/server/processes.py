@@ -78,10 +78,11 @@ class Server(uvicorn.Server):
 class Worker:
     """One of several processes; it sends a message when it has started to serve."""
 
-    def __init__(self, serve: Callable[[Connection], None]) -> None:
+    def __init__(self, number: int, serve: Callable[[int, Connection], None]) -> None:
+        self.number = number
         self.is_serving = False
         self.messages, sender = spawn.Pipe(duplex=False)
-        self.process = spawn.Process(target=serve, args=[sender])
+        self.process = spawn.Process(target=serve, args=[number, sender])
         self.process.start()
         sender.close()
 
@@ -95,7 +96,8 @@ class Worker:
 class Workers:
     """Several processes: one that dies is replaced, and all are stopped together."""
 
-    def __init__(self, count: int, serve: Callable[[Connection], None]) -> None:
+    def __init__(self, count: int, serve: Callable[[int, Connection], None]) -> None:
+        """`serve` gets the number of the worker; its successor has the same one."""
         self._count = count
         self._serve = serve
         self._workers: list[Worker] = []
@@ -106,8 +108,8 @@ class Workers:
         """Run the workers until a signal stops them; exit if they cannot start to serve."""
         for stop in STOP_SIGNALS:
             signal.signal(stop, lambda *_: self._stop())
-        for _ in range(self._count):
-            self._start_worker()
+        for number in range(self._count):
+            self._start_worker(number)
         is_started = False
         while self._workers:
             self._check()
@@ -117,8 +119,8 @@ class Workers:
         if self._has_failed:
             sys.exit(1)
 
-    def _start_worker(self) -> None:
-        self._workers.append(Worker(self._serve))
+    def _start_worker(self, number: int) -> None:
+        self._workers.append(Worker(number, self._serve))
         if self._stops_at is not None:  # the signal came while the worker was started
             self._stop()
 
@@ -145,7 +147,7 @@ class Workers:
         logger.error("The worker %s died; another one starts.", worker.process.pid)
         if not worker.is_serving:
             time.sleep(RESTART_SECONDS)
-        self._start_worker()
+        self._start_worker(worker.number)
 
     def _stop(self) -> None:
         if self._stops_at is None:

@@ -275,7 +275,7 @@ class Protocol(asyncio.Protocol):
             request_id = str(uuid4())
             response = problem_response(problem, "an unreadable request", request_id)
             self.transport.write(rendered(kind.status, [CLOSE, *response.headers]) + response.body)
-            refusal = Refusal(response, request_id)
+            refusal = Refusal(kind, response, request_id)
             if exchange is not None and in_flight:
                 # The application logs every request that it gets.
                 exchange.refuse(refusal)

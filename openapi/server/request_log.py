@@ -36,6 +36,8 @@ class RequestLog:
     """
 
     def __init__(self, *, wanted: bool) -> None:
+        self.dropped = 0
+        """The lines that were not read in time."""
         self._wanted = wanted
         self._line = _json
         self._lines: deque[bytes] = deque()
@@ -109,6 +111,7 @@ class RequestLog:
     def _add(self, entry: Entry) -> None:
         if len(self._lines) >= MOST_WAITING:
             self._left_out += 1
+            self.dropped += 1
         else:
             self._lines.append(self._line(entry))
 

@@ -26,13 +26,12 @@ from db.probe import probe
 from openapi.access.policy import validate_access_settings
 from openapi.server.announcement import announce
 from openapi.server.app import App
-from openapi.server.connection_limits import Connections
 from openapi.server.ephemeral import on_ephemeral_data
 from openapi.server.listening import bind, listen, opener_for_workers
+from openapi.server.metrics.page import metrics_served
+from openapi.server.parts import Parts
 from openapi.server.processes import Server, Workers
 from openapi.server.protocol import Protocol
-from openapi.server.request_log import RequestLog
-from openapi.server.shutdown import Shutdown
 from openapi.settings import Settings
 
 FILES_BESIDES = 512
@@ -56,33 +55,41 @@ def serve_ephemeral(settings: Settings) -> None:
 def _serve(settings: Settings, *, durable: bool) -> None:
     _log(settings.log_level)
     validate_access_settings(settings)
-    log, shutdown = RequestLog(wanted=settings.request_log), Shutdown()
-    app = _compiled(settings, log, shutdown)
-    with bind(settings) as bound, database_at(settings, durable=durable) as given:
+    parts = Parts.of(settings)
+    app = _compiled(settings, parts)
+    with (
+        bind(settings) as bound,
+        metrics_served(settings, parts.meters) as metrics_port,
+        database_at(settings, durable=durable) as given,
+    ):
         url = _prepared_to_serve(settings, given)
-        config = _config(settings, log, partial(_app, settings, url, log, shutdown, app))
-        on_start = partial(announce, settings, *bound.getsockname()[:2], durable=durable)
+        config = _config(settings, parts, partial(_app, settings, url, parts, app))
+        address = bound.getsockname()[:2]
+        on_start = partial(announce, settings, *address, durable=durable, metrics_port=metrics_port)
         if settings.workers == 1:
             listen(bound, settings)
-            Server(config, shutdown).serve_on(bound, on_start)
+            parts.enter(0)
+            Server(config, parts.shutdown).serve_on(bound, on_start)
         else:
             opener = opener_for_workers(bound, settings)
-            worker = partial(_serve_as_worker, config, shutdown, opener)
+            worker = partial(_serve_as_worker, config, parts, opener)
             Workers(settings.workers, worker).run(on_start)
 
 
 def _serve_as_worker(
     config: uvicorn.Config,
-    shutdown: Shutdown,
+    parts: Parts,
     opener: Callable[[], socket.socket],
+    number: int,
     parent: Connection,
 ) -> None:
     """Serve in a process of several; tell the parent when that begins."""
-    Server(config, shutdown).serve_on(opener(), partial(parent.send, True))
+    parts.enter(number)
+    Server(config, parts.shutdown).serve_on(opener(), partial(parent.send, True))
 
 
-def _config(settings: Settings, log: RequestLog, app: Callable[[], App]) -> uvicorn.Config:
-    """Uvicorn's configuration; every worker has its own copy, with its own log and shutdown."""
+def _config(settings: Settings, parts: Parts, app: Callable[[], App]) -> uvicorn.Config:
+    """Uvicorn's configuration; every worker has its own copy, with its own parts."""
     return uvicorn.Config(
         app,
         factory=True,
@@ -94,12 +101,8 @@ def _config(settings: Settings, log: RequestLog, app: Callable[[], App]) -> uvic
             request_timeout=settings.request_timeout,
             idle_timeout=settings.idle_timeout,
             drain_timeout=settings.drain_timeout,
-            connections=Connections(
-                settings.connection_limit,
-                settings.address_connection_limit,
-                settings.trusted_proxies,
-            ),
-            log=log,
+            connections=parts.connections,
+            log=parts.log,
         ),
         ws="none",
         lifespan="on",
@@ -116,33 +119,31 @@ def purge(settings: Settings) -> int:
 
     async def purge_once(options: PoolOptions) -> int:
         async with Database(options.for_a_command(), purging.CATALOGUE) as database:
-            return await purging.purge(database, settings.trash_days)
+            return (await purging.purge(database, settings.trash_days)).tasks
 
     with database_at(settings) as given:
         url = _prepared(settings, given)
         return asyncio.run(purge_once(_pool_options(settings, url)))
 
 
-def _compiled(settings: Settings, log: RequestLog, shutdown: Shutdown) -> App | None:
+def _compiled(settings: Settings, parts: Parts) -> App | None:
     """The application of a single worker; of several, each must compile it again."""
-    app = App(settings, log=log, shutdown=shutdown)
+    app = App(settings, parts=parts)
     return app if settings.workers == 1 else None
 
 
-def _app(
-    settings: Settings, database_url: str, log: RequestLog, shutdown: Shutdown, compiled: App | None
-) -> App:
+def _app(settings: Settings, database_url: str, parts: Parts, compiled: App | None) -> App:
     """The application; in a process of its own, if there are several workers."""
     _allow_files(settings.connection_limit)
-    app = (compiled or _compiled_again(settings, log, shutdown)).with_database(database_url)
+    app = (compiled or _compiled_again(settings, parts)).with_database(database_url)
     _freeze_gc()
     return app
 
 
-def _compiled_again(settings: Settings, log: RequestLog, shutdown: Shutdown) -> App:
+def _compiled_again(settings: Settings, parts: Parts) -> App:
     """The application of one of several workers; their parent has logged the warnings of it."""
     _log("error")
-    app = App(settings, log=log, shutdown=shutdown)
+    app = App(settings, parts=parts)
     _log(settings.log_level, name=f"worker {os.getpid()}")
     return app
 

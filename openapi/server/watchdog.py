@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 from openapi.access.principal import Principal
-from openapi.http.problems import RETRY_AFTER, TOO_LATE, Problem
+from openapi.http.problems import RETRY_AFTER, TOO_LATE, Kind, Problem
 from openapi.http.request import ClientDisconnected, Request
 from openapi.operations.operation import Operation
 
@@ -29,6 +29,9 @@ class InFlightRequest:
 
     key_id: str | None = None
     """The key that a refused token names."""
+
+    problem: Kind | None = None
+    """The kind of problem that it ended with."""
 
     observer: asyncio.Task[None] | None = None
     _received_at: float | None = None
@@ -85,6 +88,11 @@ class RequestWatchdog:
         self._in_flight: set[InFlightRequest] = set()
         self._endless: set[InFlightRequest] = set()
         self._is_stopping = False
+
+    @property
+    def in_flight(self) -> int:
+        """The number of requests whose response has not started, or is sent in parts."""
+        return len(self._in_flight)
 
     def enter(self, request: Request) -> InFlightRequest:
         """Watch a request, which the current task serves; it has no deadline yet."""

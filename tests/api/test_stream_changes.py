@@ -386,7 +386,7 @@ def test_a_write_of_the_same_process_wakes_its_streams_at_once(
             found = [await each for each in reading]
             for pages in opened:
                 await pages.aclose()
-            assert (streams._count, streams._of_users) == (0, {})
+            assert (streams.count, streams._of_users) == (0, {})
             assert notifications._waiters == {}
             return found
 

@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from openapi.http.problems import MALFORMED
 from openapi.http.request import Refusal
 from openapi.http.response import Response
 from openapi.server.request_log import MOST_WAITING, RequestLog
@@ -267,7 +268,7 @@ def test_dropped_log_lines_are_counted_in_the_log(
 ) -> None:
     log = RequestLog(wanted=True)
     for _ in range(MOST_WAITING + 7):
-        log.add_refusal(Refusal(Response(400, [], b""), "x"), "127.0.0.1")
+        log.add_refusal(Refusal(MALFORMED, Response(400, [], b""), "x"), "127.0.0.1")
 
     log._write()
 

@@ -1,0 +1,1 @@
+"""Metrics of a running server, for Prometheus."""
