@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import orjson
 import psycopg2
-import pytest
 import yaml
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
@@ -18,10 +17,11 @@ from sqlmodel import SQLModel
 from db.schema import lists, models
 from openapi.contract.document import CONTRACT
 from tests.support import operations
+from tests.support.cases import for_each
 from tests.support.contract import as_json_schema
 from tests.support.databases import as_owner
 from tests.support.fields import DEFAULTS, WRITABLE
-from tests.support.users import Task, User
+from tests.support.users import User
 
 POSTGRESQL = postgresql.dialect()  # type: ignore[no-untyped-call]
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
@@ -89,7 +89,7 @@ OPERATIONS = {
     if method in METHODS
 }
 
-every_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+every_operation = for_each("operation", OPERATIONS.values(), ids=OPERATIONS)
 
 
 def places(node: Any, where: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -100,15 +100,6 @@ def places(node: Any, where: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
     for key, child in children:
         if isinstance(child, dict | list) and key not in ("example", "examples", "value"):
             yield from places(child, f"{where}/{key}")
-
-
-def schemas() -> dict[str, dict[str, Any]]:
-    """Every schema with a type, by its location."""
-    return {
-        where: node
-        for where, node in places(CONTENT)
-        if isinstance(node.get("type"), str) and "securitySchemes" not in where
-    }
 
 
 def examples() -> Iterator[tuple[str, dict[str, Any], Any]]:
@@ -123,15 +114,21 @@ def examples() -> Iterator[tuple[str, dict[str, Any], Any]]:
 
 
 EXAMPLES = list(examples())
-REQUESTS = [
-    pytest.param(operation, example, id=f"{operation_id}-{name}")
+TYPED = {
+    where: node
+    for where, node in places(CONTENT)
+    if isinstance(node.get("type"), str) and "securitySchemes" not in where
+}
+"""Every schema with a type, by its location."""
+REQUESTS = {
+    f"{operation_id}-{name}": (operation, example)
     for operation_id, operation in OPERATIONS.items()
     for name, example in (
         operation.described["requestBody"]["content"]["application/json"]["examples"].items()
         if operation.takes_a_body
         else [("without_body", {"value": None})]
     )
-]
+}
 
 
 def test_contract_is_valid_openapi() -> None:
@@ -189,9 +186,10 @@ def test_every_error_is_a_problem_document(operation: Operation) -> None:
             assert content["schema"] == followed(SCHEMAS["Problem"])
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("schema", "example"),
-    [pytest.param(schema, example, id=where) for where, schema, example in EXAMPLES],
+    [(schema, example) for _, schema, example in EXAMPLES],
+    ids=[where for where, *_ in EXAMPLES],
 )
 def test_every_example_is_valid(schema: dict[str, Any], example: Any) -> None:
     checker = Draft202012Validator.FORMAT_CHECKER
@@ -199,12 +197,12 @@ def test_every_example_is_valid(schema: dict[str, Any], example: Any) -> None:
     Draft202012Validator(as_json_schema(schema), format_checker=checker).validate(example)
 
 
-@pytest.mark.parametrize(("operation", "example"), REQUESTS)
+@for_each(("operation", "example"), REQUESTS.values(), ids=REQUESTS)
 def test_example_requests_do_what_they_say(
-    alice: User, task: Task, operation: Operation, example: dict[str, Any]
+    alice: User, operation: Operation, example: dict[str, Any]
 ) -> None:
     ids = {
-        "task_id": task.document["id"],
+        "task_id": alice.creates().document["id"],
         "list_id": alice.creates_list().document["id"],
         "file": alice.creates_calendar().rpartition("/")[2],
     }
@@ -222,9 +220,9 @@ def test_example_requests_do_what_they_say(
         assert {name: response.json()[name] for name in body} == body
 
 
-@pytest.mark.parametrize("where", [each for each in schemas() if "/not" not in each])
+@for_each("where", [each for each in TYPED if "/not" not in each])
 def test_every_schema_is_bounded(where: str) -> None:
-    schema = schemas()[where]
+    schema = TYPED[where]
 
     match schema["type"]:
         case "string":
@@ -240,7 +238,7 @@ def test_every_schema_is_bounded(where: str) -> None:
 
 
 def test_no_field_has_a_default_that_generators_would_require() -> None:
-    fields = {where: each for where, each in schemas().items() if "/schemas/" in where}
+    fields = {where: each for where, each in TYPED.items() if "/schemas/" in where}
 
     assert fields
     assert not [where for where, each in fields.items() if "default" in each]
@@ -351,7 +349,7 @@ def columns_of_database(url: str, table: str) -> dict[str, tuple[Column, str | N
     return found
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("schema", "model"),
     [
         ("Task", models.TaskRead),
@@ -413,7 +411,7 @@ def test_contract_and_database_agree(database_url: str) -> None:
     }
 
 
-@pytest.mark.parametrize(
+@for_each(
     "model",
     [models.User, models.Task, models.TaskTag, models.Secret, models.Replay, lists.TaskList],
 )

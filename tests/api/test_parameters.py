@@ -1,7 +1,6 @@
 """Parameters in the path and the query: their values, and how invalid ones are refused."""
 
-import pytest
-
+from tests.support.cases import for_each
 from tests.support.contract import assert_refused
 from tests.support.responses import assert_faults, assert_problem
 from tests.support.users import Task, User
@@ -13,8 +12,8 @@ NO_INTEGERS = [
 ]
 
 
-@pytest.mark.parametrize("text", NO_INTEGERS)
-@pytest.mark.parametrize("name", ["limit", "offset"])
+@for_each("text", NO_INTEGERS)
+@for_each("name", ["limit", "offset"])
 def test_invalid_integer_returns_422(alice: User, name: str, text: str) -> None:
     response = alice.get(f"{alice.tasks}?{name}={text}")
 
@@ -22,7 +21,7 @@ def test_invalid_integer_returns_422(alice: User, name: str, text: str) -> None:
     assert_faults(response, name)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "query",
     [
         *("limit=0", "limit=-1", "limit=101", "limit=-0", "offset=-1", "offset=2147483648"),
@@ -37,21 +36,19 @@ def test_integer_beyond_its_bounds_returns_422(alice: User, query: str) -> None:
     assert_faults(response, query.partition("=")[0])
 
 
-@pytest.mark.parametrize("query", ["limit=1", "limit=100", "offset=0", "offset=2147483647", "?"])
+@for_each("query", ["limit=1", "limit=100", "offset=0", "offset=2147483647", "?"])
 def test_integer_at_its_bounds_is_accepted(alice: User, query: str) -> None:
     assert alice.get(f"{alice.tasks}?{query.strip('?')}").status_code == 200
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text", ["", "True", "TRUE", "1", "0", "yes", "on", "null", "true%20", "%00", "truefalse"]
 )
 def test_invalid_boolean_returns_422(alice: User, text: str) -> None:
     assert_faults(alice.get(f"{alice.tasks}?completed={text}"), "completed")
 
 
-@pytest.mark.parametrize(
-    "query", ["limit=1&limit=2", "limit=1&limit=1", "limit=1&%6Cimit=2", "limit=0&limit=x"]
-)
+@for_each("query", ["limit=1&limit=2", "limit=1&limit=1", "limit=1&%6Cimit=2", "limit=0&limit=x"])
 def test_repeated_parameter_returns_422(alice: User, query: str) -> None:
     response = alice.get(f"{alice.tasks}?{query}")
 
@@ -59,7 +56,7 @@ def test_repeated_parameter_returns_422(alice: User, query: str) -> None:
     assert_faults(response, "limit")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("query", "name"),
     [
         *[("x=1", "x"), ("x", "x"), ("=1", ""), ("&", ""), ("limit=1&", ""), ("Limit=1", "Limit")],
@@ -75,7 +72,7 @@ def test_unknown_parameter_is_named(alice: User, query: str, name: str) -> None:
     assert_faults(response, name)
 
 
-@pytest.mark.parametrize("method", ["POST", "GET", "PUT", "DELETE", "PATCH", "HEAD"])
+@for_each("method", ["POST", "GET", "PUT", "DELETE", "PATCH", "HEAD"])
 def test_operation_without_parameters_refuses_any(alice: User, task: Task, method: str) -> None:
     url = {"POST": alice.tasks, "PATCH": f"{task.url}/complete"}.get(method, task.url)
     body = {"title": "x"} if method in ("POST", "PUT") else None
@@ -100,25 +97,23 @@ def test_ten_thousand_parameters_make_a_short_document(alice: User) -> None:
     assert len(response.content) < 10_000
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text", ["%", "%2", "%zz", "%u0041", "%%", "%C3", "%ff", "%ED%A0%80", "%C0%AF", "%F5%80%80%80"]
 )
-@pytest.mark.parametrize("place", ["limit={}", "{}=1", "x={}", "limit=1&{}"])
+@for_each("place", ["limit={}", "{}=1", "x={}", "limit=1&{}"])
 def test_undecodable_query_returns_400(alice: User, place: str, text: str) -> None:
     response = alice.get(f"{alice.tasks}?{place.format(text)}")
 
     assert_refused(response, 400, "malformed-request")
 
 
-@pytest.mark.parametrize(
-    "text", ["%", "%2", "%zz", "%u0041", "%%", "%C3", "%ff", "%ED%A0%80", "%C0%AF"]
-)
-@pytest.mark.parametrize("place", ["/api/{}/tasks", "/api/me/tasks/{}", "/health/{}", "/{}"])
+@for_each("text", ["%", "%2", "%zz", "%u0041", "%%", "%C3", "%ff", "%ED%A0%80", "%C0%AF"])
+@for_each("place", ["/api/{}/tasks", "/api/me/tasks/{}", "/health/{}", "/{}"])
 def test_undecodable_path_returns_400(alice: User, place: str, text: str) -> None:
     assert_problem(alice.get(place.format(text)), 400, "malformed-request")
 
 
-@pytest.mark.parametrize(
+@for_each(
     "wrong",
     [
         *("me", "0", "9" * 5000, "%00", "%20{}", "{}%20", "{}%00", "{}%0A", "{}x", "%7B{}%7D"),
@@ -127,7 +122,7 @@ def test_undecodable_path_returns_400(alice: User, place: str, text: str) -> Non
         "%EF%BC%90" * 8 + "-0000-0000-0000-000000000000",
     ],
 )
-@pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])
+@for_each("method", ["GET", "DELETE", "PUT"])
 def test_malformed_uuid_is_a_fault_or_an_unknown_path(
     alice: User, task: Task, method: str, wrong: str
 ) -> None:
@@ -140,7 +135,7 @@ def test_malformed_uuid_is_a_fault_or_an_unknown_path(
     assert alice.get(task.url).json() == task.document
 
 
-@pytest.mark.parametrize("form", ["{hex}", "%7B{id}%7D", "urn:uuid:{id}", "{id}0", "{id}%00", "x"])
+@for_each("form", ["{hex}", "%7B{id}%7D", "urn:uuid:{id}", "{id}0", "{id}%00", "x"])
 def test_uuid_has_36_characters(alice: User, task: Task, form: str) -> None:
     identifier = task.document["id"]
     text = form.format(id=identifier, hex=identifier.replace("-", ""))
@@ -151,7 +146,7 @@ def test_uuid_has_36_characters(alice: User, task: Task, form: str) -> None:
     assert_faults(response, "task_id")
 
 
-@pytest.mark.parametrize("version", ["0000", "1000", "4000", "7000", "f000"])
+@for_each("version", ["0000", "1000", "4000", "7000", "f000"])
 def test_uuid_of_any_version_is_accepted(alice: User, version: str) -> None:
     response = alice.get(f"{alice.tasks}/00000000-0000-{version}-0000-000000000000")
 

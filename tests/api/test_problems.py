@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
 from db import errors
 from openapi.http import problems
 from tests.support import http
+from tests.support.cases import for_each
 from tests.support.operations import SPECIFICATION
 
 Media = dict[str, Any]
@@ -22,7 +21,7 @@ def subclasses(base: type[errors.DomainError]) -> Iterator[type[errors.DomainErr
 
 
 # The kind of a refused batch is that of the operation that was refused.
-@pytest.mark.parametrize(
+@for_each(
     "error", [each for each in subclasses(errors.DomainError) if each is not errors.BatchRefused]
 )
 def test_every_domain_error_has_a_problem_type(error: type[errors.DomainError]) -> None:
@@ -41,9 +40,10 @@ def error_responses() -> Iterator[tuple[str, int, Media]]:
                     yield operation["operationId"], int(status), content
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("status", "content"),
-    [pytest.param(status, each, id=f"{name}-{status}") for name, status, each in error_responses()],
+    [(status, content) for _, status, content in error_responses()],
+    ids=[f"{name}-{status}" for name, status, _ in error_responses()],
 )
 def test_problem_examples_have_the_status_of_their_error(status: int, content: Media) -> None:
     titles = {kind.name: kind.title for kind in problems.KINDS if kind.status == status}
@@ -66,7 +66,7 @@ def test_names_of_problem_types_are_unique() -> None:
     assert len({kind.name for kind in problems.KINDS}) == len(problems.KINDS)
 
 
-@pytest.mark.parametrize("kind", problems.KINDS, ids=lambda kind: kind.name)
+@for_each("kind", problems.KINDS, ids=lambda kind: kind.name)
 def test_type_of_a_problem_is_the_url_of_its_explanation(server: str, kind: problems.Kind) -> None:
     page = http.get(f"{server}/problems").text
 

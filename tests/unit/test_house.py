@@ -4,8 +4,7 @@ import ast
 import re
 from pathlib import Path
 
-import pytest
-
+from tests.support.cases import for_each
 from tests.support.project import ROOT, imported
 
 PACKAGES = sorted(
@@ -25,7 +24,7 @@ VAGUE = re.compile(
 TEST_MODULES = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").rglob("test_*.py"))
 
 
-@pytest.mark.parametrize("package", PACKAGES, ids=str)
+@for_each("package", PACKAGES, ids=str)
 def test_package_has_a_docstring_of_one_sentence(package: Path) -> None:
     docstring = ast.get_docstring(ast.parse((ROOT / package / "__init__.py").read_text()))
 
@@ -35,24 +34,24 @@ def test_package_has_a_docstring_of_one_sentence(package: Path) -> None:
     assert docstring.endswith(".")
 
 
-@pytest.mark.parametrize("module", MODULES, ids=str)
+@for_each("module", MODULES, ids=str)
 def test_module_has_fewer_than_300_lines(module: Path) -> None:
     assert len((ROOT / module).read_text().splitlines()) < 300
 
 
-@pytest.mark.parametrize("module", MODULES, ids=str)
+@for_each("module", MODULES, ids=str)
 def test_module_names_clients_callers_and_servers_as_such(module: Path) -> None:
     assert not VAGUE.findall((ROOT / module).read_text())
 
 
-@pytest.mark.parametrize("module", TEST_MODULES, ids=str)
+@for_each("module", TEST_MODULES, ids=str)
 def test_test_module_imports_no_test_module_and_no_conftest(module: Path) -> None:
     names = [name.rpartition(".")[2] for name in imported(ROOT / module)]
 
     assert not [name for name in names if name == "conftest" or name.startswith("test_")]
 
 
-@pytest.mark.parametrize("module", TEST_MODULES, ids=str)
+@for_each("module", TEST_MODULES, ids=str)
 def test_test_module_imports_tests_from_support_or_its_own_folder(module: Path) -> None:
     folders = ("tests.support.", ".".join(module.parent.parts) + ".")
     names = [name for name in imported(ROOT / module) if name.split(".")[0] == "tests"]
@@ -60,9 +59,7 @@ def test_test_module_imports_tests_from_support_or_its_own_folder(module: Path) 
     assert not [name for name in names if not name.startswith(folders)]
 
 
-@pytest.mark.parametrize(
-    "module", sorted((ROOT / "tests" / "support").glob("*.py")), ids=lambda path: path.name
-)
+@for_each("module", sorted((ROOT / "tests" / "support").glob("*.py")), ids=lambda path: path.name)
 def test_support_imports_tests_from_support_alone(module: Path) -> None:
     names = [name for name in imported(module) if name.split(".")[0] == "tests"]
 
