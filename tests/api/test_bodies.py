@@ -4,8 +4,8 @@ import gzip
 from typing import Any
 
 import httpx
-import pytest
 
+from tests.support.cases import for_each
 from tests.support.contract import assert_refused
 from tests.support.responses import assert_faults
 from tests.support.users import Task, User
@@ -20,7 +20,7 @@ def creation(user: User, content: bytes, **headers: str) -> httpx.Response:
     return user.post(user.tasks, content=content, headers={"content-type": JSON, **named})
 
 
-@pytest.mark.parametrize(
+@for_each(
     "content_type",
     [
         "application/json",
@@ -39,7 +39,7 @@ def test_json_media_type_is_accepted_in_any_spelling(alice: User, content_type: 
     assert response.json()["title"] == "Buy milk"
 
 
-@pytest.mark.parametrize(
+@for_each(
     "content_type",
     [
         "",
@@ -60,7 +60,7 @@ def test_json_media_type_is_accepted_in_any_spelling(alice: User, content_type: 
         "application/json; charset=utf-7",
     ],
 )
-@pytest.mark.parametrize("body", [BODY, b'{"title":""}', b"\xff"])
+@for_each("body", [BODY, b'{"title":""}', b"\xff"])
 def test_other_media_type_returns_415(alice: User, content_type: str, body: bytes) -> None:
     response = creation(alice, body, content_type=content_type)
 
@@ -73,14 +73,14 @@ def test_body_without_media_type_returns_415(alice: User, task: Task) -> None:
     assert_refused(alice.put(task.url, content=BODY), 415, "unsupported-media-type")
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "br", "identity", "x", ""])
+@for_each("encoding", ["gzip", "br", "identity", "x", ""])
 def test_encoded_body_returns_415(alice: User, encoding: str) -> None:
     response = creation(alice, gzip.compress(BODY), content_encoding=encoding)
 
     assert_refused(response, 415, "unsupported-media-type")
 
 
-@pytest.mark.parametrize(
+@for_each(
     "body",
     [
         b" \r\n\t ",
@@ -133,7 +133,7 @@ def test_malformed_json_returns_400(alice: User, body: bytes) -> None:
     assert alice.get(alice.tasks).json() == []
 
 
-@pytest.mark.parametrize(
+@for_each(
     "value",
     [
         *(b"null", b"true", b"[]", b"{}", b'["a"]', b"1", b"1.0", b"-0", b"1e999", b"-1e999"),
@@ -150,7 +150,7 @@ def test_invalid_title_is_a_fault_of_the_title(alice: User, value: bytes) -> Non
     assert_faults(response, "/title")
 
 
-@pytest.mark.parametrize(
+@for_each(
     "body",
     [
         b"[" + b"0," * 33_000 + b"0]",
@@ -168,7 +168,7 @@ def test_body_with_over_64_kib_of_syntax_returns_413(alice: User, body: bytes) -
     assert problem["detail"] == "Outside strings and spaces, a body may have at most 65,536 bytes."
 
 
-@pytest.mark.parametrize("title", ["," * 255, '"' * 255, "\\" * 255, '\\",{[' * 51, "{}[]:," * 40])
+@for_each("title", ["," * 255, '"' * 255, "\\" * 255, '\\",{[' * 51, "{}[]:," * 40])
 def test_syntax_within_strings_is_not_counted(alice: User, title: str) -> None:
     operations = [{"op": "create", "title": title, "description": '{"a\\":1},' * 200}] * 100
 
@@ -184,12 +184,12 @@ def test_white_space_between_values_is_not_counted(alice: User) -> None:
     assert creation(alice, body).status_code == 201
 
 
-@pytest.mark.parametrize("value", [b"1", b"0", b"1.0", b'"true"', b"null", b"[]", b"9" * 4000])
+@for_each("value", [b"1", b"0", b"1.0", b'"true"', b"null", b"[]", b"9" * 4000])
 def test_boolean_is_true_or_false_and_nothing_else(alice: User, value: bytes) -> None:
     assert_faults(creation(alice, b'{"title":"a","completed":' + value + b"}"), "/completed")
 
 
-@pytest.mark.parametrize("body", [b"null", b"[]", b'"title"', b"1", b"true", b"9" * 4000, b"1e999"])
+@for_each("body", [b"null", b"[]", b'"title"', b"1", b"true", b"9" * 4000, b"1e999"])
 def test_body_that_is_no_object_is_a_fault_of_the_body(
     alice: User, task: Task, body: bytes
 ) -> None:
@@ -199,7 +199,7 @@ def test_body_that_is_no_object_is_a_fault_of_the_body(
     assert_faults(updated, "")
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT"])
+@for_each("method", ["POST", "PUT"])
 def test_missing_body_returns_422(alice: User, task: Task, method: str) -> None:
     url = alice.tasks if method == "POST" else task.url
 
@@ -211,10 +211,8 @@ def test_missing_body_returns_422(alice: User, task: Task, method: str) -> None:
     assert_faults(typed, "")
 
 
-@pytest.mark.parametrize(
-    ("method", "path"), [("GET", ""), ("HEAD", ""), ("DELETE", ""), ("PATCH", "/complete")]
-)
-@pytest.mark.parametrize("body", [BODY, b"x", b"{}"])
+@for_each(("method", "path"), [("GET", ""), ("HEAD", ""), ("DELETE", ""), ("PATCH", "/complete")])
+@for_each("body", [BODY, b"x", b"{}"])
 def test_body_of_an_operation_without_body_is_refused(
     alice: User, task: Task, method: str, path: str, body: bytes
 ) -> None:
@@ -231,7 +229,7 @@ def test_empty_body_is_no_body(alice: User, task: Task) -> None:
     assert response.status_code == 204
 
 
-@pytest.mark.parametrize("name", ["", "/", "~", "a/b~c", "\0", "é", "__proto__", "Title", "title "])
+@for_each("name", ["", "/", "~", "a/b~c", "\0", "é", "__proto__", "Title", "title "])
 def test_unknown_field_is_named_by_a_pointer(alice: User, name: str) -> None:
     response = alice.post(alice.tasks, json={"title": "a", name: 1})
 
@@ -239,8 +237,8 @@ def test_unknown_field_is_named_by_a_pointer(alice: User, name: str) -> None:
     assert_faults(response, "/" + name.replace("~", "~0").replace("/", "~1"))
 
 
-@pytest.mark.parametrize("length", [1, 20, 300, 3000])
-@pytest.mark.parametrize("filler", ["n", "~", "é", "😀", "\x01"])
+@for_each("length", [1, 20, 300, 3000])
+@for_each("filler", ["n", "~", "é", "😀", "\x01"])
 def test_ten_thousand_faults_make_a_short_document(alice: User, filler: str, length: int) -> None:
     count = min(10_000, 900_000 // (length * len(str([filler]))))
     body: dict[str, Any] = {f"{filler * length}{number}": 1 for number in range(count)}

@@ -16,6 +16,7 @@ from handlers import calendars, health, overviews, tasks, users
 from handlers.context import Context
 from openapi.server.app import App
 from openapi.settings import load_settings
+from tests.support.cases import for_each
 from tests.support.databases import administration, away, store_task
 from tests.support.issuer import running_issuer
 from tests.support.operations import OPERATIONS, Operation, ask, assert_as_described
@@ -315,7 +316,7 @@ def test_there_is_a_request_for_every_declared_status_and_no_other() -> None:
     assert WAYS.keys() == {status for _, status in DECLARED}
 
 
-@pytest.mark.parametrize(("operation", "status"), DECLARED, ids=named(DECLARED))
+@for_each(("operation", "status"), DECLARED, ids=named(DECLARED))
 def test_declared_status_happens(operation: Operation, status: int, servers: Servers) -> None:
     response = WAYS[status](operation, servers)
 
@@ -323,7 +324,7 @@ def test_declared_status_happens(operation: Operation, status: int, servers: Ser
     assert_as_described(response, operation)
 
 
-@pytest.mark.parametrize(("operation", "status"), UNDECLARED, ids=named(UNDECLARED))
+@for_each(("operation", "status"), UNDECLARED, ids=named(UNDECLARED))
 def test_undeclared_status_does_not_happen(
     operation: Operation, status: int, servers: Servers
 ) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
+from tests.support.cases import for_each
 from tests.support.databases import COMPUTE_DUE, administration
 from tests.support.responses import assert_faults
 from tests.support.users import Task, User
@@ -15,7 +16,7 @@ DAY, MOMENT = "2026-01-31", "2026-01-31T17:00:00.000000Z"
 JSON = {"Content-Type": "application/json"}
 
 
-@pytest.mark.parametrize("way", WRITES)
+@for_each("way", WRITES)
 def test_a_day_and_a_moment_at_once_are_refused(alice: User, way: str) -> None:
     response = written(alice, way, {"due_on": DAY, "due_at": MOMENT})
 
@@ -24,14 +25,14 @@ def test_a_day_and_a_moment_at_once_are_refused(alice: User, way: str) -> None:
     assert fault["detail"] == "this field does not go together with due_on"
 
 
-@pytest.mark.parametrize("body", [[], "x", None])
+@for_each("body", [[], "x", None])
 def test_a_body_that_is_no_object_has_one_fault(alice: User, body: object) -> None:
     errors = alice.post(alice.tasks, content=orjson.dumps(body), headers=JSON).json()["errors"]
 
     assert [(each["pointer"], "object" in each["detail"]) for each in errors] == [("", True)]
 
 
-@pytest.mark.parametrize("way", ["PUT", "PATCH", "update"])
+@for_each("way", ["PUT", "PATCH", "update"])
 def test_a_day_replaces_a_moment_and_a_moment_a_day(alice: User, way: str) -> None:
     on = task_in(written(alice, way, {"due_on": DAY}, due_at=MOMENT))
     at = task_in(written(alice, way, {"due_at": MOMENT, "due_on": None}, due_on=DAY))
@@ -44,8 +45,8 @@ def test_a_day_replaces_a_moment_and_a_moment_a_day(alice: User, way: str) -> No
     assert (none["due_on"], none["due_at"]) == (None, None)
 
 
-@pytest.mark.parametrize("way", WRITES)
-@pytest.mark.parametrize(
+@for_each("way", WRITES)
+@for_each(
     ("before", "changes", "due"),
     [
         ({}, {"due_on": DAY}, "2026-01-31T00:00:00Z"),
@@ -67,8 +68,8 @@ def test_a_due_that_is_written_in_any_way_is_found(
     assert not due or alice.get(alice.tasks, params={"due_before": due}).json() == []
 
 
-@pytest.mark.parametrize("way", WRITES)
-@pytest.mark.parametrize(
+@for_each("way", WRITES)
+@for_each(
     ("sent", "shown"),
     [
         ("2026-01-31T17:00:00Z", MOMENT),
@@ -92,8 +93,8 @@ def test_a_moment_of_any_offset_is_stored_in_utc(
     assert alice.get(f"{alice.tasks}/{task['id']}").json() == task
 
 
-@pytest.mark.parametrize("way", WRITES)
-@pytest.mark.parametrize(
+@for_each("way", WRITES)
+@for_each(
     ("name", "value"),
     [
         *(("due_on", day) for day in ["2026-02-29", "0000-01-01", "2026-1-1", "20260101", ""]),
@@ -136,9 +137,7 @@ def complete(user: User, task: Task, way: str) -> Any:
     return user.post(f"{user.tasks}/batch", json={"operations": [operation]})
 
 
-@pytest.mark.parametrize(
-    "way", ["toggle", "PUT", "PATCH", "toggle in a batch", "update in a batch"]
-)
+@for_each("way", ["toggle", "PUT", "PATCH", "toggle in a batch", "update in a batch"])
 def test_a_task_is_completed_at_the_time_of_the_change(alice: User, way: str) -> None:
     done = task_in(complete(alice, alice.creates(), way))
 
@@ -147,7 +146,7 @@ def test_a_task_is_completed_at_the_time_of_the_change(alice: User, way: str) ->
     assert alice.get(f"{alice.tasks}/{done['id']}").json() == done
 
 
-@pytest.mark.parametrize("way", ["POST", "create"])
+@for_each("way", ["POST", "create"])
 def test_a_new_task_can_be_completed(alice: User, way: str) -> None:
     done = task_in(written(alice, way, {"completed": True}))
     still_open = task_in(written(alice, way, {"completed": False}))
@@ -156,7 +155,7 @@ def test_a_new_task_can_be_completed(alice: User, way: str) -> None:
     assert still_open["completed_at"] is None
 
 
-@pytest.mark.parametrize("way", ["PUT", "PATCH", "update"])
+@for_each("way", ["PUT", "PATCH", "update"])
 def test_only_a_change_of_completed_changes_when_it_was_completed(alice: User, way: str) -> None:
     for fields in ({"title": "y"}, {"completed": True}):
         done = task_in(written(alice, way, fields, completed=True))
@@ -175,7 +174,7 @@ def test_a_task_keeps_when_it_was_completed_in_the_trash(alice: User) -> None:
     assert datetime.fromisoformat(restored["completed_at"]) < datetime.now(UTC)
 
 
-@pytest.mark.parametrize("way", WRITES)
+@for_each("way", WRITES)
 def test_clients_do_not_set_when_it_was_completed(alice: User, way: str) -> None:
     assert_faults(written(alice, way, {"completed_at": MOMENT}), f"{prefix(way)}/completed_at")
 
@@ -269,7 +268,7 @@ def test_tasks_without_a_date_are_found_behind_many_with_one(
     assert [task["id"] for page in reversed(back) for task in page.json()] == before
 
 
-@pytest.mark.parametrize("name", ["due_before", "due_after", "completed_since", "updated_since"])
-@pytest.mark.parametrize("value", [DAY, "2026-01-31T17:00:00", "0001-01-01T00:00:00+00:01", "now"])
+@for_each("name", ["due_before", "due_after", "completed_since", "updated_since"])
+@for_each("value", [DAY, "2026-01-31T17:00:00", "0001-01-01T00:00:00+00:01", "now"])
 def test_what_is_no_moment_is_refused_as_a_filter(alice: User, name: str, value: str) -> None:
     assert_faults(alice.get(alice.tasks, params={name: value}), name)

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.cases import for_each
 from tests.support.databases import administration
 from tests.support.fields import (
     DEFAULTS,
@@ -116,8 +117,8 @@ def shown(user: User, task_id: str) -> dict[str, Fields]:
     }
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize(("name", "value"), VALUES)
+@for_each("way", WAYS)
+@for_each(("name", "value"), VALUES)
 def test_what_is_written_is_shown_everywhere(
     alice: User, way: str, name: str, value: object
 ) -> None:
@@ -143,7 +144,7 @@ def assert_it_is_kept_in_the_trash(user: User, task: Fields) -> None:
     assert {name: restored[name] for name in WRITABLE} == {name: task[name] for name in WRITABLE}
 
 
-@pytest.mark.parametrize("way", CREATIONS)
+@for_each("way", CREATIONS)
 def test_a_new_task_has_the_defaults_of_the_contract(alice: User, way: str) -> None:
     created = WAYS[way](alice, {})
 
@@ -161,7 +162,7 @@ def test_a_title_conflict_shows_every_field(alice: User) -> None:
 
 # Lists
 
-every_list = pytest.mark.parametrize("name", ["tasks", "trash"])
+every_list = for_each("name", ["tasks", "trash"])
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +218,7 @@ def listed(user: User, url: str, **params: Any) -> list[Fields]:
 
 
 @every_list
-@pytest.mark.parametrize("filters", all_filters(), ids=str)
+@for_each("filters", all_filters(), ids=str)
 def test_a_filtered_list_is_the_whole_list_filtered(
     carol: User, filters: Fields, name: str
 ) -> None:
@@ -231,7 +232,7 @@ def test_a_filtered_list_is_the_whole_list_filtered(
 
 
 @every_list
-@pytest.mark.parametrize("sort", SORTS)
+@for_each("sort", SORTS)
 def test_a_list_is_in_the_order_that_is_asked_for(carol: User, sort: str, name: str) -> None:
     url = f"/api/{carol.id}/{name}"
     whole = carol.get(url, params={"limit": 100}).json()
@@ -260,8 +261,8 @@ def _followed_back(user: User, url: str) -> Iterator[httpx.Response]:
         url = page.links["prev"]["url"]
 
 
-@pytest.mark.parametrize("sort", SORTS)
-@pytest.mark.parametrize("name", FILTERS)
+@for_each("sort", SORTS)
+@for_each("name", FILTERS)
 def test_filters_and_orders_go_together(carol: User, name: str, sort: str) -> None:
     whole = carol.get(carol.tasks, params={"limit": 100}).json()
 
@@ -270,7 +271,7 @@ def test_filters_and_orders_go_together(carol: User, name: str, sort: str) -> No
         assert listed(carol, carol.tasks, sort=sort, **{name: choice}) == expected
 
 
-@pytest.mark.parametrize("name", FILTERS)
+@for_each("name", FILTERS)
 def test_a_cursor_keeps_its_filter_and_is_refused_under_another_value(
     carol: User, name: str
 ) -> None:
@@ -288,7 +289,7 @@ def test_a_cursor_keeps_its_filter_and_is_refused_under_another_value(
         assert carol.get(carol.tasks, params={"cursor": cursor, name: choice}).status_code == 200
 
 
-@pytest.mark.parametrize("sort", SORTS)
+@for_each("sort", SORTS)
 def test_a_cursor_keeps_its_order_and_is_refused_under_another(carol: User, sort: str) -> None:
     page = carol.get(carol.tasks, params={"limit": 2, "sort": sort})
     url = httpx.URL(page.links["next"]["url"])
@@ -300,7 +301,7 @@ def test_a_cursor_keeps_its_order_and_is_refused_under_another(carol: User, sort
     assert carol.get(carol.tasks, params={**params, "sort": sort}).status_code == 200
 
 
-@pytest.mark.parametrize("name", FILTERS)
+@for_each("name", FILTERS)
 def test_a_filter_is_taken_as_the_contract_has_it(carol: User, name: str) -> None:
     longest = {"tag": 50, "q": 200}.get(name, 0)
     for value in ("x" * (longest + 1) if longest else "no such value", ""):

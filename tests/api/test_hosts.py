@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.support.cases import for_each
 from tests.support.issuer import Issuer
 from tests.support.responses import assert_problem
 from tests.support.servers import Serve
@@ -27,8 +28,8 @@ def status_of(wire: Wire, *headers: str, path: str = "/health/live", version: st
     return wire.answer().status_code
 
 
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize(
+@for_each("path", PATHS)
+@for_each(
     "headers",
     [
         [],
@@ -58,7 +59,7 @@ def test_http_1_0_has_no_host(server: str) -> None:
         assert status_of(wire, version="1.0") == 200
 
 
-@pytest.mark.parametrize("host", ["errand.example", "errand.example:443", "a_b.example", "[::1]:1"])
+@for_each("host", ["errand.example", "errand.example:443", "a_b.example", "[::1]:1"])
 def test_with_tokens_any_well_formed_host_is_accepted(guarded: Wire, host: str) -> None:
     assert status_of(guarded, f"Host: {host}") == 200
 
@@ -69,15 +70,15 @@ def local(server: str) -> Iterator[Wire]:
         yield wire
 
 
-@pytest.mark.parametrize(
+@for_each(
     "host", ["localhost", "LOCALHOST:1", "127.0.0.1", "[::1]", "192.0.2.1:80", "[2001:db8::1]:80"]
 )
 def test_open_mode_is_addressed_by_ip_or_as_localhost(local: Wire, host: str) -> None:
     assert status_of(local, f"Host: {host}") == 200
 
 
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize(
+@for_each("path", PATHS)
+@for_each(
     "host", ["evil.example", "127.0.0.1.evil.example:8000", "localhost.evil.example", "127.1"]
 )
 def test_open_mode_refuses_a_name_that_a_web_page_could_have(
@@ -115,7 +116,7 @@ def test_the_refusal_says_what_to_set(opened: str) -> None:
     assert "ERRAND_HOSTS" in problem["detail"]
 
 
-@pytest.mark.parametrize("server_name", ["server", "opened"])
+@for_each("server_name", ["server", "opened"])
 def test_in_open_mode_a_page_of_another_site_cannot_write(
     server_name: str, request: pytest.FixtureRequest
 ) -> None:
@@ -132,7 +133,7 @@ def test_in_open_mode_a_page_of_another_site_cannot_write(
     assert read.status_code == same_site.status_code == 200
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("origin", "status"),
     [
         ("http://evil.example", 400),

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from openapi.settings import WrongSettings, load_settings
+from tests.support.cases import for_each
 from tests.support.responses import assert_problem
 from tests.support.servers import serving
 from tests.support.users import User
@@ -53,7 +54,7 @@ def answers(user: User) -> dict[str, httpx.Response]:
     }
 
 
-@pytest.mark.parametrize("origin", [APP, LOCAL])
+@for_each("origin", [APP, LOCAL])
 def test_allowed_origin_can_read_every_response(carol: User, origin: str) -> None:
     carol.headers["Origin"] = origin
 
@@ -62,7 +63,7 @@ def test_allowed_origin_can_read_every_response(carol: User, origin: str) -> Non
         assert answer.headers["Vary"] == "Origin", what
 
 
-@pytest.mark.parametrize("origin", [OTHER, "null", f"{APP}.evil.example", f"{APP}:8443", "*", ""])
+@for_each("origin", [OTHER, "null", f"{APP}.evil.example", f"{APP}:8443", "*", ""])
 def test_other_origins_can_read_no_response(carol: User, origin: str) -> None:
     carol.headers["Origin"] = origin
 
@@ -95,7 +96,7 @@ def test_preflight_lists_methods_and_headers(carol: User) -> None:
     assert leave.headers["Vary"] == "Origin"
 
 
-@pytest.mark.parametrize("path", ["/nowhere", "/docs", "/health/live"])
+@for_each("path", ["/nowhere", "/docs", "/health/live"])
 def test_preflight_of_an_unknown_path_succeeds_so_that_the_page_sees_the_404(
     carol: User, path: str
 ) -> None:
@@ -137,7 +138,7 @@ def test_without_allowed_origins_there_are_no_cors_headers(alice: User) -> None:
         assert not names | ({"vary"} & answer.headers.keys()), what
 
 
-@pytest.mark.parametrize(
+@for_each(
     "wrong",
     [
         "*",
@@ -168,7 +169,7 @@ def test_origins_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> Non
     assert load_settings().cors_origins == (APP, LOCAL, "https://[2001:db8::1]:8443")
 
 
-@pytest.mark.parametrize("wrong", ["*", "localhost", "10.0.0.0/99", "10.0.0.1/8"])
+@for_each("wrong", ["*", "localhost", "10.0.0.0/99", "10.0.0.1/8"])
 def test_trusted_proxy_is_an_address_or_a_network(
     monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:

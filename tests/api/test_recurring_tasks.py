@@ -2,9 +2,8 @@
 
 from typing import Any
 
-import pytest
-
 from db.zones import VERSION
+from tests.support.cases import for_each
 from tests.support.contract import assert_refused
 from tests.support.feed import Copy, tasks_of
 from tests.support.responses import assert_faults
@@ -18,8 +17,8 @@ BERLIN = "Europe/Berlin"
 # What is refused
 
 
-@pytest.mark.parametrize("way", WRITES)
-@pytest.mark.parametrize(
+@for_each("way", WRITES)
+@for_each(
     ("fields", "at_fault"),
     [
         ({"recurrence": WEEKLY}, "recurrence"),
@@ -52,8 +51,8 @@ def test_a_recurrence_that_does_not_fit_the_due_is_refused_with_its_place(
         assert_faults(response, f"{prefix(way)}/{at_fault}")
 
 
-@pytest.mark.parametrize("way", ["PUT", "PATCH", "update"])
-@pytest.mark.parametrize(
+@for_each("way", ["PUT", "PATCH", "update"])
+@for_each(
     ("changes", "at_fault"),
     [
         ({"due_at": None}, "due_at"),
@@ -109,7 +108,7 @@ def test_a_time_zone_needs_no_recurrence(alice: User) -> None:
 # Series
 
 
-@pytest.mark.parametrize("way", WRITES)
+@for_each("way", WRITES)
 def test_a_task_that_recurs_begins_a_series(alice: User, way: str) -> None:
     task = task_in(written(alice, way, {"recurrence": WEEKLY, "due_on": "2026-01-31"}))
     url = f"{alice.tasks}/{task['id']}"
@@ -196,7 +195,7 @@ def test_a_skipped_local_time_stays_as_it_was(alice: User) -> None:
     assert dues == ["2026-03-29T01:30:00.000000Z", "2026-03-30T00:30:00.000000Z"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "fields",
     [
         {},

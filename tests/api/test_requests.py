@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from tests.support import http
+from tests.support.cases import for_each
 from tests.support.contract import DOCUMENT, METHODS, assert_refused, methods_of
 from tests.support.operations import OPERATIONS
 from tests.support.responses import assert_problem
@@ -42,7 +43,7 @@ def at(alice: User, task: Task) -> At:
     return fill
 
 
-@pytest.mark.parametrize("template", TEMPLATES)
+@for_each("template", TEMPLATES)
 def test_options_lists_the_methods_of_a_path(alice: User, at: At, template: str) -> None:
     response = alice.options(at(template))
 
@@ -51,7 +52,7 @@ def test_options_lists_the_methods_of_a_path(alice: User, at: At, template: str)
     assert "content-type" not in response.headers
 
 
-@pytest.mark.parametrize("template", TEMPLATES)
+@for_each("template", TEMPLATES)
 def test_unsupported_method_returns_405_with_allow(
     alice: User, task: Task, at: At, template: str
 ) -> None:
@@ -65,14 +66,14 @@ def test_unsupported_method_returns_405_with_allow(
     assert alice.get(task.url).json() == task.document
 
 
-@pytest.mark.parametrize("method", ["FOO", "GETS", "G", "GET-POST", "X" * 5000])
+@for_each("method", ["FOO", "GETS", "G", "GET-POST", "X" * 5000])
 def test_unknown_method_returns_400(alice: User, task: Task, method: str) -> None:
     response = alice.request(method, task.url)
 
     assert_problem(response, 400, "malformed-request")
 
 
-@pytest.mark.parametrize("template", [*READ, *PAGES])
+@for_each("template", [*READ, *PAGES])
 def test_head_returns_the_headers_of_get(alice: User, at: At, template: str) -> None:
     got = alice.get(at(template))
     head = alice.head(at(template))
@@ -104,7 +105,7 @@ WITHOUT_JSON = [
 ]
 
 
-@pytest.mark.parametrize("template", READ)
+@for_each("template", READ)
 def test_accept_with_json_returns_json(alice: User, at: At, template: str) -> None:
     for accept in WITH_JSON:
         response = alice.get(at(template), headers={"accept": accept})
@@ -113,7 +114,7 @@ def test_accept_with_json_returns_json(alice: User, at: At, template: str) -> No
         assert response.headers["content-type"] == "application/json", accept
 
 
-@pytest.mark.parametrize("template", READ)
+@for_each("template", READ)
 def test_accept_without_json_returns_406(alice: User, at: At, template: str) -> None:
     for accept in WITHOUT_JSON:
         response = alice.get(at(template), headers={b"accept": accept.encode("latin-1")})
@@ -142,7 +143,7 @@ def test_delete_ignores_accept(alice: User, task: Task) -> None:
     assert {"content-type", "content-length", "transfer-encoding"}.isdisjoint(response.headers)
 
 
-@pytest.mark.parametrize("template", TEMPLATES)
+@for_each("template", TEMPLATES)
 def test_unknown_path_returns_404(alice: User, task: Task, at: At, template: str) -> None:
     for change in ("{}/", "/{}", "{}//", "{}/x", "{}%2F", "{}%00", "{};a=b", "{}%20"):
         path = change.format(at(template))
@@ -153,7 +154,7 @@ def test_unknown_path_returns_404(alice: User, task: Task, at: At, template: str
     assert alice.get(task.url).json() == task.document
 
 
-@pytest.mark.parametrize(
+@for_each(
     "path",
     [
         *("/", "//", "/api", "/api/", "/API/{user}/tasks", "/api//tasks", "/api/{user}//tasks"),

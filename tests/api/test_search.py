@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from db.tasks.search_index import MOST_BATCHES, MOST_TASKS
+from tests.support.cases import for_each
 from tests.support.databases import COMPUTE_DUE, administration, query_as_owner
 from tests.support.fields import SORTS, matches, sorted_tasks
 from tests.support.responses import assert_faults
@@ -126,7 +127,7 @@ def test_found(alice: User, q: str, text: str) -> None:
     assert titles(alice, q, sort="relevance") == [text, "another"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("q", "text"),
     [
         ("roceries", "Buy groceries"),
@@ -161,7 +162,7 @@ def test_no_phrase_leads_from_the_title_into_the_description(alice: User) -> Non
 HOSTILE = ['"' * 200, "-" * 200, "- " * 100, "a OR " * 40, "-a " * 66, "\\'" * 100, "&|!()<->:*'"]
 
 
-@pytest.mark.parametrize("q", [*HOSTILE, "\u6771" * 200, "\ufdfa" * 200, '"a ' * 66, "a" * 200])
+@for_each("q", [*HOSTILE, "\u6771" * 200, "\ufdfa" * 200, '"a ' * 66, "a" * 200])
 def test_no_text_is_too_odd_to_search_for(alice: User, q: str) -> None:
     alice.creates("a")
 
@@ -169,7 +170,7 @@ def test_no_text_is_too_odd_to_search_for(alice: User, q: str) -> None:
         assert alice.get(alice.tasks, params={"q": q, **params}).status_code == 200
 
 
-@pytest.mark.parametrize("text", ["\ufdfa" * 2000, "x" * 2000, "\u6771" * 2000, "a b " * 500])
+@for_each("text", ["\ufdfa" * 2000, "x" * 2000, "\u6771" * 2000, "a b " * 500])
 def test_no_description_is_too_odd_to_be_found(alice: User, text: str) -> None:
     alice.creates("x", description=text)
 
@@ -245,7 +246,7 @@ def reader(server: str) -> Iterator[User]:
         yield user
 
 
-@pytest.mark.parametrize("sort", SORTS)
+@for_each("sort", SORTS)
 def test_a_search_is_sorted_as_every_list(reader: User, sort: str) -> None:
     whole = sorted_tasks(all_tasks(reader), sort)
 

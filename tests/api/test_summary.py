@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from db.tasks.summaries import Calendar
+from tests.support.cases import for_each
 from tests.support.databases import administration
 from tests.support.responses import assert_faults
 from tests.support.users import User
@@ -145,7 +146,7 @@ def test_the_summary_of_another_day_has_another_etag(alice: User) -> None:
     assert east.headers["etag"] != west.headers["etag"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "zone",
     [
         "",
@@ -190,7 +191,7 @@ def test_tasks_are_counted_by_list_with_the_inbox_first(alice: User) -> None:
 MOMENT = datetime(2026, 3, 29, 21, 30, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("zone", "today", "monday"),
     [
         ("UTC", date(2026, 3, 29), date(2026, 3, 23)),
@@ -206,7 +207,7 @@ def test_a_week_begins_on_monday_in_the_zone(zone: str, today: date, monday: dat
     assert calendar.next_monday - calendar.monday == timedelta(7)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("zone", "now"),
     [
         ("Europe/Berlin", MOMENT),  # a day of 23 hours

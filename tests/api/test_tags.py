@@ -8,6 +8,7 @@ from unicodedata import normalize
 
 import pytest
 
+from tests.support.cases import for_each
 from tests.support.databases import COMPUTE_DUE, administration, query_as_owner
 from tests.support.feed import PURGE
 from tests.support.fields import SORTS, sorted_tasks
@@ -32,8 +33,8 @@ def tagged(user: User, *tags: str, **params: Any) -> list[str]:
     return [task["title"] for task in response.json()]
 
 
-@pytest.mark.parametrize("way", WRITES)
-@pytest.mark.parametrize(("one", "other"), PAIRS_OF_EQUALS)
+@for_each("way", WRITES)
+@for_each(("one", "other"), PAIRS_OF_EQUALS)
 def test_tags_that_are_equal_without_case_are_one_fault_at_the_second(
     alice: User, way: str, one: str, other: str
 ) -> None:
@@ -42,7 +43,7 @@ def test_tags_that_are_equal_without_case_are_one_fault_at_the_second(
     assert_faults(response, f"{prefix(way)}/tags/3")
 
 
-@pytest.mark.parametrize("way", WRITES)
+@for_each("way", WRITES)
 def test_tags_are_shown_as_they_were_sent_and_in_their_order(alice: User, way: str) -> None:
     tags = ["Straße", "b", "a b,c", normalize("NFD", "É"), "'\"%s"]
 
@@ -52,7 +53,7 @@ def test_tags_are_shown_as_they_were_sent_and_in_their_order(alice: User, way: s
     assert alice.get(f"{alice.tasks}/{task['id']}").json()["tags"] == tags
 
 
-@pytest.mark.parametrize("way", WRITES)
+@for_each("way", WRITES)
 def test_more_than_twenty_tags_are_refused_with_the_limit(alice: User, way: str) -> None:
     assert task_in(written(alice, way, {"tags": [str(number) for number in range(20)]}))
 
@@ -62,7 +63,7 @@ def test_more_than_twenty_tags_are_refused_with_the_limit(alice: User, way: str)
     assert "20 items" in response.json()["errors"][0]["detail"]
 
 
-@pytest.mark.parametrize("value", [None, "home", [1], [""], ["x" * 51], ["\0"], ["x", None], {}])
+@for_each("value", [None, "home", [1], [""], ["x" * 51], ["\0"], ["x", None], {}])
 def test_what_is_no_list_of_tags_is_refused(alice: User, value: object) -> None:
     response = alice.post(alice.tasks, json={"title": "x", "tags": value})
 

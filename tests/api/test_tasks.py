@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import psycopg2
 import pytest
 
+from tests.support.cases import for_each
 from tests.support.databases import as_owner
 from tests.support.fields import defaults_at
 from tests.support.responses import assert_faults, assert_problem
@@ -71,7 +72,7 @@ def test_created_task_can_be_read(alice: User, task: Task) -> None:
     assert response.json() == task.document
 
 
-@pytest.mark.parametrize("text", EVERY_KIND_OF_TEXT)
+@for_each("text", EVERY_KIND_OF_TEXT)
 def test_text_is_stored_unchanged(alice: User, text: str) -> None:
     created = alice.creates(title=text, description=text)
 
@@ -96,7 +97,7 @@ def test_description_has_up_to_2000_code_points(alice: User) -> None:
     assert_faults(response, "/description")
 
 
-@pytest.mark.parametrize("body", [{"title": "a\0b"}, {"title": "x", "description": "\0"}])
+@for_each("body", [{"title": "a\0b"}, {"title": "x", "description": "\0"}])
 def test_nul_is_refused(alice: User, body: dict[str, str]) -> None:
     response = alice.post(alice.tasks, json=body)
 
@@ -210,7 +211,7 @@ def test_update_changes_the_named_fields_only(
     assert alice.get(task.url).json() == updated
 
 
-@pytest.mark.parametrize("field", ["id", "user_id", "created_at", "updated_at", "revision"])
+@for_each("field", ["id", "user_id", "created_at", "updated_at", "revision"])
 def test_read_only_field_is_refused(alice: User, task: Task, field: str) -> None:
     response = alice.put(task.url, json={"title": "x", field: task.document.get(field, 1)})
 
@@ -282,7 +283,7 @@ def test_task_id_is_case_insensitive(alice: User, task: Task) -> None:
     assert alice.get(loud).json() == task.document
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+@for_each("method", ["GET", "PUT", "DELETE"])
 def test_unknown_task_returns_404(alice: User, method: str) -> None:
     body = {"title": "x"} if method == "PUT" else None
 

@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import httpx
 import psycopg2
-import pytest
 
+from tests.support.cases import for_each
 from tests.support.operations import OPERATIONS, Operation, ask
 from tests.support.races import RACERS, Servers, race
 from tests.support.responses import assert_faults, assert_problem
@@ -24,7 +24,7 @@ CHANGES = [
 ]
 READS = [each for each in OPERATIONS.values() if each.method == "GET"]
 
-every_change = pytest.mark.parametrize("change", CHANGES, ids=lambda each: each.id)
+every_change = for_each("change", CHANGES, ids=lambda each: each.id)
 
 
 def about(task: Task) -> dict[str, str]:
@@ -60,10 +60,9 @@ def test_head_has_the_etag_too(alice: User, task: Task) -> None:
     assert alice.head(task.url).headers["etag"] == task.etag
 
 
-@pytest.mark.parametrize(
-    "written", ["{}", "W/{}", '"x", {}', '"x" ,\t W/{}', ",,{},", '"x,y",{},""', "*"]
-)
-def test_task_with_a_matching_etag_returns_304(alice: User, task: Task, written: str) -> None:
+@for_each("written", ["{}", "W/{}", '"x", {}', '"x" ,\t W/{}', ",,{},", '"x,y",{},""', "*"])
+def test_task_with_a_matching_etag_returns_304(alice: User, written: str) -> None:
+    task = alice.creates()
     known = {"If-None-Match": written.format(task.etag)}
 
     response = alice.get(task.url, headers=known)
@@ -76,7 +75,7 @@ def test_task_with_a_matching_etag_returns_304(alice: User, task: Task, written:
     assert changed.status_code == (304 if written == "*" else 200)
 
 
-@pytest.mark.parametrize("written", ['"{}"', '"0{}"', '"{}0"', '"W/{}"', '"x", "y"', '""', '"é"'])
+@for_each("written", ['"{}"', '"0{}"', '"{}0"', '"W/{}"', '"x", "y"', '""', '"é"'])
 def test_task_with_another_etag_is_sent(alice: User, task: Task, written: str) -> None:
     tag = written.format(task.document["revision"] - 1).encode("latin-1")
 
@@ -104,11 +103,9 @@ def recurring(alice: User) -> Task:
     return alice.creates(due_on="2026-01-31", recurrence="FREQ=DAILY")
 
 
-@pytest.mark.parametrize("change", [*CHANGES, OPERATIONS["create_task"]], ids=lambda each: each.id)
-def test_every_write_changes_the_etag_of_the_lists(
-    alice: User, task: Task, change: Operation
-) -> None:
-    task = recurring(alice) if change.id == "skip_task" else task
+@for_each("change", [*CHANGES, OPERATIONS["create_task"]], ids=lambda each: each.id)
+def test_every_write_changes_the_etag_of_the_lists(alice: User, change: Operation) -> None:
+    task = recurring(alice) if change.id == "skip_task" else alice.creates()
     known = {"If-None-Match": alice.get(alice.tasks).headers["etag"]}
 
     assert ask(alice, change, ids=about(task)).is_success
@@ -176,17 +173,19 @@ def test_revisions_grow_across_an_erasure(alice: User, task: Task, database_url:
 
 
 @every_change
-@pytest.mark.parametrize("written", ["{}", '"x", {}', 'W/"1" ,{}', ",{} , ,", "*"])
+@for_each("written", ["{}", '"x", {}', 'W/"1" ,{}', ",{} , ,", "*"])
 def test_write_with_a_matching_if_match_succeeds(
-    alice: User, task: Task, change: Operation, written: str
+    alice: User, change: Operation, written: str
 ) -> None:
+    task = alice.creates()
+
     response = change_if(written.format(task.etag), change, alice, task)
 
     assert response.status_code == change.success
 
 
 @every_change
-@pytest.mark.parametrize("written", ['"1"', "W/{}", '"W/{}"', '"0{}"', '"", "x"', '"é"'])
+@for_each("written", ['"1"', "W/{}", '"W/{}"', '"0{}"', '"", "x"', '"é"'])
 def test_stale_if_match_returns_412_with_current_task(
     alice: User, task: Task, change: Operation, written: str
 ) -> None:
@@ -208,7 +207,7 @@ def test_update_with_a_stale_etag_returns_412(alice: User, task: Task) -> None:
 
 
 @every_change
-@pytest.mark.parametrize("tag", ["*", '"1"', "{}"])
+@for_each("tag", ["*", '"1"', "{}"])
 def test_deleted_task_returns_404_whatever_if_match_is(
     alice: User, task: Task, change: Operation, tag: str
 ) -> None:
@@ -219,7 +218,7 @@ def test_deleted_task_returns_404_whatever_if_match_is(
     assert_problem(response, 404, "task-not-found")
 
 
-@pytest.mark.parametrize(
+@for_each(
     "written", ["", "1", '"1', '1"', "w/*", '*, "1"', '"1" "2"', 'w/"1"', '"a b"', "'1'", ","]
 )
 def test_malformed_etag_is_a_fault_of_its_header(alice: User, task: Task, written: str) -> None:
@@ -237,14 +236,15 @@ def test_etags_in_two_headers_are_one_list(alice: User, task: Task) -> None:
     assert alice.put(task.url, json={"title": "x"}, headers=twice).status_code == 200
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("operation", "condition"),
     [
-        pytest.param(operation, condition, id=f"{operation.id}-{condition}")
+        (operation, condition)
         for operation in OPERATIONS.values()
         for condition in ("If-Match", "If-None-Match", "If-Unmodified-Since")
         if not operation.takes(condition)
     ],
+    ids=lambda case: f"{case[0].id}-{case[1]}",
 )
 def test_condition_that_would_be_ignored_is_refused(
     alice: User, task: Task, operation: Operation, condition: str
@@ -256,9 +256,8 @@ def test_condition_that_would_be_ignored_is_refused(
 
 
 @every_change
-def test_date_condition_beside_an_etag_is_ignored(
-    alice: User, task: Task, change: Operation
-) -> None:
+def test_date_condition_beside_an_etag_is_ignored(alice: User, change: Operation) -> None:
+    task = alice.creates()
     long_ago = {"If-Unmodified-Since": "Sat, 29 Oct 1994 19:43:31 GMT"}
 
     response = change_if(task.etag, change, alice, task, **long_ago)
@@ -266,7 +265,7 @@ def test_date_condition_beside_an_etag_is_ignored(
     assert response.status_code == change.success
 
 
-@pytest.mark.parametrize("operation", READS, ids=lambda each: each.id)
+@for_each("operation", READS, ids=lambda each: each.id)
 def test_conditions_on_dates_and_ranges_are_ignored(
     alice: User, task: Task, operation: Operation
 ) -> None:
@@ -281,9 +280,9 @@ def test_conditions_on_dates_and_ranges_are_ignored(
 
 @every_change
 def test_one_of_racing_writes_with_one_etag_succeeds(
-    alice: User, task: Task, change: Operation, servers: Servers
+    alice: User, change: Operation, servers: Servers
 ) -> None:
-    task = recurring(alice) if change.id == "skip_task" else task
+    task = recurring(alice) if change.id == "skip_task" else alice.creates()
     answers = race(alice, servers, [lambda: change_if(task.etag, change, alice, task)] * RACERS)
 
     statuses = [answer.status_code for answer in answers]

@@ -3,10 +3,10 @@
 from copy import deepcopy
 from typing import Any
 
-import pytest
 import yaml
 
 from openapi.contract.compatibility import breaking_changes, changes
+from tests.support.cases import for_each
 from tests.support.contract import DOCUMENT
 from tests.support.project import ROOT
 
@@ -132,7 +132,7 @@ def test_breaking_change_of_the_contract_has_raised_its_version() -> None:
     assert not found, "\n".join(["raise info.version, or undo:", *found])
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("where", "value", "change"),
     [
         ("paths /notes", GONE, "GET /notes is gone"),
@@ -196,7 +196,7 @@ def test_breaking_change_is_found(where: str, value: Any, change: str) -> None:
     assert [each for each in found if change in each], found
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("where", "value", "change"),
     [
         ("paths /notes delete", {"responses": {"204": {}}}, "DELETE /notes is new"),
@@ -261,7 +261,7 @@ def test_every_change_is_named_with_its_location() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("where", "value"),
     [
         ("info title", "Notes"),
@@ -305,7 +305,7 @@ def test_compatible_change_is_not_reported(where: str, value: Any) -> None:
     assert unannounced(CONTRACT, changed(where, value)) == []
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("old", "new", "tells"),
     [
         ("0.1.0", "0.1.0", False),

@@ -12,6 +12,7 @@ from hypothesis import strategies as some
 from db.recurrence.days import days_after
 from db.recurrence.occurrences import due_of, following
 from db.recurrence.rule import InvalidRule, parse, with_count
+from tests.support.cases import for_each
 from tests.support.recurring import WEEKDAYS, days_by_definition
 
 FREQUENCIES = ["DAILY", "WEEKLY", "MONTHLY", "YEARLY"]
@@ -76,7 +77,7 @@ def test_a_rule_goes_on_from_each_of_its_days_as_from_the_first(text: str, start
 
 
 # The examples of RFC 5545, section 3.8.5.3, which start on 2 September 1997.
-@pytest.mark.parametrize(
+@for_each(
     ("text", "days"),
     [
         ("FREQ=DAILY;INTERVAL=10", "1997-09-12 1997-09-22"),
@@ -103,7 +104,7 @@ def test_days_are_those_of_the_standard(text: str, days: str) -> None:
     assert [*islice(days_after(parse(text), date(1997, 9, 2)), len(expected))] == expected
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "start", "days"),
     [
         ("FREQ=MONTHLY", "2025-01-31", "2025-03-31 2025-05-31 2025-07-31"),
@@ -123,7 +124,7 @@ def test_ends_of_months_leap_days_and_weeks(text: str, start: str, days: str) ->
     assert [*found] == expected
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         *(f"FREQ={each};BYMONTH=2;BYMONTHDAY=30" for each in ("DAILY", "MONTHLY", "YEARLY")),
@@ -143,7 +144,7 @@ def test_the_search_for_a_day_ends(text: str) -> None:
     assert time.process_time() - begun < 1, "this takes 2 ms"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "reason"),
     [
         ("", "it is not made of parts"),

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from openapi.access.key_sources import Keys, fixed_key, keys_at
 from openapi.access.token_rules import LONGEST_TOKEN, InvalidToken
 from openapi.access.tokens import NAMESPACE, Caller, Verifier
+from tests.support.cases import for_each
 from tests.support.issuer import Issuer, SigningKey, base64url, encoded, new_private, running_issuer
 from tests.support.references import property_settings
 
@@ -49,7 +50,7 @@ def complaint(token: str, issuer: Issuer, keys: Keys | None = None, **options: A
     return str(refused.value)
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@for_each("algorithm", ALGORITHMS)
 def test_valid_token_names_the_caller(algorithm: str) -> None:
     with running_issuer(algorithm) as issuer:
         user_id, expires = str(uuid4()), int(time.time()) + SOON
@@ -92,7 +93,7 @@ def test_key_without_alg_verifies_the_algorithms_of_its_type(issuer: Issuer) -> 
     assert whose(issuer.token(), issuer).subject == "alice"
 
 
-@pytest.mark.parametrize("typ", ["JWT", "jwt", "at+jwt", "application/at+jwt"])
+@for_each("typ", ["JWT", "jwt", "at+jwt", "application/at+jwt"])
 def test_access_token_type_is_accepted(issuer: Issuer, typ: str) -> None:
     assert whose(issuer.token(header={"typ": typ}), issuer).subject == "alice"
 
@@ -107,7 +108,7 @@ def test_lifetime_over_the_longest_is_refused(issuer: Issuer) -> None:
     assert whose(over, issuer).subject == "alice"
 
 
-@pytest.mark.parametrize("claim", ["nonce", "at_hash"])
+@for_each("claim", ["nonce", "at_hash"])
 def test_id_token_is_refused_where_settings_say_so(issuer: Issuer, claim: str) -> None:
     claims: dict[str, Any] = {claim: "x"}
     token = issuer.token(**claims)
@@ -116,7 +117,7 @@ def test_id_token_is_refused_where_settings_say_so(issuer: Issuer, claim: str) -
     assert whose(token, issuer).subject == "alice"
 
 
-@pytest.mark.parametrize("typ", [None, "JWT", "application/jwt"])
+@for_each("typ", [None, "JWT", "application/jwt"])
 def test_only_at_jwt_is_accepted_where_settings_say_so(issuer: Issuer, typ: str | None) -> None:
     refused = issuer.token(header={"typ": typ})
     accepted = [issuer.token(header={"typ": each}) for each in ("at+jwt", "application/AT+JWT")]
@@ -162,7 +163,7 @@ REFUSED_CLAIMS: dict[str, tuple[Callable[[Issuer], dict[str, Any]], str]] = {
 }
 
 
-@pytest.mark.parametrize(("claims", "why"), REFUSED_CLAIMS.values(), ids=REFUSED_CLAIMS)
+@for_each(("claims", "why"), REFUSED_CLAIMS.values(), ids=REFUSED_CLAIMS)
 def test_claims_are_refused_with(
     issuer: Issuer, claims: Callable[[Issuer], dict[str, Any]], why: str
 ) -> None:
@@ -178,7 +179,7 @@ def test_clocks_may_differ_by_the_leeway(issuer: Issuer) -> None:
     assert "not valid yet" in complaint(issuer.token(iat=now + 35), issuer, leeway=30)
 
 
-@pytest.mark.parametrize("value", [7, None, "", ["x"], {"id": "x"}, "x" * 256, True])
+@for_each("value", [7, None, "", ["x"], {"id": "x"}, "x" * 256, True])
 def test_claim_that_names_the_user_is_as_strict_as_sub(issuer: Issuer, value: Any) -> None:
     assert complaint(issuer.token(uid=value), issuer, claim="uid")
 
@@ -205,20 +206,20 @@ REFUSED_HEADERS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize(("header", "why"), REFUSED_HEADERS.values(), ids=REFUSED_HEADERS)
+@for_each(("header", "why"), REFUSED_HEADERS.values(), ids=REFUSED_HEADERS)
 def test_header_is_refused_with(issuer: Issuer, header: dict[str, Any], why: str) -> None:
     assert why in complaint(issuer.token(header=header), issuer)
 
 
-@pytest.mark.parametrize("none", ["none", "None", "NONE", "nOnE", ""])
-@pytest.mark.parametrize("signature", ["", "AAAA"])
+@for_each("none", ["none", "None", "NONE", "nOnE", ""])
+@for_each("signature", ["", "AAAA"])
 def test_unsigned_token_is_refused(issuer: Issuer, none: str, signature: str) -> None:
     content = f"{encoded({'alg': none, 'kid': issuer.key.kid})}.{encoded(issuer.claims())}"
 
     assert complaint(f"{content}.{signature}", issuer)
 
 
-@pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
+@for_each("algorithm", ["HS256", "HS384", "HS512"])
 def test_token_signed_with_the_public_key_as_a_secret_is_refused(
     issuer: Issuer, algorithm: str
 ) -> None:
@@ -247,7 +248,7 @@ def test_key_inside_a_token_is_not_used(issuer: Issuer, strangers_key: SigningKe
     assert "has jwk" in complaint(token, issuer)
 
 
-@pytest.mark.parametrize("algorithm", ["RS256", "PS256"])
+@for_each("algorithm", ["RS256", "PS256"])
 def test_key_verifies_only_its_own_algorithm(issuer: Issuer, algorithm: str) -> None:
     key = issuer.rotate(algorithm)
     other = {"RS256": "PS256", "PS256": "RS256"}[algorithm]
@@ -282,7 +283,7 @@ MALFORMED: dict[str, Callable[[str], str]] = {
 }
 
 
-@pytest.mark.parametrize("change", MALFORMED.values(), ids=MALFORMED)
+@for_each("change", MALFORMED.values(), ids=MALFORMED)
 def test_malformed_token_is_refused(issuer: Issuer, change: Callable[[str], str]) -> None:
     assert complaint(change(issuer.token()), issuer)
 
@@ -298,7 +299,7 @@ def test_token_over_8_kib_is_refused(issuer: Issuer) -> None:
     assert "8,192 bytes" in complaint(padded(LONGEST_TOKEN + 8), issuer)
 
 
-@pytest.mark.parametrize("name", ["alg", "kid"])
+@for_each("name", ["alg", "kid"])
 def test_header_with_a_duplicate_key_is_refused(issuer: Issuer, name: str) -> None:
     header = json.dumps({"alg": "EdDSA", "kid": issuer.key.kid})
     twice = f'{{"{name}": "none", {header[1:]}'.encode()
@@ -306,7 +307,7 @@ def test_header_with_a_duplicate_key_is_refused(issuer: Issuer, name: str) -> No
     assert "header" in complaint(issuer.key.sign(twice, issuer.claims()), issuer)
 
 
-@pytest.mark.parametrize("name", ["sub", "exp", "aud"])
+@for_each("name", ["sub", "exp", "aud"])
 def test_claims_with_a_duplicate_key_are_refused(issuer: Issuer, name: str) -> None:
     claims = json.dumps(issuer.claims())
     twice = f'{{"{name}": "bob", {claims[1:]}'.encode()
@@ -315,16 +316,14 @@ def test_claims_with_a_duplicate_key_are_refused(issuer: Issuer, name: str) -> N
     assert "claims" in complaint(issuer.key.sign(header, twice), issuer)
 
 
-@pytest.mark.parametrize(
-    "claims", [b"[]", b"null", b"{", b"\xff", b'{"sub":"\\ud800"}', b"[" * 999]
-)
+@for_each("claims", [b"[]", b"null", b"{", b"\xff", b'{"sub":"\\ud800"}', b"[" * 999])
 def test_claims_that_are_no_object_are_refused(issuer: Issuer, claims: bytes) -> None:
     header = {"alg": "EdDSA", "kid": issuer.key.kid}
 
     assert "claims" in complaint(issuer.key.sign(header, claims), issuer)
 
 
-@pytest.mark.parametrize("missing", ["issuer", "audience", "claim"])
+@for_each("missing", ["issuer", "audience", "claim"])
 def test_verifier_requires_an_issuer_an_audience_and_a_claim(issuer: Issuer, missing: str) -> None:
     settings: dict[str, Any] = {"issuer": "i", "audience": "a", "claim": "sub", missing: ""}
 
@@ -342,7 +341,7 @@ def test_uuid_subject_is_the_user_id_in_any_case(issuer: Issuer) -> None:
         assert whose(issuer.token(subject), issuer).user_id == user_id
 
 
-@pytest.mark.parametrize("form", ["{}", "{{{}}}", "urn:uuid:{}", " {}", "{}\n"])
+@for_each("form", ["{}", "{{{}}}", "urn:uuid:{}", " {}", "{}\n"])
 def test_uuid_subject_in_another_form_is_mapped(issuer: Issuer, form: str) -> None:
     user_id = uuid4()
     written = user_id.hex if form == "{}" else form.format(user_id)
@@ -411,7 +410,7 @@ def test_refused_token_is_not_cached(issuer: Issuer) -> None:
         assert visits.remembered(token) is None
 
 
-@pytest.mark.parametrize("leeway", [0.0, 1.0])
+@for_each("leeway", [0.0, 1.0])
 def test_cached_token_expires(issuer: Issuer, leeway: float) -> None:
     visits, expires = Visits(issuer, leeway=leeway), int(time.time()) + 2
     token = issuer.token(exp=expires)
