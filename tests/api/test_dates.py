@@ -45,8 +45,8 @@ def test_a_day_replaces_a_moment_and_a_moment_a_day(alice: User, way: str) -> No
     assert (none["due_on"], none["due_at"]) == (None, None)
 
 
-@for_each("way", WRITES)
-@for_each(
+@pytest.mark.parametrize("way", WRITES)
+@pytest.mark.parametrize(
     ("before", "changes", "due"),
     [
         ({}, {"due_on": DAY}, "2026-01-31T00:00:00Z"),

@@ -56,4 +56,5 @@ def _failures(
         try:
             test(**fixtures, **values)
         except (Exception, pytest.fail.Exception) as failure:
-            yield name, "".join(format_exception(failure))
+            is_of_cases = isinstance(failure, pytest.fail.Exception) and not failure.pytrace
+            yield name, str(failure) if is_of_cases else "".join(format_exception(failure))
