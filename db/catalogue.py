@@ -10,6 +10,7 @@ from db.tasks import (
     moves,
     occurrences,
     overviews,
+    reminder_pages,
     search_index,
     summaries,
 )
@@ -28,6 +29,7 @@ CATALOGUE = (
     *cascades.CATALOGUE,
     *lists.CATALOGUE,
     *overviews.CATALOGUE,
+    *reminder_pages.CATALOGUE,
     *summaries.CATALOGUE,
     *search_index.CATALOGUE,
     *calendars.CATALOGUE,

@@ -23,6 +23,11 @@ def path_of_tags(user_id: UUID | str) -> str:
     return f"/api/{user_id}/tags"
 
 
+def path_of_reminders(user_id: UUID | str) -> str:
+    """The path of the reminders of a user's tasks."""
+    return f"/api/{user_id}/reminders"
+
+
 def path_of_task(user_id: UUID | str, task_id: str) -> str:
     """The path of one task."""
     return f"/api/{user_id}/tasks/{task_id}"

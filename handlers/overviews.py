@@ -1,9 +1,9 @@
-"""Overviews of a user's tasks: how many there are, by several of their fields."""
+"""Overviews of a user's tasks: their reminders, and how many there are by several fields."""
 
 from datetime import UTC, datetime
 from uuid import UUID
 
-from db.tasks import overviews, summaries
+from db.tasks import overviews, reminder_pages, summaries
 from handlers.context import Context
 from handlers.etags import (
     Returned,
@@ -12,7 +12,7 @@ from handlers.etags import (
     unchanged,
     unless_current,
 )
-from handlers.links import links_by_name, path_of_tags
+from handlers.links import links_by_cursor, links_by_name, path_of_reminders, path_of_tags
 
 
 async def list_tags(
@@ -28,6 +28,29 @@ async def list_tags(
     page = await overviews.list_tags(context.database, user_id, after=after, limit=limit)
     links = links_by_name(path_of_tags(user_id), page.next, limit)
     return page.tags, 200, {"Link": links, "ETag": of_list(page.revision)}
+
+
+async def list_reminders(
+    context: Context,
+    user_id: UUID,
+    *,
+    limit: int,
+    from_: str | None = None,
+    until: str | None = None,
+    cursor: str | None = None,
+    if_none_match: str | None = None,
+) -> Returned:
+    """A page of the reminders of the user's open tasks that fall due in the period."""
+    if if_none_match and cursor is None:
+        response = await unchanged(context.database, user_id, if_none_match)
+        if response is not None:
+            return response
+    period = reminder_pages.Period.of(from_, until)
+    page = await reminder_pages.page(context.database, user_id, period, limit=limit, cursor=cursor)
+    kept = {"from": from_, "until": until}
+    links = links_by_cursor(path_of_reminders(user_id), None, page.next, limit, kept)
+    returned = page.reminders, 200, {"Link": links, "ETag": of_list(page.revision)}
+    return unless_current(returned, if_none_match)
 
 
 async def get_summary(

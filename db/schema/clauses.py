@@ -36,7 +36,7 @@ from sqlmodel import AutoString
 
 from db.owner import OWNER
 from db.schema.digests import NOTHING, changed_by, hash_of
-from db.schema.fields import Ranked, TaskFields, Texts
+from db.schema.fields import Objects, Ranked, TaskFields, Texts
 from db.schema.lists import DeletedListRead, ListFields, ListRead, TaskList
 from db.schema.models import (
     MICROSECONDS,
@@ -58,6 +58,7 @@ DAY = literal_column("'YYYY-MM-DD'", String)
 RFC_3339 = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'""", String)
 TRUE = literal_column("true", Boolean)
 FALSE = literal_column("false", Boolean)
+NO_OBJECTS = literal_column("'[]'::jsonb", JSONB)
 CLAIM_MADE = literal_column("'true'", String)
 MICROSECOND = literal_column("interval '1 microsecond'", Interval)
 
@@ -94,6 +95,8 @@ def as_written(column: ColumnElement[Any]) -> ColumnElement[Any]:
         return func.to_char(cast(column, DateTime), DAY).label(column.key)
     if isinstance(column.type, Ranked):
         return _values(column.type)[column + ONE].label(column.key)
+    if isinstance(column.type, Objects):
+        return func.coalesce(column, NO_OBJECTS).label(column.key)
     return column
 
 
@@ -132,7 +135,7 @@ def is_text(column: ColumnElement[Any]) -> bool:
 def is_read_as_sent(column: ColumnElement[Any]) -> bool:
     """Whether clients read the column's values exactly as the statement of a new task has them."""
     return is_text(column) or isinstance(
-        column.type, Boolean | Ranked | Date | DateTime | Texts | Uuid
+        column.type, Boolean | Ranked | Date | DateTime | Texts | Objects | Uuid
     )
 
 
@@ -141,11 +144,16 @@ TRASH_COLUMNS = [*DeletedTaskRead.model_fields]
 WRITABLE_COLUMNS = [*TaskFields.model_fields]
 WRITTEN_COLUMNS = [*WRITABLE_COLUMNS, "tag_keys"]
 PLACE_COLUMNS = [name for name in WRITABLE_COLUMNS if "place" in tasks.c[name].info]
-PLAIN_COLUMNS = [name for name in WRITTEN_COLUMNS if name not in PLACE_COLUMNS]
+RULED_COLUMNS = [
+    *PLACE_COLUMNS,
+    *(name for name in WRITABLE_COLUMNS if "ruled" in tasks.c[name].info),
+]
+PLAIN_COLUMNS = [name for name in WRITTEN_COLUMNS if name not in RULED_COLUMNS]
 COMPUTED_COLUMNS = ["due", *(each.name for each in tasks.c if each.computed is not None)]
 STORED_COLUMNS = [each.name for each in tasks.c if each.name not in (OWNER, *COMPUTED_COLUMNS)]
 # The fields of a new task that need not be read back from the database.
 KNOWN_COLUMNS = [name for name in WRITABLE_COLUMNS if is_read_as_sent(tasks.c[name])]
+OBJECT_COLUMNS = [name for name in WRITABLE_COLUMNS if isinstance(tasks.c[name].type, Objects)]
 TASK = [as_written(tasks.c[name]) for name in ACTIVE_COLUMNS]
 LIST_COLUMNS = [*ListRead.model_fields]
 DELETED_LIST_COLUMNS = [*DeletedListRead.model_fields]
@@ -206,12 +214,13 @@ def changed(
 ) -> ReturningUpdate[Any]:
     """Change this task, if it is there as expected, and stamp it with the owner's next revision.
 
-    With `adds` it stays an active task, and is not changed if it recurs: the rules know what else
-    changes then. `provided` is a condition that is checked under the lock of the owner's row.
+    With `adds` it stays an active task, and is not changed if it recurs or has reminders: the rules
+    know what else changes then. `provided` is a condition that is checked under the lock of the
+    owner's row.
     """
     condition = this_task & as_expected
     if adds:
-        condition &= tasks.c.recurrence.is_(None)
+        condition &= tasks.c.recurrence.is_(None) & tasks.c.reminders.is_(None)
     owner = _next_of_owner(condition & provided, adds=adds)
     stamps = {"updated_at": MOMENT, "revision": owner.c.revision}
     return update(tasks).where(condition).values({**values, **stamps}).returning(ONE_TASK)

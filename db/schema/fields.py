@@ -41,7 +41,8 @@ class Serves(NamedTuple):
 def traits(*, default: str | None = None, **info: Any) -> dict[str, Any]:
     """A field's default in the database, and how lists may use it: `filter`, `sort`.
 
-    A field with `place` refers to another object: a write of it is more than one of this task.
+    A field with `place` refers to another object: a write of it is more than one of this task. One
+    with `ruled` is only written by the rules.
     """
     return {"info": info, "server_default": None if default is None else text(default)}
 
@@ -77,6 +78,13 @@ def ranked(values: type[StrEnum]) -> Any:
 
 class Texts(TypeDecorator[list[str]]):
     """Several texts, stored as a JSON array: an array of SQL arrays needs all of one length."""
+
+    impl = JSONB
+    cache_ok = True
+
+
+class Objects(TypeDecorator[list[dict[str, str]]]):
+    """Several objects, stored as a JSON array, or null if there are none."""
 
     impl = JSONB
     cache_ok = True
@@ -146,7 +154,10 @@ class TaskFields(SQLModel):
         sa_column_kwargs=traits(default="'a0'::character varying", sort=True),
     )
     recurrence: str | None = Field(
-        default=None, min_length=RECURRENCE_LENGTHS[0], max_length=RECURRENCE_LENGTHS[1]
+        default=None,
+        min_length=RECURRENCE_LENGTHS[0],
+        max_length=RECURRENCE_LENGTHS[1],
+        sa_column_kwargs=traits(ruled=True),
     )
     recurs_from: RecursFrom = Field(
         default=RecursFrom.DUE,
@@ -154,6 +165,11 @@ class TaskFields(SQLModel):
         sa_column_kwargs=traits(default="0"),
     )
     time_zone: str | None = Field(default=None, max_length=ZONE_LENGTH)
+    reminders: list[dict[str, str]] = Field(
+        default=[],
+        sa_type=Objects,
+        sa_column_kwargs={**traits(ruled=True), "nullable": True},
+    )
 
 
 DEFAULTS = {

@@ -145,6 +145,7 @@ class Task(TaskFields, table=True):
     `due` is `clauses.due_of` of the dates. A generated column would cost a toggle a twentieth more:
     PostgreSQL reads the expression again for each statement.
     `skipped_due` is the local time at which the task is due, if the clocks skip it.
+    `reminder_times` are the times of its reminders, in UTC; null if it has none.
     `deletion` is the revision of the deletion that took the task along. A task that is not in the
     trash has a list and a parent that are not there, either; a tombstone may name ones that were
     purged, so that there is no foreign key.
@@ -163,6 +164,7 @@ class Task(TaskFields, table=True):
     )
     series_id: UUID | None = Field(sa_column=Column(Uuid, info={"filter": Filter.EQUAL}))
     skipped_due: str | None = Field()
+    reminder_times: list[str] | None = Field(sa_column=Column(Texts))
     completed_at: datetime | None = Field(
         sa_column=_moment(nullable=True, sort=True, filters={"completed_since": Filter.SINCE})
     )

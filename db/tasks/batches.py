@@ -20,6 +20,7 @@ from db.quotas import MAX_CHANGES, MAX_TASKS
 from db.schema.clauses import PLACE_COLUMNS, TRASH_COLUMNS
 from db.tasks import series, statements, trees
 from db.tasks.draft import Draft
+from db.tasks.reminders import times_of
 from db.tasks.rules import RULES
 from db.tasks.tags import keyed
 from db.tasks.tasks import Task, Versions, as_read, live_lists
@@ -253,9 +254,11 @@ async def write(transaction: Transaction, user_id: UUID, draft: Draft) -> None:
 def _stored(draft: Draft, task: Task) -> dict[str, Any]:
     """The task, and what clients do not see of it."""
     task_id = task["id"]
-    private = (
-        draft.completions[task_id],
-        draft.deletions[task_id],
-        draft.skipped_dues.get(task_id),
-    )
-    return {**keyed(task), **dict(zip(_PRIVATE, private, strict=True))}
+    skipped_due = draft.skipped_dues.get(task_id)
+    private = (draft.completions[task_id], draft.deletions[task_id], skipped_due)
+    return {
+        **keyed(task),
+        **dict(zip(_PRIVATE, private, strict=True)),
+        "reminders": task["reminders"] or None,
+        "reminder_times": times_of(task, skipped_due),
+    }

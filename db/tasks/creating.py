@@ -72,7 +72,11 @@ def _creation(
     return Statement(
         name,
         insert(tasks)
-        .from_select([*stored, *stamps], select(*stored.values(), *stamps.values()))
+        .from_select(
+            [*stored, *stamps],
+            select(*stored.values(), *stamps.values()),
+            include_defaults=False,  # those of the table are the same
+        )
         # The other fields are as the client sent them: to return them would cost a tenth more.
         .returning(document([name for name in ACTIVE_COLUMNS if name not in KNOWN_COLUMNS])),
         Access.WRITE,

@@ -7,6 +7,7 @@ from db.database import Session
 from db.errors import CursorRefused
 from db.owner import OWNER
 from db.records import Records
+from db.schema.clauses import OBJECT_COLUMNS
 from db.tasks import cursors
 from db.tasks.cursors import Key, key_of
 from db.tasks.list_queries import ListQuery, Shape, Start
@@ -108,12 +109,13 @@ def _read(
 
 
 def _records(owner: str, columns: list[Any], shape: Shape) -> Records:
-    """The tasks of one array per field; a field that is null in all of them has none."""
+    """The tasks of one array per field; a field that is empty in all of them has none."""
     if columns[0] is None:
         return NO_TASKS
     fields = iter(columns)
     named = {name: owner if name == OWNER else next(fields) for name in shape.names}
     constants = frozenset([OWNER, *(name for name, values in named.items() if values is None)])
+    named.update((name, []) for name in OBJECT_COLUMNS if name in constants)
     return Records(len(columns[0]), named, constants)
 
 

@@ -14,6 +14,7 @@ from db.errors import FieldRefused
 from db.recurrence.occurrences import Due, due_of, following, local_of, moved
 from db.recurrence.rule import InvalidRule, Rule, parse, with_count
 from db.tasks.dates import in_utc
+from db.tasks.reminders import moved_reminders
 from db.tasks.tasks import Task
 
 DUES = ("due_on", "due_at")
@@ -86,7 +87,7 @@ def next_of(task: Task, skipped_due: str | None, moment: str) -> Next | None:
     left = (
         {} if rule.times is None else {"recurrence": with_count(task["recurrence"], rule.times - 1)}
     )
-    fields = {**_dues(found), "start_on": _moved_day(task["start_on"], days), **left}
+    fields = {**_dues(found), **_moved_others(task, days), **left}
     return Next(fields, found.skipped, days)
 
 
@@ -143,10 +144,18 @@ def is_untouched_copy(task: Task, made: Task) -> bool:
 
 
 def moved_dates(task: Task, days: int) -> Task:
-    """The dates of a task that moves by so many days; its local time stays the same."""
+    """The dates of a task that moves by so many days; its local times stay the same."""
     due = due_of(task)
     dues = {} if due is None else _dues(due._replace(day=moved(due.day, days)))
-    return {**dues, "start_on": _moved_day(task["start_on"], days)}
+    return {**dues, **_moved_others(task, days)}
+
+
+def _moved_others(task: Task, days: int) -> Task:
+    """The dates but the due, when the task moves by so many days."""
+    return {
+        "start_on": _moved_day(task["start_on"], days),
+        "reminders": moved_reminders(task, days),
+    }
 
 
 def _dues(due: Due) -> dict[str, str | None]:

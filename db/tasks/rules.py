@@ -13,7 +13,7 @@ from uuid import UUID
 from db.errors import IdTaken
 from db.schema.clauses import PLACE_COLUMNS
 from db.schema.fields import DEFAULTS
-from db.tasks import places, recurring, series
+from db.tasks import places, recurring, reminders, series
 from db.tasks.dates import settled
 from db.tasks.draft import Draft, Event
 from db.tasks.positions import of_revision
@@ -37,7 +37,7 @@ def create(draft: Draft, _: Versions, fields: Mapping[str, Any]) -> list[Event]:
         raise IdTaken(id_taken(task_id), draft.tasks[task_id])
     if draft.room <= 0:
         raise too_many(draft.max_tasks)
-    fields = places.of_new(draft.tasks, settled(fields))
+    fields = places.of_new(draft.tasks, reminders.settled(settled(fields)))
     places.check(draft.tasks, draft.lists, draft.unread, fields)
     stamps = draft.stamps()
     key: Task = {"id": task_id, "user_id": draft.user_id}
@@ -46,6 +46,7 @@ def create(draft: Draft, _: Versions, fields: Mapping[str, Any]) -> list[Event]:
     key["series_id"] = task_id if fields.get("recurrence") else None
     task = {**DEFAULTS, **place, **fields, **key, **times}
     recurring.check(task, fields)
+    reminders.check(task, fields)
     event = Event("create", None, {**task, "completed_at": _completion(None, task, stamps)})
     return series.followed(draft, [event])
 
@@ -59,11 +60,12 @@ def update(draft: Draft, expected: Versions, fields: Mapping[str, Any]) -> list[
     task = as_expected(draft.active(fields["id"]), expected)
     if fields.keys() == {"id"}:
         return []
-    fields = settled(fields)
+    fields = reminders.settled(settled(fields))
     if fields.get("recurrence") and task["series_id"] is None:
         fields = {**fields, "series_id": task["id"]}
     event = _changed("update", task, fields, draft.stamps())
     recurring.check(event.after, fields)
+    reminders.check(event.after, fields)
     events = [event]
     if not _PLACE.isdisjoint(fields):
         places.check(draft.tasks, draft.lists, draft.unread, event.after, task["id"])

@@ -1,4 +1,4 @@
-"""Single writes that are about more than one task, or about one that recurs: batches of one.
+"""Single writes of several tasks, or of one that recurs or has reminders: batches of one.
 
 Whatever else is one statement in `db.tasks.tasks`.
 """
@@ -10,11 +10,12 @@ from uuid import UUID
 from db.database import Session
 from db.errors import IdTaken, TaskExists
 from db.quotas import MAX_TASKS
-from db.schema.clauses import PLACE_COLUMNS
+from db.schema.clauses import RULED_COLUMNS
 from db.tasks import batches, tasks
 from db.tasks.tasks import Task, Versions
 
-_BY_RULES = frozenset([*PLACE_COLUMNS, "recurrence"])
+_BY_RULES = frozenset(RULED_COLUMNS)
+_OF_NEW = [name for name in RULED_COLUMNS if name != "list_id"]
 
 
 def create(
@@ -26,8 +27,8 @@ def create(
     max_tasks: int = MAX_TASKS,
 ) -> Coroutine[Any, Any, Task]:
     """Store a new task; the first one also creates the user's row."""
-    is_alone = fields.get("parent_id") is None and fields.get("recurrence") is None
-    write = tasks.create if is_alone else _create_by_rules
+    by_rules = any(fields.get(name) for name in _OF_NEW)
+    write = _create_by_rules if by_rules else tasks.create
     return write(database, user_id, fields, must_be_new=must_be_new, max_tasks=max_tasks)
 
 

@@ -197,7 +197,7 @@ def _translate_nullable(schema: dict[str, Any], translated: dict[str, Any], wher
 def _count_before_items(translated: dict[str, Any]) -> None:
     """Check the length of an array before its items, which may be half a million."""
     translated["if"] = {"maxItems": translated["maxItems"]}
-    of_items = {"items", caseless_items.NAME} & translated.keys()
+    of_items = {"items", "uniqueItems", caseless_items.NAME} & translated.keys()
     translated["then"] = {name: translated.pop(name) for name in of_items}
 
 
@@ -263,6 +263,8 @@ def _spelled_out(error: ValidationError) -> Iterator[tuple[list[str | int], str]
         yield [*path, kind.property], "this field is required"
     elif isinstance(kind, ValidationErrorKind.FalseSchema):
         yield path, "clients cannot set this field"
+    elif isinstance(kind, ValidationErrorKind.UniqueItems):
+        yield [*path, _repeated(error.instance)], "this value is there already"
     elif isinstance(kind, ValidationErrorKind.Custom):
         yield [*path, caseless_items.repeated(error.instance) or 0], caseless_items.DETAIL
     elif isinstance(kind, ValidationErrorKind.Not) and (
@@ -272,6 +274,11 @@ def _spelled_out(error: ValidationError) -> Iterator[tuple[list[str | int], str]
         yield [*path, name], f"this field does not go together with {', '.join(others)}"
     else:
         yield path, error.message[:LONGEST_MESSAGE]
+
+
+def _repeated(values: Any) -> int:
+    """The index of the first value that is equal to one before it."""
+    return next((index for index, each in enumerate(values) if each in values[:index]), 0)
 
 
 def _excluded(schema: Any, value: Any) -> list[str]:

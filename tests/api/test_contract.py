@@ -14,7 +14,7 @@ from sqlalchemy import DefaultClause, Table
 from sqlalchemy.dialects import postgresql
 from sqlmodel import SQLModel
 
-from db.schema import lists, models
+from db.schema import lists, models, reminders
 from openapi.contract.document import CONTRACT
 from tests.support import operations
 from tests.support.cases import for_each
@@ -263,6 +263,10 @@ KINDS = {
     ("integer", "int64"): "bigint",
     ("array", None): "jsonb",
 }
+# An array of objects is null if there are none.
+OF_OBJECTS = [
+    name for name, each in WRITABLE.items() if "properties" in followed(each.get("items", {}))
+]
 # What the database keeps of a task, and the contract of a deleted one or not at all.
 PRIVATE = {
     "deleted_at": Column("timestamp with time zone", None, nullable=True),
@@ -275,6 +279,8 @@ PRIVATE = {
     "deletion": Column("bigint", None, nullable=True),
     # the local time at which a task is due, if the clocks skip it
     "skipped_due": Column("character varying", None, nullable=True),
+    # the times of the reminders
+    "reminder_times": Column("jsonb", None, nullable=True),
     # made of `due_on` or `due_at`, for an index
     "due": Column("timestamp with time zone", None, nullable=True),
     # made of the tags, to compare them without case
@@ -397,12 +403,13 @@ def test_contract_and_database_agree(database_url: str) -> None:
     assert {name: column for name, (column, _) in found.items()} == {
         **columns_of_contract("Task"),
         **PRIVATE,
+        **dict.fromkeys(OF_OBJECTS, Column("jsonb", None, nullable=True)),
     }
     assert {name: default for name, (_, default) in found.items() if default} == {
         **{
             name: default_of(WRITABLE[name], value)
             for name, value in DEFAULTS.items()
-            if value is not None
+            if value is not None and name not in OF_OBJECTS
         },
         "position": "'a0'::character varying",
         "completion_revision": "0",
@@ -413,7 +420,10 @@ def test_contract_and_database_agree(database_url: str) -> None:
 
 @for_each(
     "model",
-    [models.User, models.Task, models.TaskTag, models.Secret, models.Replay, lists.TaskList],
+    [
+        *(models.User, models.Task, models.TaskTag, models.Secret, models.Replay),
+        *(lists.TaskList, reminders.TaskReminder),
+    ],
 )
 def test_tables_and_database_agree(database_url: str, model: type[SQLModel]) -> None:
     table: Table = model.metadata.tables[str(model.__tablename__)]

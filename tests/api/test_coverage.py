@@ -83,7 +83,9 @@ def broken_server(new_database: Callable[[], str]) -> Iterator[str]:
     database_url = new_database()
     with administration(database_url) as execute:
         store_task(execute, BROKEN["user_id"], BROKEN["task_id"], title="")
-        execute("""UPDATE tasks SET tags = '[""]', tag_keys = '["x"]'""")
+        execute(
+            """UPDATE tasks SET tags = '[""]', tag_keys = '["x"]', reminder_times = '["now"]'"""
+        )
         execute(
             "INSERT INTO lists (user_id, id, title, position, revision)"
             f" VALUES ('{BROKEN['user_id']}', '{BROKEN['list_id']}', '', 'a', 1)"

@@ -23,6 +23,7 @@ OF_KEYS = DOCUMENT["components"]["parameters"]["IdempotencyKey"]["schema"]["patt
 OF_RULES = SCHEMAS["Recurrence"]["pattern"]
 OF_ZONES = DOCUMENT["components"]["parameters"]["Zone"]["schema"]["pattern"]
 OF_FILES = "^[A-Za-z0-9_-]{43}\\.ics$"
+OF_DURATIONS = SCHEMAS["Reminder"]["properties"]["before"]["pattern"]
 OF_DATES, OF_TIMES, OF_POSITIONS = (
     SCHEMAS[name]["pattern"] for name in ("DueOn", "DueAt", "Position")
 )
@@ -44,6 +45,7 @@ OUTSIDE_PATTERN = {
     OF_KEYS: "a b",
     OF_ZONES: "a b",
     OF_RULES: "FREQ=daily",
+    OF_DURATIONS: "P1Y",
     OF_FILES: 43 * "x" + "-ics",
     OF_DATES: "0000-01-31",
     OF_TIMES: "0000-01-31T09:26:53Z",
@@ -58,6 +60,7 @@ WITHIN_PATTERN = {
     OF_KEYS: '"x"',
     OF_ZONES: "UTC",
     OF_RULES: "FREQ=WEEKLY",
+    OF_DURATIONS: "P1W",
     OF_FILES: 43 * "x" + ".ics",
     OF_DATES: "2026-01-31",
     OF_TIMES: "2026-01-31T09:26:53Z",
@@ -68,12 +71,14 @@ SHORTEST = {
     OF_KEYS: "x",
     OF_ZONES: "NZ",
     OF_RULES: "FREQ=DAILY",
+    OF_DURATIONS: "P1D",
     OF_TIMES: "2026-01-31T09:26:53Z",
 }
 LONGEST = {
     OF_FILES: 43 * "x" + ".ics",
     OF_ZONES: "America/Argentina/ComodRivadavia",
     OF_RULES: f"FREQ=YEARLY;BYDAY={80 * '-53MO,'}MO",
+    OF_DURATIONS: "P999DT9999H99999M999999S",
     OF_TIMES: "2026-01-31T09:26:53.589793238-02:00",
     OF_POSITIONS: "a0" + 98 * "x",
 }
@@ -117,7 +122,10 @@ OBEYING: dict[str, Callable[[dict[str, Any]], Values]] = {
 PLACES_IN_ARRAYS = {"items": "/0", "uniqueItems": "/1"}
 # It permits; only its absence could be broken, which the others' cases see to.
 PERMISSIONS = {"nullable"}
-OF_OBJECTS = {"type", "properties", "required", "additionalProperties", "minProperties", "not"}
+OF_OBJECTS = {
+    *("type", "properties", "required", "additionalProperties", "not"),
+    *("minProperties", "maxProperties"),
+}
 # Every text of a path or a query is a string; any number of values, even none, are an array.
 ALWAYS_OBEYED = {
     ("parameter", "string", "type"),
@@ -155,6 +163,8 @@ def several(schema: dict[str, Any], count: int) -> Values:
     """So many values of an array, each another one if they must be unique."""
     if not schema.get("uniqueItems"):
         return list(usual(schema) * count)
+    if schema["items"]["type"] == "object":
+        return [{"at": f"2026-01-31T09:{number:02}:53Z"} for number in range(count)]
     return [f"{usual(schema['items'])}{number}" for number in range(count)]
 
 
@@ -165,7 +175,10 @@ def text(schema: dict[str, Any]) -> str:
 
 
 def least(schema: dict[str, Any]) -> dict[str, Any]:
-    return {name: usual(schema["properties"][name]) for name in schema.get("required", [])}
+    required = schema.get("required", [])
+    # An object with one property of several: its first.
+    names = required or list(schema["properties"])[: "maxProperties" in schema]
+    return {name: usual(schema["properties"][name]) for name in names}
 
 
 USUAL: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -201,7 +214,7 @@ def verdicts(kind: str, schema: dict[str, Any]) -> Iterator[tuple[str, bool, Any
 
 def values_that_break(schema: dict[str, Any]) -> Values:
     """Values that break any keyword; the kinds of objects of an array have cases of their own."""
-    if "oneOf" in schema:
+    if "oneOf" in schema or schema["type"] == "object":
         return []
     broken = (BREAKING[keyword](schema) for keyword in sorted(constraints(schema)))
     return [value for values in broken for value in values]
@@ -237,7 +250,7 @@ def of_parameters(operation: Operation) -> Iterator[Case]:
 
 
 def of_fields(operation: Operation, schema: dict[str, Any]) -> Iterator[Case]:
-    required = least(schema)
+    required = {} if "maxProperties" in schema else least(schema)
     for name, field in schema["properties"].items():
         for keyword, obeyed, value in verdicts("field", field):
             at_fault = None if obeyed else f"/{name}{PLACES_IN_ARRAYS.get(keyword, '')}"
@@ -249,11 +262,15 @@ def of_objects(operation: Operation, schema: dict[str, Any]) -> Iterator[Case]:
     assert constraints(schema) <= OF_OBJECTS
     every = {name: usual(field) for name, field in schema["properties"].items()}
     *_, excluded = schema.get("not", {}).get("required", [None])
-    whole = {name: value for name, value in every.items() if name != excluded}
+    most = schema.get("maxProperties", len(every))
+    whole = dict([each for each in every.items() if each[0] != excluded][:most])
     required = schema.get("required", [])
     yield Case(operation, "type", "", body=OF_ANOTHER_TYPE["object"])
     yield Case(operation, "additionalProperties", None, body=whole)
-    yield Case(operation, "additionalProperties", "/unknown", body={**whole, "unknown": 1})
+    known = whole if most == len(every) else {}
+    yield Case(operation, "additionalProperties", "/unknown", body={**known, "unknown": 1})
+    if most < len(every):
+        yield Case(operation, "maxProperties", "", body=every)
     if excluded:
         yield Case(operation, "not", f"/{excluded}", body=every)
     for name in required:
@@ -269,13 +286,16 @@ def of_objects(operation: Operation, schema: dict[str, Any]) -> Iterator[Case]:
 
 def of_choices(operation: Operation, schema: dict[str, Any]) -> Iterator[Case]:
     """Each kind of object that an array of the body may hold, as the only one in it."""
+    also = {"atomic": False} if "atomic" in schema["properties"] else least(schema)
     for name, field in schema["properties"].items():
-        for choice in field.get("items", {}).get("oneOf", ()):
+        items = field.get("items", {})
+        for choice in items.get("oneOf", [items] if "properties" in items else []):
+            kind = choice["properties"].get("op", {"enum": [name]})["enum"][0]
             for case in (*of_fields(operation, choice), *of_objects(operation, choice)):
                 yield case._replace(
-                    keyword=f"{choice['properties']['op']['enum'][0]}.{case.keyword}",
+                    keyword=f"{kind}.{case.keyword}",
                     at_fault=None if case.at_fault is None else f"/{name}/0{case.at_fault}",
-                    body={name: [case.body], "atomic": False},
+                    body={**also, name: [case.body]},
                 )
 
 
@@ -289,7 +309,7 @@ def cases() -> Iterator[Case]:
 
 
 def with_references(case: Case, user: User) -> Any:
-    """The body, with the ids of a list and a parent that exist, and a due if the task recurs."""
+    """The body, with the ids of a list and a parent that exist, and a due if it may need one."""
     if not isinstance(case.body, dict):
         return case.body
     for fields in (case.body, *case.body.get("operations", [])):
@@ -297,7 +317,7 @@ def with_references(case: Case, user: User) -> Any:
             place = {"list_id": user.creates_list().document["id"]} if "list_id" in fields else {}
             parent = {"parent_id": user.creates(**place).document["id"]}
             fields.update((name, (place | parent)[name]) for name in PLACE & fields.keys())
-        if isinstance(fields, dict) and fields.get("recurrence"):
+        if isinstance(fields, dict) and (fields.get("recurrence") or fields.get("reminders")):
             fields.setdefault("due_on", "2026-01-31")
     for side in {"before", "after"} & case.body.keys():
         if case.body[side] == UUID:

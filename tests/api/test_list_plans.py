@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -18,6 +19,7 @@ from db.tasks.feed_statements import CHANGES
 from db.tasks.list_queries import ListQuery, Shape, Start
 from db.tasks.list_statements import MOST_SCANNED, statement_of
 from db.tasks.moves import NEIGHBOURS
+from db.tasks.reminder_pages import LIST_REMINDERS
 from db.tasks.search_statements import LEAST, MOST, MOST_CANDIDATES
 from db.tasks.statements import FIND_FAMILIES
 from db.tasks.words import mark_of
@@ -138,7 +140,11 @@ def crowded(new_database: Callable[[], str]) -> Iterator[connection]:
             "INSERT INTO task_texts (user_id, task_id, lexemes)"
             f" SELECT user_id, id, concat('{mark_of(OWNER)}', title, ':1A')::tsvector FROM tasks"
         )
-        execute("VACUUM ANALYZE tasks, task_tags, task_texts")
+        execute(
+            "INSERT INTO task_reminders (user_id, at, task_id)"
+            " SELECT user_id, created_at, id FROM tasks WHERE NOT completed AND deleted_at IS NULL"
+        )
+        execute("VACUUM ANALYZE tasks, task_tags, task_texts, task_reminders")
     with closing(psycopg2.connect(url)) as opened:
         opened.autocommit = True
         with opened.cursor() as cursor:
@@ -336,6 +342,27 @@ def test_a_calendar_reads_few_tasks_that_it_does_not_have(crowded: connection) -
     assert scan["Index Name"] == "tasks_by_due"
     assert scan["Actual Rows"] == MOST_TASKS
     assert rows_of(scan) < 2 * MOST_TASKS  # with those in the trash
+    assert "Sort" not in {node["Node Type"] for node in nodes(plan)}
+
+
+@pytest.mark.parametrize("until", ["infinity", "-infinity"])
+@pytest.mark.parametrize("hours", [0, 3])
+def test_a_page_of_reminders_reads_one_range_of_an_index(
+    crowded: connection, hours: int, until: str
+) -> None:
+    first = datetime.now(UTC) - timedelta(seconds=MANY) + timedelta(hours=hours)
+    values = {"first_at": first, "first_id": str(UUID(int=hours)), "until": until}
+
+    plan = plan_of(crowded, LIST_REMINDERS, values)
+
+    of_reminders, of_tasks = (
+        [node for node in nodes(plan) if node.get("Relation Name") == table]
+        for table in ("task_reminders", "tasks")
+    )
+    read = LIMIT if until == "infinity" else 0
+    assert [node["Index Name"] for node in of_reminders] == ["task_reminders_pkey"]
+    assert [node["Index Name"] for node in of_tasks] == ["tasks_pkey"]
+    assert [rows_of(*of_reminders), rows_of(*of_tasks)] == [read, read], json.dumps(plan, indent=1)
     assert "Sort" not in {node["Node Type"] for node in nodes(plan)}
 
 

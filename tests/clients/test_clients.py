@@ -38,6 +38,7 @@ SCALARS = {
     "Priority",
     "Recurrence",
     "RecursFrom",
+    "Reminders",
     "Revision",
     "SeriesId",
     "Sort",
@@ -63,6 +64,7 @@ OPERATIONS = {
     *("stream_changes", "export_tasks"),
     *("list_lists", "create_list", "get_list", "patch_list", "delete_list", "restore_list"),
     *("clear_completed", "list_tags", "get_summary", "skip_task", "list_occurrences"),
+    "list_reminders",
     *("get_calendar", "create_calendar", "delete_calendar", "show_calendar"),
     *("get_me", "erase_user", "get_liveness", "get_readiness"),
 }

@@ -43,6 +43,7 @@ WITH_A_USER = {
     "clear_completed": 200,
     "list_trash": 200,
     "list_tags": 200,
+    "list_reminders": 200,
     "get_summary": 200,
     "list_changes": 200,
     "erase_user": 204,

@@ -53,6 +53,7 @@ BOBS_REVISION = 7_770_001
 KNOWN_OF_BOB = (BOB, BOBS_TASK, BOBS_LIST, BOBS_TITLE, BOBS_REVISION)
 TIMES = ("moment", "wait")
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+FUTURE = datetime(9999, 1, 1, tzinfo=UTC)
 
 VALUES = {
     "id": UUID(int=0x2E3),
@@ -87,8 +88,8 @@ VALUES_OF: dict[str, dict[str, Any]] = {
     "create_task_in_list": {**DEFAULTS, "list_id": BOBS_LIST},
     "count_below": {"task_ids": [BOBS_PARENT]},
     "restore_list": {"list_id": BOBS_DELETED_LIST},
+    "list_reminders": {"until": FUTURE},
 }
-FUTURE = datetime(9999, 1, 1, tzinfo=UTC)
 # A key that all of Bob's tasks are behind, in the order of the list, as it is read.
 KEYS = {
     "created_at": (datetime(2000, 1, 1, tzinfo=UTC), FUTURE),
@@ -200,8 +201,8 @@ def database(own_database: str) -> str:
                 f" VALUES ('{user}', {revision}, {revision}, {revision})"
             )
             execute(
-                "INSERT INTO tasks (user_id, id, title, revision, tags, tag_keys)"
-                f" VALUES ('{user}', '{task}', $${title}$$, 1, '{tags}', '{tags}')"
+                "INSERT INTO tasks (user_id, id, title, revision, tags, tag_keys, reminder_times)"
+                f" VALUES ('{user}', '{task}', $${title}$$, 1, '{tags}', '{tags}', '[\"now\"]')"
             )
             for key, day in (("x", "tomorrow"), ("expired", "yesterday")):
                 execute(
@@ -415,7 +416,7 @@ def test_statement_without_an_owner_finds_no_rows_without_an_error(
     database: str, table: str
 ) -> None:
     all_of_bobs = {"users": 1, "tasks": 3, "lists": 2, "task_tags": 4, "replays": 2}
-    rows_of_bob = {**all_of_bobs, "task_texts": 3, "calendars": 1}[table]
+    rows_of_bob = {**all_of_bobs, "task_texts": 3, "task_reminders": 1, "calendars": 1}[table]
     with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
         counts = []
         for preamble in ("", f"SET LOCAL errand.user_id = '{BOB}'; ", ""):

@@ -85,6 +85,7 @@ OF_PATTERN = {
         "FREQ=DAILY;COUNT=9999",
         f"FREQ=YEARLY;BYDAY={','.join(80 * ['-53MO'])},MO",
     ],
+    "PT30M": ["P99W", "P999DT9999H99999M999999S"],
 }
 """Other values of a field whose pattern excludes most texts, by its example."""
 
@@ -122,6 +123,9 @@ def agreeing(
         fields = {**fields, **dict.fromkeys(set(valued) - set(valued[:1]))}
     if OF_RECURRENCE & {*kept} or not _can_recur(fields):
         fields = {**fields, "recurrence": None}
+    if {*EXCLUSIVE} & {*kept} or not any(fields.get(name) for name in EXCLUSIVE):
+        without = [each for each in fields.get("reminders") or [] if "before" not in each]
+        fields = {**fields, "reminders": without}
     return fields
 
 
@@ -135,8 +139,11 @@ def _can_recur(fields: Fields) -> bool:
 
 
 def with_due(fields: Fields) -> Fields:
-    """The fields, and a due if the task recurs."""
-    return {"due_on": "2024-02-29", **fields} if fields.get("recurrence") else fields
+    """The fields, and a due if the task recurs or has a reminder before it."""
+    needs_due = fields.get("recurrence") or any(
+        "before" in each for each in fields.get("reminders") or []
+    )
+    return {"due_on": "2024-02-29", **fields} if needs_due else fields
 
 
 def values_of(schema: Schema) -> list[Any]:
@@ -144,9 +151,8 @@ def values_of(schema: Schema) -> list[Any]:
     null = [None] if schema.get("nullable") else []
     if "enum" in schema or schema["type"] == "boolean":
         return [*schema.get("enum", [True, False]), *null]
-    if schema["type"] == "array":
-        each = values_of(followed(schema["items"]))
-        return [schema["example"], [], each, *([value] for value in each[1:]), each[1:3]]
+    if schema["type"] in ("array", "object"):
+        return _arrays(schema) if schema["type"] == "array" else _objects(schema)
     if schema.get("format") == "uuid":
         return [*REFERENCED, *null]
     assert schema["type"] == "string", "say what values of this type there are"
@@ -157,6 +163,17 @@ def values_of(schema: Schema) -> list[Any]:
         return [schema["example"], *OF_PATTERN[schema["example"]], *null]
     texts = [schema["example"], "x" * schema.get("minLength", 0), "\U0001f600" * longest]
     return [*texts, "a'b\"c\\d\n{}?%s$1", *null]
+
+
+def _arrays(schema: Schema) -> list[Any]:
+    each = values_of(followed(schema["items"]))
+    return [schema["example"], [], each, *([value] for value in each[1:]), each[1:3]]
+
+
+def _objects(schema: Schema) -> list[Any]:
+    """Objects with one property: the values of each."""
+    named = {name: values_of(followed(each)) for name, each in schema["properties"].items()}
+    return [{name: value} for name, values in named.items() for value in values]
 
 
 def choices_of(name: str) -> list[Any]:
