@@ -38,6 +38,7 @@ from db.schema.fields import Filter
 from db.tasks.few_pages import few_rows, has_too_many, newest_tagged
 from db.tasks.list_orders import beyond, matches, of_list, order_by, sections
 from db.tasks.list_queries import FILTERS, RELEVANCE, SEARCH, ListQuery, Shape, Start
+from db.tasks.rare_fields import RARE, rare_array
 from db.tasks.search_pages import found_rows, ranked, rows_by_rank, skipped
 from db.tasks.search_statements import HAS_TOO_MANY_CANDIDATES, INDEXED_REVISION, relevance_of
 
@@ -52,15 +53,15 @@ _zero = literal_column("0", Integer)
 def statement_of(shape: Shape) -> Statement:
     """The statement that reads a page of this shape.
 
-    It returns a document: the owner's revision and, from the same snapshot, an array for each field
-    of the tasks, or null if the field is null in all of them. Objects would repeat the names of the
-    fields for each task.
+    It returns a document: the owner's revision and, from the same snapshot, an array for each usual
+    field of the tasks, or null if the field is null in all of them, and one for the rare fields.
+    Objects would repeat the names of the fields for each task.
     """
     page = _page(shape)
     found = page.limit(bindparam("limit", type_=Integer)).subquery("page")
-    names = [name for name in shape.names if name != OWNER]
+    names = [name for name in shape.names if name != OWNER and name not in RARE]
     # The arrays keep the order of the page: `array_agg` reads its rows in that order.
-    arrays = [_array(name, found) for name in names]
+    arrays = [*(_array(name, found) for name in names), rare_array(found)]
     if shape.filters_rows:
         arrays.append(func.array_agg(found.c.edge))
     if shape.is_search:

@@ -7,11 +7,11 @@ from db.database import Session
 from db.errors import CursorRefused
 from db.owner import OWNER
 from db.records import Records
-from db.schema.clauses import OBJECT_COLUMNS
 from db.tasks import cursors
 from db.tasks.cursors import Key, key_of
 from db.tasks.list_queries import ListQuery, Shape, Start
 from db.tasks.list_statements import statement_of
+from db.tasks.rare_fields import RARE, rare_columns
 from db.tasks.search_index import search
 from db.tasks.tasks import NO_REVISION
 
@@ -112,11 +112,15 @@ def _records(owner: str, columns: list[Any], shape: Shape) -> Records:
     """The tasks of one array per field; a field that is empty in all of them has none."""
     if columns[0] is None:
         return NO_TASKS
-    fields = iter(columns)
-    named = {name: owner if name == OWNER else next(fields) for name in shape.names}
-    constants = frozenset([OWNER, *(name for name, values in named.items() if values is None)])
-    named.update((name, []) for name in OBJECT_COLUMNS if name in constants)
-    return Records(len(columns[0]), named, constants)
+    *usual, rare = columns
+    fields = iter(usual)
+    rare_values, plain = rare_columns(rare)
+    named = {
+        name: rare_values[name] if name in RARE else owner if name == OWNER else next(fields)
+        for name in shape.names
+    }
+    nulls = (name for name, values in named.items() if values is None)
+    return Records(len(rare), named, frozenset([OWNER, *plain, *nulls]))
 
 
 def _up_to_last_row(

@@ -48,10 +48,9 @@ class JsonDocument:
     def encode(self, value: Any) -> bytes:
         """The value as JSON."""
         if isinstance(value, Records):
-            records = value.as_dicts()
             if self._columns and self._columns.accept(value):
-                return orjson.dumps(records)
-            value = records
+                return value.as_json()
+            value = value.as_dicts()
         return orjson.dumps(checked(value, self._schema, self._name))
 
 

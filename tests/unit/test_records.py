@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import orjson
 import pytest
 
 from db.records import Records
@@ -41,6 +42,15 @@ def test_records_are_dictionaries_with_their_fields_in_order() -> None:
         {"id": 1, "owner": None, "title": "b"},
     ]
     assert records_of().as_dicts() == []
+
+
+def test_json_of_records_has_their_fields_in_order() -> None:
+    columns = {"a": 'x"', "b": None, "id": [1, 2], "c": [], "title": ["é", None], "d": {"e": 0}}
+    records = Records(2, columns, frozenset("abcd"))
+
+    assert records.as_json() == orjson.dumps(records.as_dicts())
+    assert list(records.as_dicts()[1]) == [*columns]
+    assert records_of().as_json() == b"[]"
 
 
 def test_records_can_be_cut_and_reversed() -> None:
