@@ -11,8 +11,10 @@ from db.postgres.connection import Row
 from db.postgres.group import Document
 from db.postgres.group_commit import Groups
 from db.postgres.ping import Ping
-from db.postgres.pool import Pool, PoolOptions
+from db.postgres.pool import Pool
+from db.postgres.pool_options import PoolOptions
 from db.postgres.statement import Access, Statement
+from db.postgres.tracing import TracedGroups, TracedPool, Tracer
 from db.postgres.transaction import Transaction
 from db.schema.tables import OWNED_TABLES
 
@@ -54,10 +56,19 @@ class Database:
     It is open inside `async with`.
     """
 
-    def __init__(self, options: PoolOptions, catalogue: Sequence[Statement]) -> None:
+    def __init__(
+        self,
+        options: PoolOptions,
+        catalogue: Sequence[Statement],
+        tracer: Tracer | None = None,
+    ) -> None:
         """The statements of the catalogue are prepared on every connection."""
-        self._pool = Pool(options, catalogue, OWNED_TABLES)
-        self._groups = Groups(self._pool)
+        if tracer is None:
+            self._pool = Pool(options, catalogue, OWNED_TABLES)
+            self._groups = Groups(self._pool)
+        else:
+            self._pool = TracedPool(options, catalogue, OWNED_TABLES, tracer)
+            self._groups = TracedGroups(self._pool, tracer)
         self._ping = Ping(self._pool, options.size + 1)
         self._constants: dict[str, list[Row]] = {}
         self._observers: list[Callable[[UUID], None]] = []

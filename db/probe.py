@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from db.database import Database
 from db.errors import ConnectionLost, DatabaseAway, OwnerLost, Unavailable
-from db.postgres.pool import PoolOptions
+from db.postgres.pool_options import PoolOptions
 from db.postgres.statement import Access, Statement
 from db.schema.clauses import TRUE, param, this_owner, users
 

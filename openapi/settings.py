@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from db.postgres.database_url import check_url
-from db.postgres.pool import PoolOptions
+from db.postgres.pool_options import PoolOptions
 from db.quotas import MAX_LISTS, MAX_REPLAY_BYTES, MAX_TASKS
 from openapi.setting_types import HostName, Listed, Network, Origin, RedisUrl
 
@@ -63,6 +63,9 @@ class Settings(BaseSettings):
     )
     request_log: bool = Field(
         True, description="Log each request on standard output: as JSON, or short on a terminal."
+    )
+    tracing: bool = Field(
+        False, description="Send traces to an OpenTelemetry collector, as OTEL_* say."
     )
     request_timeout: float = Field(
         30, gt=0, le=600, description="Seconds that a request may take to arrive whole."

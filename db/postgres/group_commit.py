@@ -222,8 +222,11 @@ class Groups:
         # Lists have very many statements. A queue that is removed still sends its waiting calls.
         if len(self._queues) == MOST_QUEUES:
             self._queues.clear()
-        queue = self._queues[statement.name] = CallQueue(self.pool, statement)
+        queue = self._queues[statement.name] = self._queue_of(statement)
         return queue
+
+    def _queue_of(self, statement: Statement) -> CallQueue:
+        return CallQueue(self.pool, statement)
 
     async def _fetch_alone(self, statement: Statement, values: dict[str, Any]) -> Document:
         rows = await self.pool.fetch(statement, **values)

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 from uuid import UUID
@@ -20,6 +19,7 @@ from db.postgres.failures import UNCERTAIN, domain_error, is_failing, is_retryab
 from db.postgres.libpq import SWEEP_INTERVAL
 from db.postgres.overload import CLOSING, Overload, fail_all
 from db.postgres.owner_locks import OwnerLocks
+from db.postgres.pool_options import PoolOptions
 from db.postgres.roles import powers_query
 from db.postgres.statement import Access, Statement
 from db.postgres.throttled_log import ThrottledLog
@@ -28,24 +28,6 @@ from db.postgres.transaction import BEGIN, BEGIN_SNAPSHOT, Transaction
 MOST_ATTEMPTS = 3
 
 CANCEL_TIMEOUT = 3.0
-
-
-@dataclass(frozen=True)
-class PoolOptions:
-    """The database's URL, the number of connections, and the time limits."""
-
-    url: str
-    size: int
-    connect_timeout: float
-    wait_timeout: float
-    overload_timeout: float
-    statement_timeout: float
-    prepare: bool
-
-    def for_a_command(self) -> "PoolOptions":
-        """The options for one connection; a request waits as long as connecting may take."""
-        longest = self.connect_timeout
-        return replace(self, size=1, wait_timeout=longest, overload_timeout=longest)
 
 
 class Pool:
@@ -105,15 +87,20 @@ class Pool:
         for attempt in count(1):
             connection = await self.acquire(self.deadline())
             try:
-                if connection.lacks(statement):
-                    await connection.prepare(statement)
-                return await connection.fetch(connection.sql(statement, values), values)
+                return await self._run(connection, statement, values)
             except psycopg2.Error as error:
                 if not self._is_retried(error, connection, statement, attempt):
                     raise self.translated(error, connection) from error
             finally:
                 self.release(connection)
         raise AssertionError("every attempt returns, raises, or is followed by another one")
+
+    async def _run(
+        self, connection: Connection, statement: Statement, values: dict[str, Any]
+    ) -> list[Row]:
+        if connection.lacks(statement):
+            await connection.prepare(statement)
+        return await connection.fetch(connection.sql(statement, values), values)
 
     @asynccontextmanager
     async def transaction(self, owner: UUID | None = None) -> AsyncIterator[Transaction]:
@@ -139,7 +126,7 @@ class Pool:
     @asynccontextmanager
     async def _transaction(self, begin: str = BEGIN) -> AsyncIterator[Transaction]:
         connection = await self.acquire(self.deadline())
-        transaction = Transaction(connection, connection.sql, begin)
+        transaction = self._begun(connection, begin)
         try:
             try:
                 yield transaction
@@ -155,6 +142,9 @@ class Pool:
         finally:
             transaction.over = True
             self.release(connection)
+
+    def _begun(self, connection: Connection, begin: str) -> Transaction:
+        return Transaction(connection, connection.sql, begin)
 
     def _is_retried(
         self, error: psycopg2.Error, connection: Connection, statement: Statement, attempt: int

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from connexion import AsyncApp
 from connexion.middleware.lifespan import LifespanMiddleware
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from db.catalogue import CATALOGUE
 from db.database import Database
@@ -33,10 +33,13 @@ from openapi.server.metrics.samples import Samples
 from openapi.server.middleware import ContractMiddleware
 from openapi.server.parts import Parts
 from openapi.server.watchdog import RequestWatchdog
-from openapi.settings import Settings
+from openapi.settings import Settings, WrongSettings
 
 EXPORTING = 4
 """One of so many connections may read exports at a time."""
+
+if TYPE_CHECKING:
+    from openapi.server.tracing import Tracing
 
 
 class App(AsyncApp):  # type: ignore[misc]
@@ -62,7 +65,9 @@ class App(AsyncApp):  # type: ignore[misc]
         self._router = compile_contract(contract, settings)
         if self._parts.meters:
             self._parts.meters.declare(each.id for each in self._router.operations)
-        self._contract = ContractMiddleware(
+        self._tracing = _tracing() if settings.tracing else None
+        self._contract = _middleware(
+            self._tracing,
             super().__call__,
             router=self._router,
             pages=docs.pages(contract),
@@ -92,7 +97,8 @@ class App(AsyncApp):  # type: ignore[misc]
             self._parts.log,
             self._guard or nullcontext(),
             self._limiter or nullcontext(),
-            Database(self._settings.pool_options(), CATALOGUE) as database,
+            self._tracing or nullcontext(),
+            Database(self._settings.pool_options(), CATALOGUE, self._tracing) as database,
             ChangeNotifications.of(database, self._settings.redis_url) as notifications,
         ):
             self._parts.shutdown.add(notifications.close)
@@ -135,6 +141,26 @@ class App(AsyncApp):  # type: ignore[misc]
             operations=self._router.operations,
             log=parts.log,
         )
+
+
+def _tracing() -> "Tracing":
+    """What sends traces; imported here because it takes as long as the rest of the server."""
+    try:
+        from openapi.server.tracing import Tracing  # noqa: PLC0415
+    except ImportError as error:
+        raise WrongSettings(
+            f"ERRAND_TRACING needs packages that are not installed ({error.name}):"
+            " run `pip install 'errand[tracing]'`."
+        ) from error
+    return Tracing()
+
+
+def _middleware(tracing: "Tracing | None", app: ASGIApp, **parts: Any) -> ContractMiddleware:
+    if tracing is None:
+        return ContractMiddleware(app, **parts)
+    from openapi.server.tracing import TracedMiddleware  # noqa: PLC0415
+
+    return TracedMiddleware(app, tracing=tracing, **parts)
 
 
 def _stop_with_parent() -> None:

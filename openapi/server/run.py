@@ -20,7 +20,7 @@ from db.errors import DatabaseAway
 from db.migrate import NEWEST, check_role, migrate, require_newest, schema_version
 from db.postgres.database_url import hosts_without_tls
 from db.postgres.embedded import running_postgres
-from db.postgres.pool import PoolOptions
+from db.postgres.pool_options import PoolOptions
 from db.postgres.roles import as_application
 from db.probe import probe
 from openapi.access.policy import validate_access_settings

@@ -8,7 +8,7 @@ import pytest
 from psycopg2.extensions import parse_dsn
 
 from db.errors import OwnerLost
-from db.postgres.pool import PoolOptions
+from db.postgres.pool_options import PoolOptions
 from db.postgres.statement import Statement
 from db.postgres.transaction import Transaction
 from db.probe import probe

@@ -28,7 +28,8 @@ from sqlalchemy import (
     update,
 )
 
-from db.postgres.pool import Pool, PoolOptions
+from db.postgres.pool import Pool
+from db.postgres.pool_options import PoolOptions
 from db.postgres.statement import Access, Statement
 from db.schema import clauses
 from db.schema.tables import OWNED_TABLES

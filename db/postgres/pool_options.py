@@ -1,0 +1,21 @@
+"""The options of a pool."""
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class PoolOptions:
+    """The database's URL, the number of connections, and the time limits."""
+
+    url: str
+    size: int
+    connect_timeout: float
+    wait_timeout: float
+    overload_timeout: float
+    statement_timeout: float
+    prepare: bool
+
+    def for_a_command(self) -> "PoolOptions":
+        """The options for one connection; a request waits as long as connecting may take."""
+        longest = self.connect_timeout
+        return replace(self, size=1, wait_timeout=longest, overload_timeout=longest)
