@@ -1,5 +1,7 @@
 """The long proof that clients lose no write, in a flaky network or among disasters.
 
+Then devices complete the tasks of one series at once, and each has one successor.
+
     python -m tests.proof [--steps 5000] [--seed N] [--disasters 20]
 
 It brings a PostgreSQL and a server of its own, and exits non-zero on a violation.
@@ -10,8 +12,10 @@ import secrets
 import sys
 import time
 
-from tests.proof.run import run
+from tests.proof.run import STEPS_OF_A_LIFE, run
+from tests.proof.series import live
 from tests.proof.worlds import lasting_world, mortal_world
+from tests.support.servers import serving
 
 
 def main() -> int:
@@ -22,7 +26,14 @@ def main() -> int:
     world = mortal_world(options.disasters) if options.disasters else lasting_world()
     with world as it:
         steps = run(it, options.steps, options.seed)
-    print(f"{steps:,} steps in {time.monotonic() - began:.0f} s, and no violation")
+    print(f"{steps:,} steps in {time.monotonic() - began:.0f} s, and no violation", flush=True)
+    with (
+        mortal_world(options.disasters, alone=False) as it,
+        serving(DATABASE_URL=it.database_url) as lasting,
+    ):
+        times = max(1, options.steps // STEPS_OF_A_LIFE)
+        completed = live(it, lambda: [it.url, lasting], times, options.seed)
+    print(f"tasks were completed {completed:,} times, and each has one successor")
     return 0
 
 

@@ -2,12 +2,15 @@
 
 import secrets
 
+from tests.proof import series
 from tests.proof.run import run
 from tests.proof.worlds import LastingWorld, mortal_world
+from tests.support.servers import serving
 
 STEPS = 400
 STEPS_WITH_DISASTERS = 60
 DISASTERS = 4
+TIMES = 8
 
 
 def test_clients_lose_no_write_in_a_flaky_network(server: str, database_url: str) -> None:
@@ -19,6 +22,15 @@ def test_clients_lose_no_write_while_servers_and_databases_are_killed() -> None:
         run(world, STEPS_WITH_DISASTERS, seed())
 
         assert world.servers_killed + world.databases_killed == DISASTERS
+
+
+def test_a_task_has_one_successor_though_devices_complete_it_at_once_while_servers_die() -> None:
+    with mortal_world(disasters=2, alone=False) as world:
+        with serving(DATABASE_URL=world.database_url) as lasting:
+            completed = series.live(world, lambda: [world.url, lasting], TIMES, seed())
+
+        assert completed > TIMES
+        assert world.servers_killed + world.databases_killed > 0
 
 
 def seed() -> int:

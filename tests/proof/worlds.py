@@ -56,8 +56,10 @@ class LastingWorld:
 class MortalWorld:
     """A server on a port of its own, whose data outlasts it."""
 
-    def __init__(self, folder: Path, stack: ExitStack, disasters: int) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, disasters: int, *, alone: bool) -> None:
+        """If it is not `alone`, other servers go on while it is dead."""
         self.disasters_left = disasters
+        self._alone = alone
         self.servers_killed = self.databases_killed = 0
         self._folder = folder
         self._stack = stack
@@ -80,7 +82,7 @@ class MortalWorld:
             self._server.kill()
             self._server.communicate()
             # Its death does not end the statements that it had sent.
-            until(lambda: not self._busy())
+            until(lambda: not self._alone or not self._busy())
             self._server_begins()
 
     def recovers(self) -> None:
@@ -120,10 +122,10 @@ def lasting_world() -> Iterator[LastingWorld]:
 
 
 @contextmanager
-def mortal_world(disasters: int) -> Iterator[MortalWorld]:
+def mortal_world(disasters: int, *, alone: bool = True) -> Iterator[MortalWorld]:
     """A server and a PostgreSQL that may be killed so often; it keeps what it has confirmed."""
     with data_folder() as folder, ExitStack() as stack:
-        world = MortalWorld(folder, stack, disasters)
+        world = MortalWorld(folder, stack, disasters, alone=alone)
         try:
             yield world
         finally:
