@@ -4,6 +4,7 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -12,9 +13,10 @@ from packaging.utils import canonicalize_name
 from tests.support.project import ROOT
 
 LOCK = ROOT / "requirements.lock"
+LOCKS = (LOCK, ROOT / ".deploy" / "build.lock")
 RELOCK = (
     "uv pip compile --universal --python-version 3.11 --generate-hashes --no-header"
-    " pyproject.toml -o requirements.lock"
+    " --extra tracing pyproject.toml -o requirements.lock"
 )
 
 
@@ -37,9 +39,9 @@ class Locked:
         return specifier.version
 
 
-def locked() -> list[Locked]:
+def locked(lock: Path = LOCK) -> list[Locked]:
     entries: list[Locked] = []
-    for line in LOCK.read_text().splitlines():
+    for line in lock.read_text().splitlines():
         text = line.strip().removesuffix("\\").strip()
         if not line.startswith(" "):
             entries.append(Locked(Requirement(text)))
@@ -47,13 +49,14 @@ def locked() -> list[Locked]:
             entries[-1].hashes.append(text)
         else:
             assert text.startswith("#")
-            entries[-1].is_direct |= text.endswith("errand (pyproject.toml)")
+            entries[-1].is_direct |= text.endswith(("errand (pyproject.toml)", "-r build.in"))
     return entries
 
 
 def required() -> dict[str, Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    requirements = map(Requirement, project["dependencies"])
+    tracing = project["optional-dependencies"]["tracing"]
+    requirements = map(Requirement, [*project["dependencies"], *tracing])
     return {str(canonicalize_name(each.name)): each for each in requirements}
 
 
@@ -69,9 +72,19 @@ def test_a_locked_version_is_one_that_the_project_accepts(name: str) -> None:
     assert all(required()[name].specifier.contains(each) for each in versions), RELOCK
 
 
-def test_every_package_of_the_lock_has_hashes_and_none_has_a_url() -> None:
-    assert all(each.hashes for each in locked())
-    assert "://" not in LOCK.read_text()
+def test_the_lock_of_the_build_has_what_builds_the_project() -> None:
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]
+    wanted = {each.name: each for each in map(Requirement, build["requires"])}
+    direct = {each.name: each.version for each in locked(LOCKS[1]) if each.is_direct}
+
+    assert direct.keys() == wanted.keys()
+    assert all(wanted[name].specifier.contains(version) for name, version in direct.items())
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda each: each.name)
+def test_every_package_of_the_lock_has_hashes_and_none_has_a_url(lock: Path) -> None:
+    assert all(each.hashes for each in locked(lock))
+    assert "://" not in lock.read_text()
 
 
 @pytest.mark.long
