@@ -153,7 +153,6 @@ COMPUTED_COLUMNS = ["due", *(each.name for each in tasks.c if each.computed is n
 STORED_COLUMNS = [each.name for each in tasks.c if each.name not in (OWNER, *COMPUTED_COLUMNS)]
 # The fields of a new task that need not be read back from the database.
 KNOWN_COLUMNS = [name for name in WRITABLE_COLUMNS if is_read_as_sent(tasks.c[name])]
-OBJECT_COLUMNS = [name for name in WRITABLE_COLUMNS if isinstance(tasks.c[name].type, Objects)]
 TASK = [as_written(tasks.c[name]) for name in ACTIVE_COLUMNS]
 LIST_COLUMNS = [*ListRead.model_fields]
 DELETED_LIST_COLUMNS = [*DeletedListRead.model_fields]

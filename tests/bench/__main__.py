@@ -18,6 +18,7 @@ from tests.bench import (
     population,
     start,
     storage,
+    streams,
 )
 from tests.bench.data import Postgres, postgres
 from tests.bench.peers import PEERS, PGBENCH
@@ -33,6 +34,7 @@ ALONE = {
     "finding": finding,
     "population": population,
     "idle": idle,
+    "streams": streams,
     "start": start,
     "storage": storage,
 }

@@ -85,10 +85,10 @@ def settling(postgres: Postgres) -> Callable[[], None]:
 
 
 @contextmanager
-def errand(own: str, path: str = LIST_PATH) -> Iterator[Server]:
+def errand(own: str, path: str = LIST_PATH, **settings: str) -> Iterator[Server]:
     """Errand alone, in one process on this database, from when it answers for this path."""
     cache = cache_folder()
-    variables = {"DATABASE_URL": as_application(own)}
+    variables = {"DATABASE_URL": as_application(own), **settings}
     with (
         (cache / f"{ERRAND.name}.log").open("wb") as log,
         peers.running(ERRAND.prepare(cache, 1), variables, log, path) as server,
