@@ -9,10 +9,10 @@ import asyncio
 import copy
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import psycopg2
@@ -37,7 +37,8 @@ from db.tasks.list_queries import ListQuery, Shape, Start
 from db.tasks.list_statements import statement_of
 from db.tasks.words import mark_of, vector_of
 from openapi.settings import load_settings
-from tests.support.databases import administration, as_owner
+from tests.support.cases import for_each
+from tests.support.databases import administration, as_owner, temporary_database
 from tests.support.fields import FILTERS, WRITABLE, choices_of
 from tests.support.servers import PATIENT, Serve, errand
 from tests.support.users import User
@@ -183,53 +184,71 @@ def name_of(statement: Statement) -> str:
     return statement.name
 
 
-@pytest.fixture
-def database(own_database: str) -> str:
-    """One where Alice has a task, and Bob has one."""
-    url = own_database
+def contents() -> Iterator[str]:
+    """Statements after which Alice has a task and Bob has a row of each kind."""
+    yield from (f"DELETE FROM {table}" for table in reversed(OWNED_TABLES))
+    tags = json.dumps([each[0] for each in choices_of("tag")[:4]]).replace("'", "''")
+    for user, revision, task, title in (
+        (ALICE, 1, UUID(int=1), "Buy milk"),
+        (BOB, BOBS_REVISION, BOBS_TASK, BOBS_TITLE),
+    ):
+        yield (
+            "INSERT INTO users (id, revision, task_count, replay_bytes)"
+            f" VALUES ('{user}', {revision}, {revision}, {revision})"
+        )
+        yield (
+            "INSERT INTO tasks (user_id, id, title, revision, tags, tag_keys, reminder_times)"
+            f" VALUES ('{user}', '{task}', $${title}$$, 1, '{tags}', '{tags}', '[\"now\"]')"
+        )
+        for key, day in (("x", "tomorrow"), ("expired", "yesterday")):
+            yield (
+                "INSERT INTO replays (user_id, key, fingerprint, status, headers, body,"
+                " expires_at)"
+                f" VALUES ('{user}', '{key}', 'x', 200, $${title}$$, 'x', '{day}')"
+            )
+    yield (
+        "INSERT INTO tasks (user_id, id, title, revision, completed, parent_id)"
+        f" VALUES ('{BOB}', '{UUID(int=3)}', $${BOBS_TITLE}$$, 2, true, '{BOBS_PARENT}')"
+    )
+    yield (
+        "INSERT INTO lists (user_id, id, title, position, revision, deleted_at)"
+        f" VALUES ('{BOB}', '{BOBS_LIST}', $${BOBS_TITLE}$$, 'a', 3, NULL),"
+        f" ('{BOB}', '{BOBS_DELETED_LIST}', $${BOBS_TITLE}$$, 'a', 5000001, now())"
+    )
+    yield (
+        "INSERT INTO tasks (user_id, id, title, revision, deleted_at)"
+        f" VALUES ('{BOB}', '{BOBS_TOMBSTONE}', $${BOBS_TITLE}$$, 5000000, now())"
+    )
+    yield (f"INSERT INTO calendars (user_id, secret_hash) VALUES ('{BOB}', 'bob')")
+    lexemes = vector_of(mark_of(BOB), BOBS_TITLE, None)
+    yield (
+        "INSERT INTO task_texts (user_id, task_id, lexemes)"
+        f" SELECT user_id, id, $${lexemes}$$ FROM tasks"
+    )
+
+
+class Shared(NamedTuple):
+    """A database of many cases, and how it gets its contents again."""
+
+    url: str
+    refill: Callable[[], None]
+
+
+@pytest.fixture(scope="module")
+def shared(postgres_url: str) -> Iterator[Shared]:
+    script = "; ".join(contents())
     ranks = {name: len(each["enum"]) - 1 for name, each in WRITABLE.items() if "enum" in each}
-    with administration(url) as execute:
+    with temporary_database(postgres_url) as url, administration(url) as execute:
         for name, rank in ranks.items():  # the last value is one that lists have a range of
             execute(f"ALTER TABLE tasks ALTER {name} SET DEFAULT {rank}")
-        tags = json.dumps([each[0] for each in choices_of("tag")[:4]]).replace("'", "''")
-        for user, revision, task, title in (
-            (ALICE, 1, UUID(int=1), "Buy milk"),
-            (BOB, BOBS_REVISION, BOBS_TASK, BOBS_TITLE),
-        ):
-            execute(
-                "INSERT INTO users (id, revision, task_count, replay_bytes)"
-                f" VALUES ('{user}', {revision}, {revision}, {revision})"
-            )
-            execute(
-                "INSERT INTO tasks (user_id, id, title, revision, tags, tag_keys, reminder_times)"
-                f" VALUES ('{user}', '{task}', $${title}$$, 1, '{tags}', '{tags}', '[\"now\"]')"
-            )
-            for key, day in (("x", "tomorrow"), ("expired", "yesterday")):
-                execute(
-                    "INSERT INTO replays (user_id, key, fingerprint, status, headers, body,"
-                    " expires_at)"
-                    f" VALUES ('{user}', '{key}', 'x', 200, $${title}$$, 'x', '{day}')"
-                )
-        execute(
-            "INSERT INTO tasks (user_id, id, title, revision, completed, parent_id)"
-            f" VALUES ('{BOB}', '{UUID(int=3)}', $${BOBS_TITLE}$$, 2, true, '{BOBS_PARENT}')"
-        )
-        execute(
-            "INSERT INTO lists (user_id, id, title, position, revision, deleted_at)"
-            f" VALUES ('{BOB}', '{BOBS_LIST}', $${BOBS_TITLE}$$, 'a', 3, NULL),"
-            f" ('{BOB}', '{BOBS_DELETED_LIST}', $${BOBS_TITLE}$$, 'a', 5000001, now())"
-        )
-        execute(
-            "INSERT INTO tasks (user_id, id, title, revision, deleted_at)"
-            f" VALUES ('{BOB}', '{BOBS_TOMBSTONE}', $${BOBS_TITLE}$$, 5000000, now())"
-        )
-        execute(f"INSERT INTO calendars (user_id, secret_hash) VALUES ('{BOB}', 'bob')")
-        lexemes = vector_of(mark_of(BOB), BOBS_TITLE, None)
-        execute(
-            "INSERT INTO task_texts (user_id, task_id, lexemes)"
-            f" SELECT user_id, id, $${lexemes}$$ FROM tasks"
-        )
-    return url
+        yield Shared(url, lambda: execute(script))
+
+
+@pytest.fixture
+def database(shared: Shared) -> str:
+    """One where Alice has a task, and Bob has one."""
+    shared.refill()
+    return shared.url
 
 
 @pytest.fixture
@@ -261,9 +280,11 @@ def values_for(statement: Statement, user: UUID) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def pool_of_one(url: str, catalogue: list[Statement], prepare: bool) -> AsyncIterator[Pool]:
+async def pool_of_one(
+    url: str, catalogue: Sequence[Statement], prepare: bool
+) -> AsyncIterator[Pool]:
     settings = load_settings(database_url=url, pool_size=1, prepare=prepare, **PATIENT)
-    pool = Pool(settings.pool_options(), catalogue, OWNED_TABLES)
+    pool = Pool(settings.pool_options(), list(catalogue), OWNED_TABLES)
     pool.open()
     try:
         yield pool
@@ -271,14 +292,59 @@ async def pool_of_one(url: str, catalogue: list[Statement], prepare: bool) -> As
         await pool.close()
 
 
-def asked(url: str, statement: Statement, *, prepare: bool = True, **values: Any) -> list[Row]:
-    """The rows that the server would get."""
+class Connected:
+    """A server's one connection to a database, for many cases."""
 
-    async def ask() -> list[Row]:
-        async with pool_of_one(url, [statement], prepare) as pool:
-            return await pool.fetch(statement, **values)
+    def __init__(self, runner: asyncio.Runner, pool: Pool) -> None:
+        self._runner = runner
+        self._pool = pool
 
-    return asyncio.run(ask())
+    def asks(self, statement: Statement, **values: Any) -> list[Row]:
+        """The rows that the server would get."""
+        return self._runner.run(self._pool.fetch(statement, **values))
+
+    def asks_together(self, statement: Statement, *calls: dict[str, Any]) -> list[Any]:
+        """What it would get for each of several calls in one group."""
+
+        async def together() -> list[Any]:
+            groups = Groups(self._pool)
+            return await asyncio.gather(*(groups.fetch(statement, each) for each in calls))
+
+        return self._runner.run(together())
+
+
+@contextmanager
+def connected(
+    url: str, catalogue: Sequence[Statement], *, prepare: bool = True
+) -> Iterator[Connected]:
+    with asyncio.Runner() as runner:
+        opened = pool_of_one(url, catalogue, prepare)
+        pool = runner.run(opened.__aenter__())
+        try:
+            yield Connected(runner, pool)
+        finally:
+            runner.run(opened.__aexit__(None, None, None))
+
+
+@pytest.fixture
+def honest(database: str, prepare: bool) -> Iterator[Connected]:
+    """A connection for the statements as they are."""
+    with connected(database, OF_ONE_USER, prepare=prepare) as server:
+        yield server
+
+
+@pytest.fixture
+def forgetting(database: str, prepare: bool) -> Iterator[Connected]:
+    """A connection for those without the owner's conditions."""
+    with connected(database, FORGETFUL, prepare=prepare) as server:
+        yield server
+
+
+@pytest.fixture
+def impersonating(database: str, prepare: bool) -> Iterator[Connected]:
+    """A connection for those with another owner."""
+    with connected(database, IMPOSTORS, prepare=prepare) as server:
+        yield server
 
 
 def of_the_server(relation: str) -> str:
@@ -316,7 +382,7 @@ def assert_it_would_reach_bob(cursor: Any, statement: Statement, user: UUID) -> 
     cursor.connection.rollback()
 
 
-@pytest.mark.parametrize("statement", CATALOGUE, ids=name_of)
+@for_each("statement", CATALOGUE, ids=name_of)
 def test_statement_reads_or_writes_as_it_declares(database: str, statement: Statement) -> None:
     with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
         connection.set_session(readonly=True)
@@ -340,58 +406,54 @@ def test_every_owner_condition_is_removed_by_the_tests() -> None:
 
 
 @in_both_modes
-@pytest.mark.parametrize("statement", FORGETFUL, ids=name_of)
+@for_each("statement", FORGETFUL, ids=name_of)
 def test_statement_without_its_owner_condition_finds_no_rows_of_others(
-    database: str, owners: Any, statement: Statement, prepare: bool
+    shared: Shared, owners: Any, statement: Statement, forgetting: Connected, honest: Connected
 ) -> None:
-    [honest] = [each for each in OF_ONE_USER if each.name == statement.name]
+    shared.refill()
     values = values_for(statement, ALICE)
     before = everything_of_bobs(owners)
     assert_it_would_reach_bob(owners, statement, ALICE)
 
-    rows = asked(database, statement, prepare=prepare, **values)
+    rows = forgetting.asks(statement, **values)
 
     assert not tell_of_bob(rows)
     assert everything_of_bobs(owners) == before
     if statement.access is Access.READ:  # a number, too, shows whose rows it counts
-        honest_rows = asked(database, honest, prepare=prepare, **values)
-        assert timeless(statement, rows) == timeless(statement, honest_rows)
+        [as_it_is] = [each for each in OF_ONE_USER if each.name == statement.name]
+        honest_rows = honest.asks(as_it_is, **values)
+        assert timeless(statement, rows) == timeless(as_it_is, honest_rows)
 
 
-@pytest.mark.parametrize(
-    "statement", [each for each in FORGETFUL if each.returns_document], ids=name_of
-)
+@pytest.mark.parametrize("prepare", [True], ids=["prepared"])
+@for_each("statement", [each for each in FORGETFUL if each.returns_document], ids=name_of)
 def test_statement_without_its_owner_condition_finds_no_rows_of_others_in_its_group(
-    database: str, owners: Any, statement: Statement
+    shared: Shared, owners: Any, statement: Statement, forgetting: Connected
 ) -> None:
+    shared.refill()
     alices = values_for(statement, ALICE)
     nothing = {"task_id": UUID(int=0), "list_id": UUID(int=0), "id": BOBS_LIST, "max_tasks": 0}
     bobs = {**values_for(statement, BOB), **nothing}
     before = everything_of_bobs(owners)
 
-    async def together() -> Any:
-        async with pool_of_one(database, [statement], prepare=True) as pool:
-            groups = Groups(pool)
-            asked = [groups.fetch(statement, values) for values in (bobs, alices)]
-            return (await asyncio.gather(*asked))[1]
-
-    found = asyncio.run(together())
+    _, found = forgetting.asks_together(statement, bobs, alices)
 
     assert not tell_of_bob(found)
     assert everything_of_bobs(owners) == before
 
 
 @in_both_modes
-@pytest.mark.parametrize("statement", IMPOSTORS, ids=name_of)
+@for_each("statement", IMPOSTORS, ids=name_of)
 def test_statement_with_another_owner_finds_nothing(
-    database: str, owners: Any, statement: Statement, prepare: bool
+    shared: Shared, owners: Any, statement: Statement, impersonating: Connected
 ) -> None:
+    shared.refill()
     before = everything_of_bobs(owners)
     assert_it_would_reach_bob(owners, statement, BOB)
 
     rows: list[Row] = []
     with suppress(errors.InsufficientPrivilege):  # one that would write a row of Bob's
-        rows = asked(database, statement, prepare=prepare, **values_for(statement, BOB))
+        rows = impersonating.asks(statement, **values_for(statement, BOB))
 
     assert not tell_of_bob(rows)
     assert everything_of_bobs(owners) == before
@@ -411,7 +473,7 @@ def test_each_statement_of_a_transaction_has_the_owner_it_names(
     assert [len(rows) for rows in asyncio.run(transaction())] == [1, 0, 1]
 
 
-@pytest.mark.parametrize("table", OWNED_TABLES)
+@for_each("table", OWNED_TABLES)
 def test_statement_without_an_owner_finds_no_rows_without_an_error(
     database: str, table: str
 ) -> None:
@@ -508,14 +570,14 @@ UNFIT = {
 
 
 @pytest.fixture(params=UNFIT)
-def unfit(request: pytest.FixtureRequest, database: str) -> tuple[str, str]:
+def unfit(request: pytest.FixtureRequest, own_database: str) -> tuple[str, str]:
     """The URL of a role that should not serve, and why."""
     commands, reason = UNFIT[request.param]
     role = f"unfit_{uuid4().hex}"
-    with administration(database) as execute:
+    with administration(own_database) as execute:
         for command in commands:
             execute(command.format(role=role))
-    return make_dsn(database, user=role), reason
+    return make_dsn(own_database, user=role), reason
 
 
 def test_role_is_refused_that_is(unfit: tuple[str, str]) -> None:
@@ -536,9 +598,9 @@ def test_server_with_an_unfit_role_does_not_start(database: str) -> None:
 def test_unfit_role_that_was_not_checked_at_start_is_refused_at_first_use(
     database: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(PATIENT, "wait_timeout", "3")
-    with pytest.raises(DatabaseAway):
-        asked(as_owner(database), statements.GET, user_id=BOB, task_id=BOBS_TASK)
+    monkeypatch.setitem(PATIENT, "wait_timeout", "1")
+    with pytest.raises(DatabaseAway), connected(as_owner(database), [statements.GET]) as server:
+        server.asks(statements.GET, user_id=BOB, task_id=BOBS_TASK)
 
     assert "Connect as errand_app" in caplog.text
 
