@@ -23,6 +23,7 @@ from db.tasks.reminder_pages import LIST_REMINDERS
 from db.tasks.search_statements import LEAST, MOST, MOST_CANDIDATES
 from db.tasks.statements import FIND_FAMILIES
 from db.tasks.words import mark_of
+from tests.support.cases import for_each
 from tests.support.databases import COMPUTE_DUE, administration
 from tests.support.fields import (
     FILTERS,
@@ -215,7 +216,7 @@ def rows_of(node: dict[str, Any]) -> float:
     return rows
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.statement_name)
+@for_each("shape", SHAPES, ids=lambda shape: shape.statement_name)
 def test_no_page_reads_or_sorts_more_than_a_bound(
     crowded: connection, in_the_middle: Callable[..., Any], shape: Shape
 ) -> None:
@@ -254,9 +255,7 @@ def ranges_of(shape: Shape, query: ListQuery) -> int:
     return 1 + shape.has_nulls
 
 
-@pytest.mark.parametrize(
-    ("q", "most"), [('"x123"', MANY // 1000), ("x", 50), ('"x1" OR "x2" -"x3"', MANY // 500)]
-)
+@for_each(("q", "most"), [('"x123"', MANY // 1000), ("x", 50), ('"x1" OR "x2" -"x3"', MANY // 500)])
 def test_the_index_finds_candidates_and_reads_little_else(
     crowded: connection, q: str, most: int
 ) -> None:
@@ -302,8 +301,8 @@ def test_an_offset_costs_more_the_deeper_it_is(crowded: connection) -> None:
     ]
 
 
-@pytest.mark.parametrize("began", [None, MANY // 4])
-@pytest.mark.parametrize("after", [0, MANY // 2, MANY - 1])
+@for_each("began", [None, MANY // 4])
+@for_each("after", [0, MANY // 2, MANY - 1])
 def test_a_page_of_changes_reads_one_range_of_an_index(
     crowded: connection, after: int, began: int | None
 ) -> None:
