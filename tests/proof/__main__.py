@@ -1,6 +1,7 @@
 """The long proof that clients lose no write, in a flaky network or among disasters.
 
-Then devices complete the tasks of one series at once, and each has one successor.
+Then devices complete the tasks of one series at once, and each has one successor. At last they
+move, delete and restore tasks and lists at once, and each is where it can be.
 
     python -m tests.proof [--steps 5000] [--seed N] [--disasters 20]
 
@@ -11,10 +12,12 @@ import argparse
 import secrets
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
+from tests.proof import series, trees
 from tests.proof.run import STEPS_OF_A_LIFE, run
-from tests.proof.series import live
-from tests.proof.worlds import lasting_world, mortal_world
+from tests.proof.worlds import MortalWorld, lasting_world, mortal_world
 from tests.support.servers import serving
 
 
@@ -27,14 +30,24 @@ def main() -> int:
     with world as it:
         steps = run(it, options.steps, options.seed)
     print(f"{steps:,} steps in {time.monotonic() - began:.0f} s, and no violation", flush=True)
-    with (
-        mortal_world(options.disasters, alone=False) as it,
-        serving(DATABASE_URL=it.database_url) as lasting,
-    ):
-        times = max(1, options.steps // STEPS_OF_A_LIFE)
-        completed = live(it, lambda: [it.url, lasting], times, options.seed)
-    print(f"tasks were completed {completed:,} times, and each has one successor")
+    times = max(1, options.steps // STEPS_OF_A_LIFE)
+    with _two_servers(options.disasters) as (it, urls):
+        completed = series.live(it, urls, times, options.seed)
+    print(f"tasks were completed {completed:,} times, and each has one successor", flush=True)
+    with _two_servers(options.disasters) as (it, urls):
+        done = trees.live(it, urls, times, options.seed)
+    print(f"{done.total():,} writes moved tasks and lists, and each is where it can be")
     return 0
+
+
+@contextmanager
+def _two_servers(disasters: int) -> Iterator[tuple[MortalWorld, Callable[[], Sequence[str]]]]:
+    """A server that is killed so often, and one beside it that lasts."""
+    with (
+        mortal_world(disasters, alone=False) as world,
+        serving(DATABASE_URL=world.database_url) as lasting,
+    ):
+        yield world, lambda: [world.url, lasting]
 
 
 def _options() -> argparse.Namespace:

@@ -192,6 +192,9 @@ class Client:
             if change["kind"] == "list":
                 self.lists[change["list"]["id"]] = change["list"]
                 continue
+            if change["kind"] == "list_tombstone":
+                self.lists.pop(change["id"], None)
+                continue
             task = change.get("task", change)
             self.copy.pop(task["id"], None)
             self.trash.pop(task["id"], None)

@@ -1,24 +1,19 @@
 """Devices that complete and reopen the tasks of one series at once, through servers that die."""
 
 import random
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
-from typing import Any
 from uuid import UUID, uuid4, uuid5
 
-import httpx
-
-from tests.proof.clients import Client, is_worth_another_try
+from tests.proof.clients import Client
+from tests.proof.devices import Device, Fields
 from tests.proof.worlds import World
 
-Fields = dict[str, Any]
-Write = tuple[str, str, Fields, Fields]
+Write = tuple[str, str, Fields, Fields | None]
 """A method, a path, the headers, and the body."""
 
 DEVICES = 4
-PATIENCE = 60.0
 FIRST_DAY = date(2026, 1, 31)
 FIRST: Fields = {
     "title": "Water the plants",
@@ -28,86 +23,39 @@ FIRST: Fields = {
 }
 OUTCOMES = {200, 404, 412}
 """Done, or too late: another device has changed the task, or taken it back."""
-AT_ONCE = 0.02
-"""Devices whose requests begin within so many seconds compete."""
 
 
-class Device:
-    """One of a user's devices: it sends each write until it has a response."""
+def completes_what_is_open(device: Device, series_id: str, times: int) -> int:
+    """So often, complete a task of the series, and undo some; returns how many were completed."""
+    return sum(_completes_one(device, series_id) for _ in range(times))
 
-    def __init__(self, urls: Callable[[], Sequence[str]], user_id: str, seed: str) -> None:
-        self._urls = urls
-        self._path = f"/api/{user_id}/tasks"
-        self._chance = random.Random(seed)
-        self._http = httpx.Client(timeout=30, trust_env=False, verify=False)
 
-    def creates(self, **fields: Any) -> Fields:
-        """Create a task."""
-        response = self._sends("POST", "", {}, fields)
-        assert response.status_code == 201, response.text
-        created: Fields = response.json()
-        return created
-
-    def lists(self, **filters: Any) -> list[Fields]:
-        """The tasks with these filters."""
-        tasks: list[Fields] = []
-        query = f"?{httpx.QueryParams({'limit': 100, **filters})}"
-        while query:
-            response = self._sends("GET", query, {}, {})
-            assert response.status_code == 200, response.text
-            tasks += response.json()
-            following = response.links.get("next", {}).get("url", "")
-            query = following.removeprefix(self._path)
-        return tasks
-
-    def completes_what_is_open(self, series_id: str, times: int) -> int:
-        """So often, complete a task of the series, and undo some; returns how many it completed."""
-        return sum(self._completes_one(series_id) for _ in range(times))
-
-    def closes(self) -> None:
-        """Close every connection."""
-        self._http.close()
-
-    def _completes_one(self, series_id: str) -> bool:
-        task = self._chance.choice(self.lists(series_id=series_id, completed=False))
-        time.sleep(self._chance.uniform(0, AT_ONCE))
-        done = self._sends(*self._chance.choice(WAYS)(task))
-        assert done.status_code in OUTCOMES, done.text
-        if done.status_code == 200 and self._chance.random() < 0.25:
-            task = done.json()
-            task = task["results"][0]["task"] if "results" in task else task
-            undone = self._sends(*_update(task, completed=False, versioned=True))
-            assert undone.status_code in OUTCOMES, undone.text
-        return done.status_code == 200
-
-    def _sends(self, method: str, path: str, headers: Fields, body: Fields) -> httpx.Response:
-        if method != "GET":
-            headers = {**headers, "Idempotency-Key": str(uuid4())}
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            url = self._chance.choice(self._urls()) + self._path + path
-            try:
-                response = self._http.request(method, url, headers=headers, json=body or None)
-            except httpx.TransportError:
-                continue
-            if not is_worth_another_try(response):
-                return response
-            time.sleep(AT_ONCE)
-        raise AssertionError("no server has responded in time")
+def _completes_one(device: Device, series_id: str) -> bool:
+    task = device.chance.choice(device.lists(series_id=series_id, completed=False))
+    device.waits()
+    done = device.sends(*device.chance.choice(WAYS)(task))
+    assert done.status_code in OUTCOMES, done.text
+    if done.status_code == 200 and device.chance.random() < 0.25:
+        task = done.json()
+        task = task["results"][0]["task"] if "results" in task else task
+        undone = device.sends(*_update(task, completed=False, versioned=True))
+        assert undone.status_code in OUTCOMES, undone.text
+    return done.status_code == 200
 
 
 def _toggle(task: Fields) -> Write:
-    return "PATCH", f"/{task['id']}/complete", {"If-Match": f'"{task["revision"]}"'}, {}
+    versioned = {"If-Match": f'"{task["revision"]}"'}
+    return "PATCH", f"/tasks/{task['id']}/complete", versioned, None
 
 
 def _update(task: Fields, *, completed: bool = True, versioned: bool = False) -> Write:
     headers = {"If-Match": f'"{task["revision"]}"'} if versioned else {}
-    return "PUT", f"/{task['id']}", headers, {"completed": completed}
+    return "PUT", f"/tasks/{task['id']}", headers, {"completed": completed}
 
 
 def _batch(task: Fields) -> Write:
     operation = {"op": "toggle", "id": task["id"], "if_match": task["revision"]}
-    return "POST", "/batch", {}, {"operations": [operation]}
+    return "POST", "/tasks/batch", {}, {"operations": [operation]}
 
 
 # To complete a task that is completed changes nothing else: an update needs no version.
@@ -125,7 +73,7 @@ def live(world: World, urls: Callable[[], Sequence[str]], times: int, seed: int)
     first = devices[0].creates(**FIRST)
     devices[0].creates(title="With rainwater", parent_id=first["id"], due_on=str(FIRST_DAY))
     with ThreadPoolExecutor(DEVICES) as pool:
-        lives = [pool.submit(each.completes_what_is_open, first["id"], times) for each in devices]
+        lives = [pool.submit(completes_what_is_open, each, first["id"], times) for each in devices]
         while world.disasters_left and not all(each.done() for each in lives):
             world.strikes(chance.random() < 0.5, chance.uniform(0, 0.3))
             world.recovers()

@@ -2,7 +2,9 @@
 
 import secrets
 
-from tests.proof import series
+import pytest
+
+from tests.proof import series, trees
 from tests.proof.run import run
 from tests.proof.worlds import LastingWorld, mortal_world
 from tests.support.servers import serving
@@ -11,6 +13,7 @@ STEPS = 400
 STEPS_WITH_DISASTERS = 60
 DISASTERS = 4
 TIMES = 8
+TIMES_OF_MOVES = 60
 
 
 def test_clients_lose_no_write_in_a_flaky_network(server: str, database_url: str) -> None:
@@ -30,6 +33,16 @@ def test_a_task_has_one_successor_though_devices_complete_it_at_once_while_serve
             completed = series.live(world, lambda: [world.url, lasting], TIMES, seed())
 
         assert completed > TIMES
+        assert world.servers_killed + world.databases_killed > 0
+
+
+@pytest.mark.long
+def test_tasks_and_lists_that_devices_move_at_once_while_servers_die_are_not_lost() -> None:
+    with mortal_world(disasters=4, alone=False) as world:
+        with serving(DATABASE_URL=world.database_url) as lasting:
+            done = trees.live(world, lambda: [world.url, lasting], TIMES_OF_MOVES, seed())
+
+        assert done["move"] and done["move_below"] and done["delete"] and done["delete_list"]
         assert world.servers_killed + world.databases_killed > 0
 
 
