@@ -1,6 +1,6 @@
 """The database: one object, made when the server starts and passed down."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol, Self, TypeVar
 from uuid import UUID
@@ -88,6 +88,11 @@ class Database:
     def activity(self) -> Activity:
         """What it has done since it was opened."""
         return self._pool.activity
+
+    @property
+    def standby_reads(self) -> Mapping[str, int]:
+        """The reads that were sent to a standby, by what came of them."""
+        return {}
 
     def state(self) -> PoolState:
         """Its connections, and what waits for one, at this moment."""

@@ -17,7 +17,7 @@ from openapi.setting_types import HostName, Listed, Network, Origin, RedisUrl
 
 PREFIX = "ERRAND_"
 USUAL_RATE_LIMIT = 600
-SECRET = {"DATABASE_URL", "ERRAND_REDIS_URL"}
+SECRET = {"DATABASE_URL", "ERRAND_READ_URL", "ERRAND_REDIS_URL"}
 
 
 class WrongSettings(Exception):
@@ -43,6 +43,9 @@ class Settings(BaseSettings):
         None,
         validation_alias="DATABASE_URL",
         description="A libpq URL, of one host or several; without it, PostgreSQL is embedded.",
+    )
+    read_url: Annotated[str, AfterValidator(check_url)] | None = Field(
+        None, description="A hot standby, or several, for reads of many rows."
     )
     data_dir: Path = Field(
         default_factory=default_data_dir,
@@ -225,11 +228,12 @@ class Settings(BaseSettings):
             return self.rate_limit
         return 0 if self.is_local_open_mode else USUAL_RATE_LIMIT
 
-    def pool_options(self) -> PoolOptions:
-        """The options of the connection pool."""
-        assert self.database_url is not None, "an embedded database is started first"
+    def pool_options(self, url: str | None = None) -> PoolOptions:
+        """The options of the pool of connections to the database, or to another URL."""
+        url = url or self.database_url
+        assert url is not None, "an embedded database is started first"
         return PoolOptions(
-            url=self.database_url,
+            url=url,
             size=self.pool_size,
             connect_timeout=self.connect_timeout,
             wait_timeout=self.wait_timeout,

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy import JSON
+from sqlalchemy import JSON, Select, func, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Compiled, Dialect
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
@@ -57,6 +57,14 @@ class Statement:
         self.access = access
         self.finds_many = finds_many
         self._clause = clause
+
+    def beside(self, other: Select[Any]) -> "Statement":
+        """A statement that returns an array of another document and its own, of one snapshot."""
+        assert self.returns_document and isinstance(self._clause, Select), self.name
+        both = func.json_build_array(
+            other.scalar_subquery(), self._clause.scalar_subquery(), type_=JSON
+        )
+        return Statement(f"{self.name}_beside", select(both), self.access, finds_many=True)
 
     @cached_property
     def _compiled(self) -> SQLCompiler:

@@ -175,9 +175,10 @@ def problem_response(error: BaseException, failed: str, request_id: str) -> Resp
 
 def kind_of(error: BaseException) -> Kind:
     """The kind of problem that an error is."""
-    if isinstance(error, errors.DomainError):
-        error = _of_domain_error(error)
-    return error.kind if isinstance(error, Problem) else INTERNAL
+    if isinstance(error, Problem):
+        return error.kind
+    kind = error.refused.kind if isinstance(error, errors.BatchRefused) else type(error)
+    return OF_DOMAIN_ERRORS.get(kind, INTERNAL)  # type: ignore[arg-type]
 
 
 def log_broken_stream(error: BaseException, failed: str, request_id: str) -> None:

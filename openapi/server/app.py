@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from db.catalogue import CATALOGUE
 from db.database import Database
 from db.purge import purge_daily
+from db.standby import DatabaseWithStandby
 from db.tasks.change_notifications import ChangeNotifications
 from db.tasks.streams import Streams
 from db.transfers.exports import Exports
@@ -98,7 +99,7 @@ class App(AsyncApp):  # type: ignore[misc]
             self._guard or nullcontext(),
             self._limiter or nullcontext(),
             self._tracing or nullcontext(),
-            Database(self._settings.pool_options(), CATALOGUE, self._tracing) as database,
+            self._database() as database,
             ChangeNotifications.of(database, self._settings.redis_url) as notifications,
         ):
             self._parts.shutdown.add(notifications.close)
@@ -127,6 +128,13 @@ class App(AsyncApp):  # type: ignore[misc]
             for task in tasks:
                 task.cancel()
         watching.cancel()
+
+    def _database(self) -> Database:
+        options, url = self._settings.pool_options(), self._settings.read_url
+        if url is None:
+            return Database(options, CATALOGUE, self._tracing)
+        standby = self._settings.pool_options(url)
+        return DatabaseWithStandby(options, CATALOGUE, self._tracing, standby=standby)
 
     def _samples(self, state: State) -> Samples | None:
         """What writes the state of this worker to its meters, if it has some."""

@@ -123,7 +123,7 @@ def purge(settings: Settings) -> int:
 
     with database_at(settings) as given:
         url = _prepared(settings, given)
-        return asyncio.run(purge_once(_pool_options(settings, url)))
+        return asyncio.run(purge_once(settings.pool_options(url)))
 
 
 def _compiled(settings: Settings, parts: Parts) -> App | None:
@@ -172,16 +172,21 @@ def _allow_files(connections: int) -> None:
 def database_at(settings: Settings, *, durable: bool = True) -> Iterator[str]:
     """The URL of the settings, or that of an embedded database, which runs inside `with`."""
     if settings.database_url:
-        for host in hosts_without_tls(settings.database_url):
-            logger.warning(
-                "The connection to %s may go without encryption: add sslmode=verify-full to "
-                "DATABASE_URL, or sslmode=require, which does not check who responds.",
-                host,
-            )
+        _warn_without_tls("DATABASE_URL", settings.database_url)
         yield settings.database_url
         return
     with running_postgres(settings.data_dir, durable=durable) as url:
         yield url
+
+
+def _warn_without_tls(name: str, url: str) -> None:
+    for host in hosts_without_tls(url):
+        logger.warning(
+            "The connection to %s may go without encryption: add sslmode=verify-full to "
+            "%s, or sslmode=require, which does not check who responds.",
+            host,
+            name,
+        )
 
 
 def _prepared(settings: Settings, url: str) -> str:
@@ -199,17 +204,25 @@ def _prepared_to_serve(settings: Settings, given: str) -> str:
     """The same, and probe the database; another one than the embedded may be away."""
     try:
         url = _prepared(settings, given)
-        asyncio.run(probe(_pool_options(settings, url)))
+        asyncio.run(probe(settings.pool_options(url)))
     except DatabaseAway as error:
         if not settings.database_url:
             raise
         click.echo(f"{error} The server starts anyway: it responds with 503 until then.")
         return given
+    if settings.read_url:
+        _probe_standby(settings, settings.read_url)
     return url
 
 
-def _pool_options(settings: Settings, url: str) -> PoolOptions:
-    return settings.model_copy(update={"database_url": url}).pool_options()
+def _probe_standby(settings: Settings, url: str) -> None:
+    """The same for the standby; it may be away, too."""
+    _warn_without_tls("ERRAND_READ_URL", url)
+    try:
+        require_newest(schema_version(url))
+        asyncio.run(probe(settings.pool_options(url)))
+    except DatabaseAway as error:
+        click.echo(f"{error} Until then DATABASE_URL serves the reads of ERRAND_READ_URL.")
 
 
 def _log(level: str, name: str | None = None) -> None:

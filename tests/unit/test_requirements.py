@@ -49,7 +49,7 @@ def locked(lock: Path = LOCK) -> list[Locked]:
             entries[-1].hashes.append(text)
         else:
             assert text.startswith("#")
-            entries[-1].is_direct |= text.endswith(("errand (pyproject.toml)", "-r build.in"))
+            entries[-1].is_direct |= text.endswith(("errand (pyproject.toml)", "-r -"))
     return entries
 
 

@@ -136,6 +136,12 @@ class Families:
             "Statements that failed, by what failed.",
             error=list(FAILURES.values()),
         )
+        self.standby = self._add(
+            Type.COUNTER,
+            "standby_reads",
+            "Reads that were sent to a standby, by what came of them.",
+            result=["fresh", "stale", "failed"],
+        )
         self.groups = self._add(
             Type.HISTOGRAM,
             "group_calls",

@@ -80,6 +80,8 @@ class Samples:
         self._advance(families.lost, activity.lost)
         for error, count in activity.failures.items():
             self._advance(families.failures, count, error)
+        for result, count in self._state["database"].standby_reads.items():
+            self._advance(families.standby, count, result)
         for access, sizes in activity.group_sizes.items():
             self._advance_groups(access.name.lower(), sizes)
 
