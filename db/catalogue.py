@@ -16,7 +16,7 @@ from db.tasks import (
 )
 from db.tasks import list_statements as lists
 from db.tasks import statements as tasks
-from db.transfers import export_statements
+from db.transfers import export_statements, import_statements
 
 CATALOGUE = (
     *tasks.CATALOGUE,
@@ -36,4 +36,5 @@ CATALOGUE = (
     *users.CATALOGUE,
     *replays.CATALOGUE,
     *export_statements.CATALOGUE,
+    *import_statements.CATALOGUE,
 )

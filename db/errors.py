@@ -93,6 +93,24 @@ class FieldRefused(DomainError):
         self.field = field
 
 
+class LineFault(NamedTuple):
+    """What is wrong with a line of a file."""
+
+    detail: str
+    line: int | None = None
+    pointer: str = ""
+
+
+class LinesRefused(DomainError):
+    """A file has faults, and nothing of it was imported."""
+
+    is_final = False
+
+    def __init__(self, faults: list[LineFault]) -> None:
+        super().__init__(f"{len(faults)} faults")
+        self.faults = faults
+
+
 class LastEventIdRefused(ArgumentRefused):
     """The same, for a stream that goes on after its last event."""
 

@@ -8,7 +8,7 @@ from db.database import Database, Session
 from db.errors import Refused
 from db.tasks.change_notifications import ChangeNotifications
 from db.tasks.streams import Streams
-from db.transfers.exports import Exports
+from db.transfers.transfers import Transfers
 
 
 class Principal(Protocol):
@@ -37,7 +37,7 @@ class State(TypedDict):
     database: Database
     notifications: ChangeNotifications
     streams: Streams
-    exports: Exports
+    transfers: Transfers
 
 
 class RefusedOperation(NamedTuple):
@@ -58,7 +58,7 @@ class Context(NamedTuple):
 
     streams: Streams
 
-    exports: Exports
+    transfers: Transfers
 
     caller: Principal
 

@@ -6,7 +6,8 @@ empty text: an empty cell is null. Reading takes it off again, and nothing is lo
 """
 
 import csv
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from typing import Any
 
@@ -16,6 +17,8 @@ ESCAPE = "'"
 # Also as full-width characters, which some spreadsheets take for the same.
 OF_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 ESCAPED = (*OF_FORMULAS, ESCAPE)
+BOOLEANS = {"true": True, "false": False}
+INTEGER = re.compile(r"[0-9]{1,19}", re.ASCII)
 
 
 def row_of(cells: Sequence[str]) -> str:
@@ -45,3 +48,27 @@ def _joined(texts: list[str]) -> str:
     written = StringIO()
     csv.writer(written, lineterminator="").writerow(texts)
     return written.getvalue()
+
+
+def value_of(cell: str, schema: Mapping[str, Any], *, is_escaped: bool) -> Any:
+    """The value of a cell; one that is none of this type stays a text, which the schema refuses."""
+    kind = schema["type"]
+    if not cell:
+        return [] if kind == "array" else None
+    text = cell.removeprefix(ESCAPE) if is_escaped else cell
+    if kind == "boolean":
+        return BOOLEANS.get(text.lower(), text)
+    if kind == "integer":
+        return int(text) if INTEGER.fullmatch(text) else text
+    if kind == "array":
+        return _array(text, schema["items"].get("type"))
+    return text
+
+
+def _array(text: str, kind: str | None) -> Any:
+    if kind == "string":
+        return next(csv.reader([text], strict=True))
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        return text

@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     body_limit: int = Field(
         1024 * 1024, ge=1, le=1024**3, description="The largest body of a request, in bytes."
     )
+    import_limit: int = Field(
+        256 * 1024 * 1024, ge=1, le=1024**4, description="The largest file to import, in bytes."
+    )
     request_log: bool = Field(
         True, description="Log each request on standard output: as JSON, or short on a terminal."
     )

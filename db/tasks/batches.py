@@ -240,7 +240,8 @@ async def write(transaction: Transaction, user_id: UUID, draft: Draft) -> None:
     for number, each in enumerate(draft.written.values(), start=1):
         if number % FEW == 0:
             await asyncio.sleep(0)
-        stored.append(_stored(draft, each))
+        private = (draft.completions[each["id"]], draft.deletions[each["id"]])
+        stored.append(row_of(each, *private, draft.skipped_dues.get(each["id"])))
     await transaction.fetch(
         statements.WRITE_TASKS,
         user_id=user_id,
@@ -251,14 +252,13 @@ async def write(transaction: Transaction, user_id: UUID, draft: Draft) -> None:
     )
 
 
-def _stored(draft: Draft, task: Task) -> dict[str, Any]:
-    """The task, and what clients do not see of it."""
-    task_id = task["id"]
-    skipped_due = draft.skipped_dues.get(task_id)
-    private = (draft.completions[task_id], draft.deletions[task_id], skipped_due)
+def row_of(
+    task: Task, completion: int, deletion: int | None, skipped_due: str | None
+) -> dict[str, Any]:
+    """The task as it is stored, with what clients do not see of it."""
     return {
         **keyed(task),
-        **dict(zip(_PRIVATE, private, strict=True)),
+        **dict(zip(_PRIVATE, (completion, deletion, skipped_due), strict=True)),
         "reminders": task["reminders"] or None,
         "reminder_times": times_of(task, skipped_due),
     }

@@ -30,6 +30,12 @@ from db.tasks.tasks import (
 _PLACE = frozenset(PLACE_COLUMNS)
 
 
+def check_dates(task: Task, changes: Mapping[str, Any]) -> None:
+    """Raise if the task, after these changes, cannot recur as it should, or have its reminders."""
+    recurring.check(task, changes)
+    reminders.check(task, changes)
+
+
 def create(draft: Draft, _: Versions, fields: Mapping[str, Any]) -> list[Event]:
     """Create a task with an id that the user has never used."""
     task_id = fields.get("id") or str(uuid7())
@@ -45,8 +51,7 @@ def create(draft: Draft, _: Versions, fields: Mapping[str, Any]) -> list[Event]:
     place = {"position": of_revision(stamps["revision"])}
     key["series_id"] = task_id if fields.get("recurrence") else None
     task = {**DEFAULTS, **place, **fields, **key, **times}
-    recurring.check(task, fields)
-    reminders.check(task, fields)
+    check_dates(task, fields)
     event = Event("create", None, {**task, "completed_at": _completion(None, task, stamps)})
     return series.followed(draft, [event])
 
@@ -64,8 +69,7 @@ def update(draft: Draft, expected: Versions, fields: Mapping[str, Any]) -> list[
     if fields.get("recurrence") and task["series_id"] is None:
         fields = {**fields, "series_id": task["id"]}
     event = _changed("update", task, fields, draft.stamps())
-    recurring.check(event.after, fields)
-    reminders.check(event.after, fields)
+    check_dates(event.after, fields)
     events = [event]
     if not _PLACE.isdisjoint(fields):
         places.check(draft.tasks, draft.lists, draft.unread, event.after, task["id"])

@@ -1,4 +1,4 @@
-"""The statements of an export: the lists, the tasks a page at a time, and the digest."""
+"""The statements of an export: the lists, the tasks a page at a time."""
 
 from sqlalchemy import Boolean, Integer, bindparam, select
 
@@ -11,16 +11,10 @@ from db.schema.clauses import (
     param,
     tasks,
     these_lists,
-    this_owner,
     this_user,
-    users,
 )
 
 _with_trash = bindparam("with_trash", type_=Boolean)
-
-EXPORT_DIGEST = Statement(
-    "export_digest", select(users.c.id, users.c.digest).where(this_owner), Access.READ
-)
 
 EXPORT_LISTS = Statement(
     "export_lists",
@@ -32,7 +26,13 @@ EXPORT_LISTS = Statement(
 
 EXPORT_TASKS = Statement(
     "export_tasks",
-    select(tasks.c.id, document(TRASH_COLUMNS), tasks.c.deletion, tasks.c.skipped_due)
+    select(
+        tasks.c.id,
+        document(TRASH_COLUMNS),
+        tasks.c.completion_revision,
+        tasks.c.skipped_due,
+        tasks.c.deletion,
+    )
     .where(this_user, tasks.c.id >= param("first", tasks.c.id))
     .where(tasks.c.deleted_at.is_(None) | _with_trash)
     .order_by(tasks.c.id)
@@ -40,5 +40,5 @@ EXPORT_TASKS = Statement(
     Access.READ,
 )
 
-CATALOGUE = (EXPORT_DIGEST, EXPORT_LISTS, EXPORT_TASKS)
+CATALOGUE = (EXPORT_LISTS, EXPORT_TASKS)
 """The statements that a connection prepares."""

@@ -4,75 +4,54 @@ A snapshot holds a connection, and keeps PostgreSQL from removing old versions o
 read at the pace of the database, never at that of a client, and few are read at a time.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from db.database import Database
-from db.errors import Overloaded
 from db.postgres.transaction import Transaction
 from db.tasks.tasks import as_read
-from db.transfers.export_statements import EXPORT_DIGEST, EXPORT_LISTS, EXPORT_TASKS
+from db.transfers.digests import digest_with
+from db.transfers.export_statements import EXPORT_LISTS, EXPORT_TASKS
 
 FORMAT = 1
 AT_ONCE = 200
 """Tasks of one read: after them, other requests have their turn."""
 FIRST_ID = UUID(int=0)
-TOO_MANY = "The server reads as many exports as it can at a time."
 
 Line = dict[str, Any]
 """A line of an export; `kind` says what it has."""
 
 
-class Exports:
-    """The exports of this process; so many may read the database at a time."""
-
-    def __init__(self, database: Database, most: int, patience: float) -> None:
-        """Another export waits for so many seconds."""
-        self._database = database
-        self._room = asyncio.Semaphore(most)
-        self._patience = patience
-
-    async def lines(self, user_id: UUID, *, with_trash: bool) -> AsyncGenerator[Line, None]:
-        """The lines of an export, the lists before the tasks."""
-        async with self._admitted(), self._database.snapshot() as snapshot:
-            yield {
-                "kind": "export",
-                "format": FORMAT,
-                "user_id": str(user_id),
-                "exported_at": _written(datetime.now(UTC)),
-            }
-            counts = {"lists": 0, "tasks": 0}
-            rows = await snapshot.fetch(EXPORT_LISTS, user_id=user_id, with_trash=with_trash)
-            for _, document in rows:
-                counts["lists"] += 1
-                yield _list_line(document)
-            async for row in _tasks(snapshot, user_id, with_trash=with_trash):
-                counts["tasks"] += 1
-                yield _task_line(*row)
-            found = await snapshot.fetch(EXPORT_DIGEST, user_id=user_id)
-            yield {"kind": "end", **counts, "digest": found[0][1] if found else 0}
-
-    @asynccontextmanager
-    async def _admitted(self) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(self._patience):
-                await self._room.acquire()
-        except TimeoutError:
-            raise Overloaded(TOO_MANY) from None
-        try:
-            yield
-        finally:
-            self._room.release()
+async def lines(
+    database: Database, user_id: UUID, *, with_trash: bool
+) -> AsyncGenerator[Line, None]:
+    """The lines of an export, the lists before the tasks."""
+    async with database.snapshot() as snapshot:
+        yield {
+            "kind": "export",
+            "format": FORMAT,
+            "user_id": str(user_id),
+            "exported_at": _written(datetime.now(UTC)),
+        }
+        end = {"lists": 0, "tasks": 0, "digest": 0}
+        rows = await snapshot.fetch(EXPORT_LISTS, user_id=user_id, with_trash=with_trash)
+        for _, document in rows:
+            line = _list_line(document)
+            _count(end, "lists", line["list"])
+            yield line
+        async for row in _tasks(snapshot, user_id, with_trash=with_trash):
+            line = _task_line(*row)
+            _count(end, "tasks", line["task"])
+            yield line
+        yield {"kind": "end", **end}
 
 
 async def _tasks(
     snapshot: Transaction, user_id: UUID, *, with_trash: bool
 ) -> AsyncGenerator[tuple[Any, ...], None]:
-    """The document of each task, the revision of its deletion, and its skipped due."""
+    """The document of each task, and what clients do not see of it."""
     first = FIRST_ID
     while True:
         rows = await snapshot.fetch(
@@ -85,17 +64,26 @@ async def _tasks(
         first = UUID(rows[-1][0])
 
 
+def _count(end: dict[str, int], kind: str, found: dict[str, Any]) -> None:
+    """Count a list or a task in the last line; the digest is of what is not in the trash."""
+    end[kind] += 1
+    if "deleted_at" not in found:
+        end["digest"] = digest_with(end["digest"], found["revision"])
+
+
 def _list_line(document: dict[str, Any]) -> Line:
     found = as_read(document)
     return {"kind": "deleted_list" if "deleted_at" in found else "list", "list": found}
 
 
-def _task_line(document: dict[str, Any], deletion: int | None, skipped_due: str | None) -> Line:
+def _task_line(
+    document: dict[str, Any], completion: int, skipped_due: str | None, deletion: int | None
+) -> Line:
     task = as_read(document)
+    kept = {"task": task, "completion": completion, "skipped_due": skipped_due}
     if "deleted_at" not in task:
-        return {"kind": "task", "task": task, "skipped_due": skipped_due}
-    kept = {"skipped_due": skipped_due, "deletion": deletion}
-    return {"kind": "deleted_task", "task": task, **kept}
+        return {"kind": "task", **kept}
+    return {"kind": "deleted_task", **kept, "deletion": deletion}
 
 
 def _written(moment: datetime) -> str:

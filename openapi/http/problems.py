@@ -116,8 +116,9 @@ class Fault(NamedTuple):
     detail: str
     pointer: str | None = None
     parameter: str | None = None
+    line: int | None = None
 
-    def document(self) -> dict[str, str]:
+    def document(self) -> dict[str, str | int]:
         """The fault as an item of `errors`."""
         return {name: value for name, value in self._asdict().items() if value is not None}
 
@@ -196,6 +197,8 @@ def _of_domain_error(error: errors.DomainError) -> Problem:
         return _of_refused(error.refused)
     if isinstance(error, errors.ArgumentRefused):
         return invalid([Fault(str(error), parameter=error.argument)])
+    if isinstance(error, errors.LinesRefused):
+        return invalid([Fault(each.detail, each.pointer, line=each.line) for each in error.faults])
     if isinstance(error, errors.FieldRefused):
         return invalid([Fault(str(error), pointer=error.field and f"/{error.field}")])
     kind = OF_DOMAIN_ERRORS[type(error)]

@@ -1,7 +1,7 @@
 """A request of a client: a head, and a body that arrives in parts."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -96,6 +96,18 @@ class Request:
         if len(body) > limit:
             raise _too_large(limit)
         return body
+
+    async def chunks(self, limit: int) -> AsyncIterator[bytes]:
+        """The body as it arrives; one that is too large is refused before all of it is read."""
+        if int(self.headers.get(b"content-length", 0)) > limit:
+            raise _too_large(limit)
+        size = 0
+        while not self.body_received:
+            chunk = await self._next_chunk()
+            size += len(chunk)
+            if size > limit:
+                raise _too_large(limit)
+            yield chunk
 
     async def disconnected(self) -> None:
         """Return when the client has disconnected; the rest of the body is dropped."""

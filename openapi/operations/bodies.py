@@ -77,10 +77,10 @@ def unwanted_body() -> Problem:
     )
 
 
-def parsed(body: bytes) -> Any:
+def parsed(body: bytes, most_syntax: int = MOST_SYNTAX) -> Any:
     """The JSON value; no duplicate keys, NaN, lone surrogates, deep nesting or long integers."""
-    if len(body) > MOST_SYNTAX and _syntax(body) > MOST_SYNTAX:
-        detail = f"Outside strings and spaces, a body may have at most {MOST_SYNTAX:,} bytes."
+    if len(body) > most_syntax and _syntax(body, most_syntax) > most_syntax:
+        detail = f"Outside strings and spaces, a body may have at most {most_syntax:,} bytes."
         raise Problem(TOO_LARGE, detail)
     try:
         return from_json(body, catch_duplicate_keys=True, allow_inf_nan=False)
@@ -89,11 +89,11 @@ def parsed(body: bytes) -> Any:
         raise Problem(MALFORMED, f"The body is not valid JSON: {complaint}.") from None
 
 
-def _syntax(body: bytes) -> int:
+def _syntax(body: bytes, most: int) -> int:
     """The number of bytes outside strings and white space, or a lower bound above the limit."""
     unescaped = body.replace(rb"\\", b"").replace(rb"\"", b"")
     # Each string has a comma or a colon; splitting at so many quotes would cost more than counting.
-    if (quotes := unescaped.count(b'"')) > 2 * MOST_SYNTAX:
+    if (quotes := unescaped.count(b'"')) > 2 * most:
         return quotes
     outside = b"".join(unescaped.split(b'"')[::2])
     return len(outside.translate(None, b" \t\r\n"))

@@ -6,13 +6,17 @@ from connexion.resolver import Resolver
 from openapi.contract.document import Contract
 from openapi.contract.faults import Parts, Unsupported
 from openapi.operations.deprecation import deprecation_headers
-from openapi.operations.operation import Operation
+from openapi.operations.file_operation import FileOperation
+from openapi.operations.operation import FILE, Operation
 from openapi.operations.routing import Router
 from openapi.operations.spooled_operation import SPOOLED, SpooledOperation
 from openapi.settings import Settings
 
 # Every GET also serves HEAD; every path serves OPTIONS and CORS preflights.
 WITHOUT_OPERATION = {"head", "options"}
+
+
+KINDS: dict[str, type[Operation]] = {SPOOLED: SpooledOperation, FILE: FileOperation}
 
 
 def compile_contract(contract: Contract, settings: Settings) -> Router:
@@ -59,5 +63,5 @@ def _operation(
         detail = f"nothing implements the operation: {error}; {advice}"
         raise Unsupported(detail, where) from error
     notices = deprecation_headers(definition, where, contract.changed_at)
-    kind = SpooledOperation if definition.get(SPOOLED) else Operation
+    kind = next((kind for name, kind in KINDS.items() if definition.get(name)), Operation)
     return kind(described, definition, where, settings, notices)

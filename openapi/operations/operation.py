@@ -27,6 +27,7 @@ from openapi.operations.security import requires_bearer_token
 from openapi.settings import Settings
 
 CONTEXT = "context"
+FILE = "x-file"
 RESPONSE_TIMEOUT = "x-response-timeout"
 LONGEST_TIMEOUT = 3600
 
@@ -60,7 +61,7 @@ class Operation:
         self.id: str = described.operation_id.rpartition(".")[2]
         self._handler: Handler = described.function
         self._body_limit = settings.body_limit
-        self._compile(described, where)
+        self._compile(described, definition, where)
         self._unsupported_conditions = CONDITIONS - self._parameters.in_headers
         self._requires_if_match = settings.require_if_match
         self._max_tasks, self._max_lists = settings.max_tasks, settings.max_lists
@@ -78,7 +79,7 @@ class Operation:
             raise Unsupported("only responses in JSON are stored for an Idempotency-Key", where)
         self._idempotency = Idempotency(self.id, settings.replay_hours, settings.max_replay_bytes)
 
-    def _compile(self, described: Any, where: Where) -> None:
+    def _compile(self, described: Any, definition: dict[str, Any], where: Where) -> None:
         """Compile the parts, and raise the faults of all parts together."""
         parts = Parts()
         with parts:
@@ -86,7 +87,9 @@ class Operation:
         with parts:
             self._parameters = Parameters(_without_repeats(described.parameters), where)
         self._body: Body | None = None
-        if described.request_body:
+        self._has_body = bool(described.request_body)
+        self._body_is_required = described.request_body.get("required", False)
+        if described.request_body and FILE not in definition:
             with parts:
                 place, patches = (*where, "requestBody"), described.method == "patch"
                 self._body = Body(described.request_body, place, patches=patches)
@@ -138,7 +141,7 @@ class Operation:
             state["database"],
             state["notifications"],
             state["streams"],
-            state["exports"],
+            state["transfers"],
             caller,
             self._requires_if_match,
             self._max_tasks,
@@ -193,14 +196,14 @@ class Operation:
         """Check that the handler accepts every argument that the contract allows."""
         if not inspect.iscoroutinefunction(self._handler):
             raise Unsupported(f"{self.id} must be an `async def` without `yield`", where)
-        offered = {*self._parameters.arguments, *(["body"] if self._body else [])} - {
+        offered = {*self._parameters.arguments, *(["body"] if self._has_body else [])} - {
             KEY,
             *self._withheld,
         }
         always_offered = {
             *(n for n, each in self._parameters.arguments.items() if each.required),
             *(n for n, each in self._parameters.arguments.items() if each.has_default),
-            *(["body"] if self._body and self._body.required else []),
+            *(["body"] if self._body_is_required else []),
         }
         accepted = dict(inspect.signature(self._handler).parameters)
         if next(iter(accepted), None) != CONTEXT:

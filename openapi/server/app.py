@@ -20,7 +20,8 @@ from db.purge import purge_daily
 from db.standby import DatabaseWithStandby
 from db.tasks.change_notifications import ChangeNotifications
 from db.tasks.streams import Streams
-from db.transfers.exports import Exports
+from db.transfers.room import Room
+from db.transfers.transfers import Transfers
 from handlers.context import State
 from openapi.access.cors import Cors
 from openapi.access.policy import guard_of, hosts_of
@@ -36,8 +37,8 @@ from openapi.server.parts import Parts
 from openapi.server.watchdog import RequestWatchdog
 from openapi.settings import Settings, WrongSettings
 
-EXPORTING = 4
-"""One of so many connections may read exports at a time."""
+TRANSFERRING = 4
+"""One of so many connections may serve an export or an import at a time."""
 
 if TYPE_CHECKING:
     from openapi.server.tracing import Tracing
@@ -110,13 +111,15 @@ class App(AsyncApp):  # type: ignore[misc]
                 most_of_a_user=self._settings.user_stream_limit,
                 heartbeat=self._settings.stream_heartbeat,
             )
-            exports = Exports(
-                database,
-                most=max(1, self._settings.pool_size // EXPORTING),
+            room = Room(
+                max(1, self._settings.pool_size // TRANSFERRING),
                 patience=self._settings.wait_timeout,
             )
             state = State(
-                database=database, notifications=notifications, streams=streams, exports=exports
+                database=database,
+                notifications=notifications,
+                streams=streams,
+                transfers=Transfers(database, room),
             )
             samples = self._samples(state)
             report = samples.count_purged if samples else None

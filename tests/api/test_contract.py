@@ -216,6 +216,8 @@ def test_example_requests_do_what_they_say(
     if operation.path.endswith("/batch"):
         statuses = [each["status"] for each in response.json()["results"]]
         assert max(statuses) < 300 or body.get("atomic") is False
+    elif body is not None and operation.path.endswith("/import"):
+        assert response.json()["tasks"]["created"] == 2
     elif body is not None:
         assert {name: response.json()[name] for name in body} == body
 
@@ -232,7 +234,8 @@ def test_every_schema_is_bounded(where: str) -> None:
         case "integer":
             assert schema.keys() >= {"format", "minimum", "maximum"}
         case "object":
-            assert schema["additionalProperties"] is False
+            # A file of Google Takeout has more fields than are imported.
+            assert schema["additionalProperties"] is False or "GoogleTasks" in where
         case other:
             assert other == "boolean"
 

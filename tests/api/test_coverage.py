@@ -50,7 +50,9 @@ Way = Callable[[Operation, Servers], httpx.Response]
 @pytest.fixture(scope="module")
 def small_server(new_database: Callable[[], str]) -> Iterator[str]:
     """A server with a low limit of bodies."""
-    with serving(DATABASE_URL=new_database(), ERRAND_BODY_LIMIT=str(SMALL)) as url:
+    with serving(
+        DATABASE_URL=new_database(), ERRAND_BODY_LIMIT=str(SMALL), ERRAND_IMPORT_LIMIT=str(SMALL)
+    ) as url:
         yield url
 
 
@@ -200,7 +202,7 @@ def failing(operation: Operation, servers: Servers) -> httpx.Response:
 
     async def get() -> httpx.Response:
         app = App(load_settings(database_url=NOWHERE))
-        state = {"database": None, "notifications": None, "streams": None, "exports": None}
+        state = {"database": None, "notifications": None, "streams": None, "transfers": None}
         transport = httpx.ASGITransport(
             lambda scope, receive, send: app({**scope, "state": state}, receive, send)
         )

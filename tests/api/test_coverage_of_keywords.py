@@ -302,7 +302,7 @@ def of_choices(operation: Operation, schema: dict[str, Any]) -> Iterator[Case]:
 def cases() -> Iterator[Case]:
     for operation in OPERATIONS.values():
         yield from of_parameters(operation)
-        if operation.body:
+        if operation.body and operation.id != "import_tasks":  # that is a file of others
             yield from of_fields(operation, operation.body["schema"])
             yield from of_objects(operation, operation.body["schema"])
             yield from of_choices(operation, operation.body["schema"])
@@ -357,6 +357,8 @@ def test_default_equals_the_absent_value(operation: Operation, alice: User, task
     of_body = {name: field["default"] for name, field in fields.items() if "default" in field}
     if defaults:
         query = "?" + "&".join(f"{name}={as_text(value)}" for name, value in defaults.items())
+        if operation.id == "import_tasks":  # the second time it changes nothing
+            ask(alice, operation, ids=ids)
         asked = ask(alice, operation, ids=ids, query=query)
         contents = [each.content for each in (ask(alice, operation, ids=ids), asked)]
         assert len({RETRY.sub(b"", each) for each in contents}) == 1

@@ -15,20 +15,13 @@ import psutil
 import pytest
 
 from handlers.csv_cells import OF_FORMULAS
-from tests.support.databases import administration
+from tests.support.databases import MANY_TASKS, administration
 from tests.support.feed import Copy, digest_of, lists_of, tasks_of
 from tests.support.operations import SCHEMAS
 from tests.support.polling import eventually
 from tests.support.responses import assert_problem
 from tests.support.servers import Serve, started, url_of
 from tests.support.users import User
-
-MANY_TASKS = """
-    INSERT INTO tasks (user_id, id, title, description, revision)
-    SELECT '{0}', gen_random_uuid(), 'Task ' || number, repeat('x', 100), number
-      FROM generate_series(1, 100000) AS number;
-    UPDATE users SET task_count = task_count + 100000 WHERE id = '{0}'
-"""
 
 
 def export(user: User, **query: str) -> httpx.Response:

@@ -61,7 +61,7 @@ ENUMS = {
 OPERATIONS = {
     *("list_tasks", "create_task", "get_task", "update_task", "delete_task", "toggle_task"),
     *("patch_task", "restore_task", "move_task", "batch_tasks", "list_changes", "list_trash"),
-    *("stream_changes", "export_tasks"),
+    *("stream_changes", "export_tasks", "import_tasks"),
     *("list_lists", "create_list", "get_list", "patch_list", "delete_list", "restore_list"),
     *("clear_completed", "list_tags", "get_summary", "skip_task", "list_occurrences"),
     "list_reminders",

@@ -67,6 +67,8 @@ VALUES = {
     "tag_keys": None,
     "new_key": "new",
     "texts": "[]",
+    "lists": "[]",
+    "deletions": "[]",
     "indexed_revision": 7,
     "tasks": json.dumps(
         [

@@ -12,6 +12,14 @@ from db.postgres.embedded_server import NAME as OWNER
 from db.postgres.roles import as_application
 from tests.support.polling import eventually
 
+MANY_TASKS = """
+    INSERT INTO tasks (user_id, id, title, description, revision)
+    SELECT '{0}', gen_random_uuid(), 'Task ' || number, repeat('x', 100), number
+      FROM generate_series(1, 100000) AS number;
+    UPDATE users SET task_count = task_count + 100000 WHERE id = '{0}'
+"""
+"""For a user who has a row: tasks that no server has written."""
+
 
 @contextmanager
 def administration(url: str) -> Iterator[Callable[[str], None]]:
