@@ -10,7 +10,9 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["openapi.server.run", "openapi.command_line", __name__])
+FORKS.set_forkserver_preload(
+    ["openapi.server.run", "openapi.command_line", __name__, "tests.support.preloaded"]
+)
 
 
 class Fork:
