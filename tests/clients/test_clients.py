@@ -10,7 +10,7 @@ LIVED = "the task has lived\n"
 
 MODELS = {
     *("ChangePage", "Cleared", "Fault", "Health", "Me", "Problem", "Readiness"),
-    *("Calendar", "CreatedCalendar", "Occurrence"),
+    *("Calendar", "CreatedCalendar", "DueReminder", "Occurrence", "Reminder"),
     *("Batch", "BatchResult", "BatchResults"),
     *("BatchCreate", "BatchDelete", "BatchRestore", "BatchToggle", "BatchUpdate"),
     *("DeletedTask", "Task", "TaskCreate", "TaskMove", "TaskPatch", "TaskUpdate"),

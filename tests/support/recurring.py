@@ -71,12 +71,9 @@ def _periods_between(parts: Parts, start: date, begin: date) -> int:
 
 def _is_in_every_part(parts: Parts, day: date) -> bool:
     first, last = day.replace(month=1, day=1), day.replace(month=12, day=31)
-    end_of_month = next(
-        each for each in (day + n * DAY for n in range(31)) if (each + DAY).month != day.month
-    )
     checks: dict[str, Callable[[], list[int]]] = {
         "BYMONTH": lambda: [day.month],
-        "BYMONTHDAY": lambda: [day.day, -1 - (end_of_month - day).days],
+        "BYMONTHDAY": lambda: [day.day, -1 - _days_left_of_month(day)],
         "BYYEARDAY": lambda: [(day - first).days + 1, -1 - (last - day).days],
         "BYWEEKNO": lambda: _numbers_of_week(parts, day),
     }
@@ -84,6 +81,10 @@ def _is_in_every_part(parts: Parts, day: date) -> bool:
         if name in parts and not {*map(str, numbers())} & {*parts[name].split(",")}:
             return False
     return "BYDAY" not in parts or bool({*_names(parts, day)} & {*parts["BYDAY"].split(",")})
+
+
+def _days_left_of_month(day: date) -> int:
+    return next(n for n in range(31) if (day + (n + 1) * DAY).month != day.month)
 
 
 def _numbers_of_week(parts: Parts, day: date) -> list[int]:

@@ -54,18 +54,30 @@ def rules(draw: some.DrawFn) -> str:
     return ";".join(f"{name}={value}" for name, value in parts.items())
 
 
-@settings(max_examples=200, deadline=None)
-@given(rules(), some.dates(date(1999, 1, 1), date(2030, 12, 31)))
-def test_days_are_those_of_the_definition(text: str, start: date) -> None:
-    end = date(start.year + 4, 1, 1)
+starts = some.dates(date(1999, 1, 1), date(2030, 12, 31))
 
+
+@settings(max_examples=200, deadline=None)
+@given(rules(), starts)
+def test_days_are_those_of_the_definition(text: str, start: date) -> None:
+    assert_days_are_those_of_the_definition(text, start, date(start.year + 4, 1, 1))
+
+
+@pytest.mark.long
+@settings(max_examples=10_000, deadline=None)
+@given(rules(), starts)
+def test_days_of_ten_thousand_rules_are_those_of_the_definition(text: str, start: date) -> None:
+    assert_days_are_those_of_the_definition(text, start, date(start.year + 2, 1, 1))
+
+
+def assert_days_are_those_of_the_definition(text: str, start: date, end: date) -> None:
     found = takewhile(lambda day: day < end, days_after(parse(text), start))
 
     assert [*found] == days_by_definition(text, start, end)
 
 
 @settings(max_examples=100, deadline=None)
-@given(rules(), some.dates(date(1999, 1, 1), date(2030, 12, 31)))
+@given(rules(), starts)
 def test_a_rule_goes_on_from_each_of_its_days_as_from_the_first(text: str, start: date) -> None:
     """So a task needs to know no more than its own due."""
     rule = parse(text)

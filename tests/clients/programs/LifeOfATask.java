@@ -1,6 +1,8 @@
 // The life of a task, through the client that openapi-generator makes of the contract.
 
 import java.time.LocalDate;
+import java.time.OffsetDateTime;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.UUID;
 import org.openapitools.client.ApiClient;
@@ -8,6 +10,7 @@ import org.openapitools.client.ApiException;
 import org.openapitools.client.JSON;
 import org.openapitools.client.api.ChangesApi;
 import org.openapitools.client.api.ListsApi;
+import org.openapitools.client.api.OverviewsApi;
 import org.openapitools.client.api.TasksApi;
 import org.openapitools.client.model.*;
 
@@ -96,6 +99,16 @@ public class LifeOfATask {
     var move = new TaskMove().before(parent.getId());
     Task moved = tasks.moveTask(user, subtask.getId(), move, null, null);
     check(moved.getPosition().compareTo(parent.getPosition()) < 0, moved);
+
+    var reminder = new Reminder().before("PT1H");
+    var daily = new TaskCreate().title("Water").dueOn(LocalDate.of(2026, 1, 31));
+    daily.recurrence("FREQ=DAILY").reminders(new LinkedHashSet<>(List.of(reminder)));
+    Task recurring = tasks.createTask(user, daily, null, null);
+    check(recurring.getReminders().contains(reminder), recurring);
+    tasks.toggleTask(user, recurring.getId(), null, null);
+    var day = OffsetDateTime.parse("2026-02-01T00:00:00Z");
+    var due = new OverviewsApi(client).listReminders(user, day, null, null, null, null);
+    check(due.size() == 1 && due.get(0).getAt().isEqual(day.plusHours(8)), due);
 
     System.out.println("the task has lived");
   }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"time"
 )
 
 func check(holds bool, what ...any) {
@@ -20,7 +21,7 @@ func main() {
 	configuration.Servers = errand.ServerConfigurations{{URL: os.Args[1]}}
 	client := errand.NewAPIClient(configuration)
 	ctx, tasks, feed, user := context.Background(), client.TasksAPI, client.ChangesAPI, os.Args[2]
-	lists := client.ListsAPI
+	lists, overviews := client.ListsAPI, client.OverviewsAPI
 
 	task, _, err := tasks.CreateTask(ctx, user).TaskCreate(*errand.NewTaskCreate("Buy milk")).Execute()
 	check(err == nil, err)
@@ -108,6 +109,20 @@ func main() {
 	ordered, _, err := tasks.ListTasks(ctx, user).ListId(list.Id).Sort(errand.SORT_POSITION).Execute()
 	check(err == nil && len(ordered) == 2, ordered, err)
 	check(reflect.DeepEqual(ordered, []errand.Task{*moved, *parent}), ordered)
+
+	daily := errand.NewTaskCreate("Water")
+	daily.SetDueOn("2026-01-31")
+	daily.SetRecurrence("FREQ=DAILY")
+	reminder := errand.NewReminder()
+	reminder.SetBefore("PT1H")
+	daily.SetReminders([]errand.Reminder{*reminder})
+	recurring, _, err := tasks.CreateTask(ctx, user).TaskCreate(*daily).Execute()
+	check(err == nil && *recurring.Reminders[0].Before == "PT1H", recurring, err)
+	_, _, err = tasks.ToggleTask(ctx, user, recurring.Id).Execute()
+	check(err == nil, err)
+	day := time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)
+	due, _, err := overviews.ListReminders(ctx, user).From(day).Execute()
+	check(err == nil && len(due) == 1 && due[0].At.Equal(day.Add(8*time.Hour)), due, err)
 
 	fmt.Println("the task has lived")
 }

@@ -11,16 +11,19 @@ from uuid import uuid4
 from errand_client import Client
 from errand_client.api.changes import list_changes
 from errand_client.api.lists import create_list, delete_list, restore_list
+from errand_client.api.overviews import list_reminders
 from errand_client.api.tasks import (
     batch_tasks,
     create_task,
     delete_task,
     get_task,
+    list_occurrences,
     list_tasks,
     list_trash,
     move_task,
     patch_task,
     restore_task,
+    skip_task,
     toggle_task,
     update_task,
 )
@@ -36,6 +39,7 @@ from errand_client.models import (
     Fault,
     ListCreate,
     Problem,
+    Reminder,
     Sort,
     Task,
     TaskChange,
@@ -172,5 +176,34 @@ assert moved.position < parent.position
 by_position = list_tasks.sync(user, client=errand, list_id=groceries.id, sort=Sort.POSITION)
 assert isinstance(by_position, list)
 assert [each.id for each in by_position] == [subtask.id, parent.id]
+
+weekly = TaskCreate(
+    title="Water the plants",
+    due_at=datetime(2026, 3, 24, 8, tzinfo=UTC),
+    recurrence="FREQ=WEEKLY",
+    time_zone="Europe/Berlin",
+    reminders=[Reminder(before="PT30M"), Reminder(at=datetime(2026, 3, 23, 19, tzinfo=UTC))],
+)
+recurring = create_task.sync(user, client=errand, body=weekly)
+assert isinstance(recurring, Task)
+assert [each.before for each in recurring.reminders] == ["PT30M", UNSET]
+done = toggle_task.sync(user, recurring.id, client=errand)
+assert isinstance(done, Task)
+series = list_tasks.sync(user, client=errand, series_id=recurring.id, completed=False)
+assert isinstance(series, list)
+[successor] = series
+assert successor.due_at == datetime(2026, 3, 31, 7, tzinfo=UTC)
+due = list_reminders.sync(user, client=errand, from_=done.due_at or UNSET, limit=10)
+assert isinstance(due, list)
+assert [(each.task_id, each.at) for each in due] == [
+    (successor.id, datetime(2026, 3, 30, 18, tzinfo=UTC)),
+    (successor.id, datetime(2026, 3, 31, 6, 30, tzinfo=UTC)),
+]
+skipped = skip_task.sync(user, successor.id, client=errand)
+assert isinstance(skipped, Task)
+assert skipped.due_at == datetime(2026, 4, 7, 7, tzinfo=UTC)
+later = list_occurrences.sync(user, successor.id, client=errand, limit=1)
+assert isinstance(later, list)
+assert [each.due_at for each in later] == [datetime(2026, 4, 14, 7, tzinfo=UTC)]
 
 print("the task has lived")

@@ -9,6 +9,7 @@ import type {
   Change,
   ChangePage,
   DeletedTask,
+  DueReminder,
   Fault,
   Problem,
   Task,
@@ -189,6 +190,33 @@ assert(moved.data && moved.data.position < parent.position);
 const ordered = { params: { path: user, query: { list_id: list.id, sort: "position" } } } as const;
 const inOrder = await errand.GET("/api/{user_id}/tasks", ordered);
 assert.deepEqual(inOrder.data?.map(({ id }) => id), [subtask.id, parent.id]);
+
+const weekly: TaskCreate = {
+  title: "Water the plants",
+  due_at: "2026-03-24T08:00:00Z",
+  recurrence: "FREQ=WEEKLY",
+  time_zone: "Europe/Berlin",
+  reminders: [{ before: "PT30M" }, { at: "2026-03-23T19:00:00Z" }],
+};
+const { data: recurring } = await errand.POST("/api/{user_id}/tasks", { params: { path: user }, body: weekly });
+assert(recurring);
+const ofRecurring = { params: { path: { ...user, task_id: recurring.id } } };
+await errand.PATCH("/api/{user_id}/tasks/{task_id}/complete", ofRecurring);
+const ofSeries = { params: { path: user, query: { series_id: recurring.id, completed: false } } };
+const successor = (await errand.GET("/api/{user_id}/tasks", ofSeries)).data?.[0];
+assert.equal(successor?.due_at, "2026-03-31T07:00:00.000000Z");
+const period = { from: "2026-03-24T08:00:00Z", until: "2026-04-01T00:00:00Z" };
+const due = await errand.GET("/api/{user_id}/reminders", { params: { path: user, query: period } });
+const reminders: DueReminder[] | undefined = due.data;
+assert.deepEqual(
+  reminders?.map(({ task_id, at }) => [task_id, at]),
+  [[successor.id, "2026-03-30T18:00:00.000000Z"], [successor.id, "2026-03-31T06:30:00.000000Z"]],
+);
+const ofSuccessor = { params: { path: { ...user, task_id: successor.id } } };
+const skipped = await errand.POST("/api/{user_id}/tasks/{task_id}/skip", ofSuccessor);
+assert.equal(skipped.data?.due_at, "2026-04-07T07:00:00.000000Z");
+const later = await errand.GET("/api/{user_id}/tasks/{task_id}/occurrences", ofSuccessor);
+assert.equal(later.data?.[0]?.due_at, "2026-04-14T07:00:00.000000Z");
 
 // @ts-expect-error: to toggle takes no title
 const retitled: BatchOperation = { op: "toggle", id: task.id, title: "Buy bread" };

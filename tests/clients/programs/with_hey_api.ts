@@ -10,6 +10,7 @@ import {
   deleteTask,
   getTask,
   listChanges,
+  listReminders,
   listTasks,
   listTrash,
   moveTask,
@@ -91,6 +92,14 @@ async function live(baseUrl: string) {
   const ordered = { list_id: list.id, sort: "position" } as const;
   const inOrder = await listTasks({ client, path, query: ordered });
   assert.deepEqual(inOrder.data, [moved.data, parent]);
+
+  const daily = { title: "Water", due_on: "2026-01-31", recurrence: "FREQ=DAILY" };
+  const reminders = [{ before: "PT1H" }];
+  const { data: recurring } = await createTask({ client, path, body: { ...daily, reminders } });
+  assert(recurring);
+  await toggleTask({ client, path: { ...path, task_id: recurring.id } });
+  const due = await listReminders({ client, path, query: { from: "2026-02-01T00:00:00Z" } });
+  assert.deepEqual(due.data?.map(({ at, due_on }) => [at, due_on]), [["2026-02-01T08:00:00.000000Z", "2026-02-01"]]);
 }
 
 live(process.argv[2]!).then(() => console.log("the task has lived"));

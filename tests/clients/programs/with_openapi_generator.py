@@ -16,7 +16,9 @@ from openapi_client import (
     DeletedTask,
     ListCreate,
     ListsApi,
+    OverviewsApi,
     Problem,
+    Reminder,
     Task,
     TaskChange,
     TaskCreate,
@@ -28,6 +30,8 @@ from openapi_client import (
 )
 
 client = ApiClient(Configuration(host=sys.argv[1]))
+# By itself it writes an offset without a colon, which RFC 3339 does not have.
+client.configuration.datetime_format = "%Y-%m-%dT%H:%M:%SZ"
 tasks, feed = TasksApi(client), ChangesApi(client)
 user = uuid4()
 
@@ -106,5 +110,13 @@ assert (subtask.list_id, subtask.parent_id) == (groceries.id, parent.id)
 moved = tasks.move_task(user, subtask.id, TaskMove(before=parent.id))
 in_order = tasks.list_tasks(user, list_id=groceries.id, sort="position")
 assert in_order == [moved, parent]
+
+daily = {"due_on": date(2026, 1, 31), "recurrence": "FREQ=DAILY"}
+reminders = [Reminder(before="PT1H")]
+recurring = tasks.create_task(user, TaskCreate(title="Water", **daily, reminders=reminders))
+assert recurring.reminders == reminders
+tasks.toggle_task(user, recurring.id)
+[due] = OverviewsApi(client).list_reminders(user, var_from=datetime(2026, 2, 1, tzinfo=UTC))
+assert (due.at, due.due_on) == (datetime(2026, 2, 1, 8, tzinfo=UTC), date(2026, 2, 1))
 
 print("the task has lived")
