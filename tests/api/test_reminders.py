@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.databases import query_as_owner
 from tests.support.feed import Copy, tasks_of
+from tests.support.races import Servers, race
 from tests.support.responses import assert_faults
 from tests.support.users import User
 from tests.support.writes import WRITES, prefix, task_in, written
@@ -183,6 +184,33 @@ def test_a_toggle_of_a_task_with_reminders_keeps_all_else(alice: User) -> None:
     names = ("completed", "completed_at", "updated_at", "revision")
     assert done["completed_at"] == done["updated_at"] > task.document["updated_at"]
     assert again == {**task.document, **{name: again[name] for name in names}}
+    copy.catches_up()
+    assert copy.tasks == tasks_of(alice)
+
+
+@pytest.mark.parametrize("before", [[], HALF_AN_HOUR])
+def test_a_write_that_waits_sees_that_the_task_has_reminders_now(
+    alice: User, servers: Servers, before: list[dict[str, str]]
+) -> None:
+    """Whichever comes first: the list has the reminder at the due of the task, if it is open."""
+    task = alice.creates(due_at=DUE, reminders=before)
+    copy = Copy(alice)
+
+    race(
+        alice,
+        servers,
+        [
+            lambda: alice.put(task.url, json={"reminders": [{"before": "PT0S"}]}),
+            lambda: alice.put(task.url, json={"due_at": "2026-02-28T17:00:00Z"}),
+            *[lambda: alice.patch(f"{task.url}/complete")] * 3,
+        ],
+    )
+
+    stored = alice.get(task.url).json()
+    assert (stored["completed"], stored["reminders"]) == (True, [{"before": "PT0S"}])
+    assert listed(alice) == []
+    alice.patch(f"{task.url}/complete")
+    assert times(alice) == ["2026-02-28T17:00"]
     copy.catches_up()
     assert copy.tasks == tasks_of(alice)
 
