@@ -270,7 +270,7 @@ def test_copy_is_exact_or_refused_after_any_sequence_of_writes(
 def test_copies_are_exact_with_concurrent_writers_and_readers(
     alice: User, serve: Serve, database_url: str
 ) -> None:
-    url = serve(DATABASE_URL=database_url, ERRAND_WORKERS="2")
+    url = serve(DATABASE_URL=database_url)
     shared = [alice.creates(f"shared {number}") for number in range(5)]
     done = Event()
 

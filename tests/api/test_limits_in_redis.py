@@ -68,10 +68,10 @@ def test_two_servers_share_the_quota(pair: Pair) -> None:
 
 
 def test_concurrent_requests_all_count(serve_with: Callable[..., str]) -> None:
-    server = serve_with(ERRAND_WORKERS="2")
+    servers = (serve_with(), serve_with())
 
     with ExitStack() as stack:
-        wires = [stack.enter_context(wire_to(server)) for _ in range(3 * QUOTA)]
+        wires = [stack.enter_context(wire_to(servers[n % 2])) for n in range(3 * QUOTA)]
         for wire in wires:
             wire.sends(request("GET", f"/api/{uuid4()}/tasks"))
         statuses = [wire.answer().status_code for wire in wires]

@@ -278,7 +278,7 @@ def test_a_stream_ends_when_its_token_expires(guarded_server: str, issuer: Issue
             assert next(events).data["changes"] == [changed(missed.document)]
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.long)])
 def test_a_server_that_stops_ends_its_streams(
     new_database: Callable[[], str], workers: str
 ) -> None:
@@ -300,13 +300,16 @@ def test_a_write_through_another_server_comes_too(alice: User, server: str) -> N
 
 
 @needs_redis
-def test_writes_through_other_workers_come_by_redis(serve: Serve, redis: Redis) -> None:
-    server = serve(ERRAND_WORKERS="2", ERRAND_REDIS_URL=redis.url)
-    with User(server) as alice, streaming(alice) as events, ThreadPoolExecutor(8) as pool:
+def test_writes_through_other_servers_come_by_redis(
+    serve: Serve, redis: Redis, own_database: str
+) -> None:
+    settings = {"DATABASE_URL": own_database, "ERRAND_REDIS_URL": redis.url}
+    here, there = serve(**settings), serve(**settings)
+    with User(here) as alice, streaming(alice) as events, ThreadPoolExecutor(8) as pool:
         next(events)
 
         def create(number: int) -> str:
-            with User(server) as client:
+            with User((here, there)[number % 2]) as client:
                 created = client.post(alice.tasks, json={"title": str(number)})
                 return str(created.json()["id"])
 

@@ -273,18 +273,6 @@ def test_killed_server_loses_no_acknowledged_write(
     assert all(http.get(again + url).status_code == 200 for url in kept)
 
 
-def test_several_workers_serve_and_stop_together(database_url: str) -> None:
-    process = started("--workers", "2", "--database-url", database_url)
-    with User(url_of(process)) as alice, ThreadPoolExecutor(8) as pool:
-        created = list(pool.map(lambda number: alice.creates(str(number)).url, range(50)))
-        assert len(alice.get(alice.tasks).json()) == len(created)
-
-    process.terminate()
-    process.communicate(timeout=20)
-
-    assert process.returncode == 0
-
-
 # Python imports a module of this name at its start, a worker's too.
 SLOW_START_OF_A_WORKER = """
 import sys, time

@@ -34,6 +34,15 @@ def start(new_database: Callable[[], str]) -> Iterator[Start]:
         yield begin
 
 
+@pytest.fixture(scope="module")
+def pair(new_database: Callable[[], str]) -> Iterator[tuple[Server, str]]:
+    """A server of two workers, and its URL."""
+    process = started(DATABASE_URL=new_database(), ERRAND_WORKERS="2")
+    yield process, url_of(process)
+    process.terminate()
+    process.communicate(timeout=30)
+
+
 def workers_of(parent: Server) -> list[psutil.Process]:
     """The processes that serve."""
     return [child for child in psutil.Process(parent.pid).children() if is_worker(child)]
@@ -55,9 +64,8 @@ def clients_of(worker: psutil.Process, port: int | None) -> int:
     )
 
 
-def test_connections_are_divided_among_workers(start: Start) -> None:
-    parent = start(workers=2)
-    url = url_of(parent)
+def test_connections_are_divided_among_workers(pair: tuple[Server, str]) -> None:
+    parent, url = pair
     with ExitStack() as stack:
         for _ in range(60):
             wire = stack.enter_context(wire_to(url))
@@ -70,9 +78,8 @@ def test_connections_are_divided_among_workers(start: Start) -> None:
     assert min(counts) >= 10
 
 
-def test_worker_that_dies_is_replaced(start: Start) -> None:
-    parent = start(workers=2)
-    url = url_of(parent)
+def test_worker_that_dies_is_replaced(pair: tuple[Server, str]) -> None:
+    parent, url = pair
     first, second = workers_of(parent)
 
     first.kill()
@@ -82,8 +89,8 @@ def test_worker_that_dies_is_replaced(start: Start) -> None:
     assert http.get(f"{url}/health/live").status_code == 200
 
 
-def test_second_server_on_the_port_of_workers_is_refused(start: Start) -> None:
-    port = httpx.URL(url_of(start(workers=2))).port
+def test_second_server_on_the_port_of_workers_is_refused(pair: tuple[Server, str]) -> None:
+    port = httpx.URL(pair[1]).port
     second = started("--port", str(port), ERRAND_WORKERS="2", DATABASE_URL="postgresql://nowhere")
 
     second.communicate(timeout=30)

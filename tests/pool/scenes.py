@@ -222,7 +222,7 @@ async def abandoned(work: Coroutine[Any, Any, Any], after: float = MOMENT) -> No
 
 
 def on_both_loops(scenario: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run an asynchronous test on asyncio's own loop, and on the one that production uses."""
+    """Run an asynchronous test on the loop that production uses, and if long, on asyncio's own."""
 
     @functools.wraps(scenario)
     def test(run: Callable[[Coroutine[Any, Any, None]], None], **fixtures: Any) -> None:
@@ -231,7 +231,8 @@ def on_both_loops(scenario: Callable[..., Coroutine[Any, Any, None]]) -> Callabl
     asked = inspect.signature(scenario).parameters.values()
     run = inspect.Parameter("run", inspect.Parameter.KEYWORD_ONLY)
     test.__signature__ = inspect.Signature([*asked, run])  # type: ignore[attr-defined]
-    loops = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+    on_asyncio = pytest.param(asyncio.run, id="asyncio", marks=pytest.mark.long)
+    loops = pytest.mark.parametrize("run", [on_asyncio, pytest.param(uvloop.run, id="uvloop")])
     parametrised: Callable[..., None] = loops(test)
     return parametrised
 
