@@ -50,6 +50,13 @@ class Session(Protocol):
         """
 
 
+def pool_of(options: PoolOptions, catalogue: Sequence[Statement], tracer: Tracer | None) -> Pool:
+    """A pool that is only used with row-level security on all tables of users."""
+    if tracer is None:
+        return Pool(options, catalogue, OWNED_TABLES)
+    return TracedPool(options, catalogue, OWNED_TABLES, tracer)
+
+
 class Database:
     """Runs statements on a pool of connections, each as its own transaction.
 
@@ -63,12 +70,8 @@ class Database:
         tracer: Tracer | None = None,
     ) -> None:
         """The statements of the catalogue are prepared on every connection."""
-        if tracer is None:
-            self._pool = Pool(options, catalogue, OWNED_TABLES)
-            self._groups = Groups(self._pool)
-        else:
-            self._pool = TracedPool(options, catalogue, OWNED_TABLES, tracer)
-            self._groups = TracedGroups(self._pool, tracer)
+        self._pool = pool_of(options, catalogue, tracer)
+        self._groups = TracedGroups(self._pool, tracer) if tracer else Groups(self._pool)
         self._ping = Ping(self._pool, options.size + 1)
         self._constants: dict[str, list[Row]] = {}
         self._observers: list[Callable[[UUID], None]] = []

@@ -14,16 +14,14 @@ from typing import Any, NamedTuple, Self
 import psycopg2
 from sqlalchemy import JSON, func, select
 
-from db.database import Database
+from db.database import Database, pool_of
 from db.errors import Unavailable
 from db.owner import OWNER
 from db.postgres.group import Document
-from db.postgres.pool import Pool
 from db.postgres.pool_options import PoolOptions
 from db.postgres.statement import Access, Statement
 from db.postgres.tracing import Tracer
 from db.schema.clauses import this_owner, users
-from db.schema.tables import OWNED_TABLES
 
 MOST_STATEMENTS = 512
 SECONDS = 1.0
@@ -50,8 +48,8 @@ class Snapshot(NamedTuple):
 class Standby:
     """The pool of a hot standby; it is never waited for in a queue."""
 
-    def __init__(self, options: PoolOptions) -> None:
-        self._pool = Pool(options, CATALOGUE, OWNED_TABLES)
+    def __init__(self, options: PoolOptions, tracer: Tracer | None) -> None:
+        self._pool = pool_of(options, CATALOGUE, tracer)
         self._statements: OrderedDict[str, Statement] = OrderedDict()
         self.reads = {"fresh": 0, "stale": 0, "failed": 0}
         """The reads that the standby has served, and those that it has not."""
@@ -100,7 +98,7 @@ class DatabaseWithStandby(Database):
         standby: PoolOptions,
     ) -> None:
         super().__init__(options, (*catalogue, *CATALOGUE), tracer)
-        self._standby = Standby(standby)
+        self._standby = Standby(standby, tracer)
 
     @property
     def standby_reads(self) -> Mapping[str, int]:
