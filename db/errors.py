@@ -198,6 +198,10 @@ class Unavailable(DomainError):
     is_final = False
 
 
+class BackupFailed(Exception):
+    """A backup or a restoration cannot be done, or did not give the same data."""
+
+
 class DatabaseAway(Unavailable):
     """There is no connection to the database, or it accepts no changes."""
 

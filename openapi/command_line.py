@@ -8,17 +8,16 @@ from typing import Any
 
 import click
 
+from openapi.backup_commands import backup, restore
 from openapi.complaints import complaints_shown
 from openapi.contract_commands import contract, stubs
+from openapi.database_flags import database_flags
+from openapi.transfer_commands import export_command, import_command
 
 OPEN = "Need no tokens, on any address.  [ERRAND_OPEN]"
 LOCAL_TOKENS = "Accept the tokens that `errand token` makes.  [ERRAND_LOCAL_TOKENS]"
 EPHEMERAL = "Serve from a new database that is removed when the server stops."
 HOURS = "How long it is valid.  [24]"
-VISIBLE = (
-    "Every user of this machine can see the password on the command line: set DATABASE_URL in the "
-    "environment or in .env, or leave the password to the file that PGPASSFILE names."
-)
 
 
 def main() -> None:
@@ -43,26 +42,6 @@ def errand() -> None:
 
     Every setting can also stand in the environment, or in a file named .env; flags come first.
     """
-
-
-def database_flags(command: Any) -> Any:
-    """Flags that say where the data is."""
-    for flag, text in (
-        ("--data-dir", "Folder of the embedded PostgreSQL.  [ERRAND_DATA_DIR]"),
-        ("--database-url", "libpq URL; without it, PostgreSQL is embedded.  [DATABASE_URL]"),
-    ):
-        command = click.option(flag, help=text, callback=warn_of_password)(command)
-    return command
-
-
-def warn_of_password(_: click.Context, option: click.Parameter, value: str | None) -> str | None:
-    """Warn of a URL with a password: the command lines of all processes can be listed."""
-    if option.name == "database_url" and value:
-        from db.postgres.database_url import has_password
-
-        if has_password(value):
-            click.echo(VISIBLE, err=True)
-    return value
 
 
 @errand.command()
@@ -161,5 +140,5 @@ def rotate_token_secret(**flags: str | None) -> None:
         click.echo("The token secret is a new one. Restart every server of this database.")
 
 
-errand.add_command(contract)
-errand.add_command(stubs)
+for command in (export_command, import_command, backup, restore, contract, stubs):
+    errand.add_command(command)

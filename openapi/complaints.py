@@ -10,6 +10,7 @@ import click
 def complaints_shown() -> Iterator[None]:
     """Print errors that a user can fix as a sentence, without a traceback."""
     from db.errors import (
+        BackupFailed,
         ConnectionRefused,
         DatabaseAway,
         EmbeddedPostgresError,
@@ -33,6 +34,7 @@ def complaints_shown() -> Iterator[None]:
         OwnerLost,
         EmbeddedPostgresError,
         NoStub,
+        BackupFailed,
     ) as error:
         from openapi.invocation import pasteable
 

@@ -17,6 +17,9 @@ from openapi.setting_types import HostName, Listed, Network, Origin, RedisUrl
 
 PREFIX = "ERRAND_"
 USUAL_RATE_LIMIT = 600
+OF_COMMANDS = {"ERRAND_URL", "ERRAND_TOKEN"}
+"""Variables of the commands that are clients of a server: `errand export` and `errand import`."""
+
 SECRET = {"DATABASE_URL", "ERRAND_READ_URL", "ERRAND_REDIS_URL"}
 
 
@@ -276,7 +279,7 @@ def _complaint(location: tuple[int | str, ...], message: str, value: Any) -> str
 
 def _unknown_variables() -> list[str]:
     """Complaints about variables that are no settings: they may be misspelt."""
-    known = {variable(name) for name in Settings.model_fields}
+    known = {variable(name) for name in Settings.model_fields} | OF_COMMANDS
     present = {*os.environ, *dotenv_values(".env")}
     unknown = sorted(name for name in present if name.startswith(PREFIX) and name not in known)
     return [f"  {name}: there is no such setting{_suggestion(name, known)}" for name in unknown]

@@ -9,13 +9,13 @@ import pytest
 from openapi.command_line import errand
 from openapi.contract.document import Contract
 from openapi.contract_commands import contract
-from openapi.settings import PREFIX, Settings, variable
+from openapi.settings import OF_COMMANDS, PREFIX, Settings, variable
 from tests.support.project import PAGES, README, ROOT
 
 FOLDERS = ("openapi", "handlers", "db", "tests", ".ci")
 SUFFIXES = ("py", "md", "yaml", "toml", "lock", "json")
 METHODS = {"get", "post", "put", "patch", "delete"}
-SETTINGS = {variable(name) for name in Settings.model_fields}
+SETTINGS = {variable(name) for name in Settings.model_fields} | OF_COMMANDS
 FILES = {
     path.name for place in (ROOT, *(ROOT / name for name in FOLDERS)) for path in place.rglob("*.*")
 }
