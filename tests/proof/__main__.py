@@ -6,6 +6,14 @@ move, delete and restore tasks and lists at once, and each is where it can be.
     python -m tests.proof [--steps 5000] [--seed N] [--disasters 20]
 
 It brings a PostgreSQL and a server of its own, and exits non-zero on a violation.
+
+Or show the promises of the API at any deployment, as two of its users:
+
+    python -m tests.proof --url https://… --token … --other-token …
+
+Without tokens it makes two user ids up. It removes what it made, and touches nothing else: what
+accounts with a token made is then in their trash, until that is purged. It exits non-zero if a
+promise is broken.
 """
 
 import argparse
@@ -16,6 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from tests.proof import series, trees
+from tests.proof.promises.report import prove
 from tests.proof.run import STEPS_OF_A_LIFE, run
 from tests.proof.worlds import MortalWorld, lasting_world, mortal_world
 from tests.support.servers import serving
@@ -24,6 +33,8 @@ from tests.support.servers import serving
 def main() -> int:
     """Run the wanted number of steps; a violation is raised with the steps that led to it."""
     options = _options()
+    if options.url:
+        return min(1, prove(options.url, options.token, options.other_token))
     print(f"seed {options.seed}", flush=True)
     began = time.monotonic()
     world = mortal_world(options.disasters) if options.disasters else lasting_world()
@@ -58,7 +69,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--disasters", type=int, default=0, help="how often a server or its database is killed [0]"
     )
-    return parser.parse_args()
+    of_any = parser.add_argument_group("the promises, at any deployment")
+    of_any.add_argument("--url", action="append", help="its address; or several, used in turn")
+    of_any.add_argument("--token", help="of a user; without one, the deployment is in open mode")
+    of_any.add_argument("--other-token", help="of another user")
+    options = parser.parse_args()
+    if bool(options.token) is not bool(options.other_token):
+        parser.error("send two tokens, of two users, or none")
+    return options
 
 
 if __name__ == "__main__":

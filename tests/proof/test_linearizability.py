@@ -1,28 +1,17 @@
 """Concurrent requests about one task are linearizable."""
 
-import random
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from itertools import pairwise
-from typing import Any
 
 import pytest
 
 from tests.proof.clients import Kind
 from tests.proof.history import ABSENT, CHANGED, DELETED, OK, Call, State, is_linearizable
+from tests.proof.observed import seen_by_many, state_of
 from tests.support.users import Task, User
 
 PEOPLE = 6
 CALLS_OF_EACH = 60
-KINDS = [None, None, Kind.UPDATE, Kind.UPDATE, Kind.TOGGLE, Kind.TOGGLE, Kind.DELETE, Kind.RESTORE]
-ROUTES = {
-    None: ("GET", ""),
-    Kind.UPDATE: ("PUT", ""),
-    Kind.TOGGLE: ("PATCH", "/complete"),
-    Kind.DELETE: ("DELETE", ""),
-    Kind.RESTORE: ("POST", "/restore"),
-}
 FIRST = State(1, "old", completed=False)
 
 
@@ -38,7 +27,7 @@ def call(
 
 
 def test_concurrent_history_is_linearizable(server: str, task: Task) -> None:
-    calls = seen_by_many(server, task)
+    calls = seen_by_people(server, task)
 
     assert len(calls) == PEOPLE * CALLS_OF_EACH
     assert {each.status for each in calls} == {OK, DELETED, ABSENT, CHANGED}
@@ -47,7 +36,7 @@ def test_concurrent_history_is_linearizable(server: str, task: Task) -> None:
 
 
 def test_tampered_history_is_not_linearizable(server: str, task: Task) -> None:
-    calls = seen_by_many(server, task)
+    calls = seen_by_people(server, task)
     first = state_of(task.document)
     lost = toggle_before_a_toggle(calls)
 
@@ -106,42 +95,11 @@ def test_write_with_an_earlier_revision_is_not_linearizable() -> None:
     assert not is_linearizable(FIRST, [newer, older])
 
 
-def seen_by_many(server: str, task: Task) -> list[Call]:
+def seen_by_people(server: str, task: Task) -> list[Call]:
     """The calls of several users who use the task at once."""
-
-    def one_user(number: int) -> list[Call]:
-        with User(server) as person:
-            return list(map(one_of(person, task, random.Random(random.random())), names(number)))
-
-    def names(number: int) -> list[str]:
-        return [f"{number} {count}" for count in range(CALLS_OF_EACH)]
-
-    with ThreadPoolExecutor(PEOPLE) as pool:
-        return [each for calls in pool.map(one_user, range(PEOPLE)) for each in calls]
-
-
-def one_of(person: User, task: Task, chance: random.Random) -> Callable[[str], Call]:
-    """A function that sends a random request about the task, and returns the call."""
-    known = task.document["revision"]
-
-    def does(title: str) -> Call:
-        nonlocal known
-        kind = chance.choice(KINDS)
-        changes = kind in (Kind.UPDATE, Kind.TOGGLE, Kind.DELETE)
-        base = known if changes and chance.random() < 0.5 else None
-        headers = {} if base is None else {"If-Match": f'"{base}"'}
-        body = {"title": title} if kind is Kind.UPDATE else None
-        method, place = ROUTES[kind]
-        began = time.monotonic()
-        response = person.request(method, task.url + place, headers=headers, json=body)
-        ended = time.monotonic()
-        document = response.json() if response.content else {}
-        document = document.get("current", document)
-        shown = state_of(document) if "revision" in document else None
-        known = shown.revision if shown else known
-        return Call(kind, began, ended, response.status_code, shown, title, base)
-
-    return does
+    with ExitStack() as stack:
+        people = [stack.enter_context(User(server)) for _ in range(PEOPLE)]
+        return seen_by_many(people, task, CALLS_OF_EACH)
 
 
 def toggle_before_a_toggle(calls: list[Call]) -> Call:
@@ -149,10 +107,6 @@ def toggle_before_a_toggle(calls: list[Call]) -> Call:
     writes = [each for each in calls if each.kind and each.status == OK and each.shown]
     writes.sort(key=lambda each: each.shown.revision if each.shown else 0)
     return next(one for one, other in pairwise(writes) if one.kind is other.kind is Kind.TOGGLE)
-
-
-def state_of(document: dict[str, Any]) -> State:
-    return State(document["revision"], document["title"], document["completed"])
 
 
 def are_concurrent(calls: list[Call]) -> bool:

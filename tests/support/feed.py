@@ -33,7 +33,7 @@ class Copy:
     """A client's copy of a user's tasks and lists, kept by the feed."""
 
     def __init__(self, user: User) -> None:
-        self._user = user
+        self.user = user
         self.starts_anew()
 
     def starts_anew(self) -> None:
@@ -47,7 +47,7 @@ class Copy:
         """Ask for what comes next."""
         if self.since is not None:
             parameters["since"] = self.since
-        return self._user.get(f"/api/{self._user.id}/changes", params=parameters)
+        return self.user.get(f"/api/{self.user.id}/changes", params=parameters)
 
     def reads(self, **parameters: Any) -> list[dict[str, Any]]:
         """Apply a page to the copy; returns its tasks and tombstones."""

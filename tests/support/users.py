@@ -55,20 +55,29 @@ class User(httpx.Client):
     """A client of one user; its paths are relative to the server."""
 
     def __init__(
-        self, server: str, issuer: Issuer | None = None, address: str | None = None
+        self,
+        server: str,
+        issuer: Issuer | None = None,
+        address: str | None = None,
+        *,
+        verify: bool = False,
     ) -> None:
         """A new user, whose requests come from this address of the machine's own."""
-        self.id = str(uuid4())
-        self.tasks = f"/api/{self.id}/tasks"
-        self.trash = f"/api/{self.id}/trash"
-        self.lists = f"/api/{self.id}/lists"
+        self.has_id(str(uuid4()))
         token = {"Authorization": f"Bearer {issuer.token(self.id)}"} if issuer else {}
         # Without TLS: to load the authorities takes longer than most tests.
         transport = httpx.HTTPTransport(verify=False, local_address=address) if address else None
         super().__init__(
-            base_url=server, timeout=30, headers=token, verify=False, transport=transport
+            base_url=server, timeout=30, headers=token, verify=verify, transport=transport
         )
         self.next_server: Iterator[str] = repeat(server)
+
+    def has_id(self, user_id: str) -> None:
+        """Make the paths those of this user."""
+        self.id = user_id
+        self.tasks = f"/api/{user_id}/tasks"
+        self.trash = f"/api/{user_id}/trash"
+        self.lists = f"/api/{user_id}/lists"
 
     def send(
         self, request: httpx.Request, *, stream: bool = False, **options: Any

@@ -1,0 +1,1 @@
+"""The promises of the API, each a function: it returns what showed it, or raises what broke it."""
