@@ -27,7 +27,7 @@ POSTGRESQL = postgresql.dialect()  # type: ignore[no-untyped-call]
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 
 
-class WithoutRepeats(yaml.SafeLoader):
+class WithoutRepeats(yaml.CSafeLoader):
     """YAML whose mappings name each key once."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:

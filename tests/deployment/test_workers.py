@@ -126,7 +126,7 @@ def test_stop_cuts_no_request_of_clients_that_keep_their_connections(
     assert parent.wait(timeout=20) == 0
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_request_that_is_arriving_when_the_server_stops_is_served(
     start: Start, workers: int
 ) -> None:

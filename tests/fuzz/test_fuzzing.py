@@ -26,8 +26,8 @@ from tests.support.issuer import Issuer
 from tests.support.project import ROOT
 from tests.support.users import User
 
-CASES = 30
-SCENARIOS = 30
+CASES = 20
+SCENARIOS = 20
 ATTEMPTS = 10
 WITHOUT_END = {"stream_changes"}  # schemathesis.toml leaves it out, too
 

@@ -117,7 +117,7 @@ def values_for(draw: st.DrawFn, schema: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("direction", ["request", "response"])
-@property_settings(150)
+@property_settings(100)
 @given(data=st.data())
 def test_schema_is_validated_as_by_the_reference_validator(
     direction: Direction, data: st.DataObject

@@ -57,7 +57,7 @@ def rules(draw: some.DrawFn) -> str:
 starts = some.dates(date(1999, 1, 1), date(2030, 12, 31))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(rules(), starts)
 def test_days_are_those_of_the_definition(text: str, start: date) -> None:
     assert_days_are_those_of_the_definition(text, start, date(start.year + 4, 1, 1))
