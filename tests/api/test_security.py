@@ -13,6 +13,7 @@ import pytest
 
 from openapi.access.tokens import NAMESPACE
 from tests.support import http
+from tests.support.cases import for_each
 from tests.support.databases import as_owner
 from tests.support.issuer import Issuer, new_private, running_issuer, tampered
 from tests.support.operations import OPERATIONS, Operation, ask
@@ -24,9 +25,7 @@ SAMPLE_USER = "0190a1b2-0000-7000-8000-00000000a11c"
 GUARDED = [each for each in OPERATIONS.values() if each.path.startswith("/api/")]
 OF_SOMEBODY = [each for each in GUARDED if "user_id" in each.path]
 
-every_guarded_operation = pytest.mark.parametrize(
-    "operation", GUARDED, ids=[each.id for each in GUARDED]
-)
+every_guarded_operation = for_each("operation", GUARDED, ids=[each.id for each in GUARDED])
 
 
 @pytest.fixture
@@ -98,7 +97,7 @@ BAD_TOKENS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("kind", BAD_TOKENS)
+@for_each("kind", BAD_TOKENS)
 def test_bad_token_returns_401_with_the_reason(stranger: User, issuer: Issuer, kind: str) -> None:
     token = BAD_TOKENS[kind](issuer, stranger.id)
 
@@ -110,7 +109,7 @@ def test_bad_token_returns_401_with_the_reason(stranger: User, issuer: Issuer, k
     )
 
 
-@pytest.mark.parametrize("credentials", ["", "Bearer", "Basic YTpi", "bearer", "Token x"])
+@for_each("credentials", ["", "Bearer", "Basic YTpi", "bearer", "Token x"])
 def test_other_credentials_return_401(stranger: User, credentials: str) -> None:
     response = stranger.get(stranger.tasks, headers={"Authorization": credentials})
 
@@ -134,7 +133,7 @@ def test_two_tokens_return_401(stranger: User, issuer: Issuer) -> None:
     assert_problem(response, 401, "unauthenticated")
 
 
-@pytest.mark.parametrize("operation", OF_SOMEBODY, ids=[each.id for each in OF_SOMEBODY])
+@for_each("operation", OF_SOMEBODY, ids=[each.id for each in OF_SOMEBODY])
 def test_data_of_another_user_returns_403_and_reveals_nothing(
     alice: User, bob: User, operation: Operation
 ) -> None:
@@ -277,7 +276,7 @@ def statuses_of(contract: dict[str, Any]) -> set[str]:
     return {status for each in operations_of(contract) for status in each["responses"]}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("host", "status"),
     [
         ("localhost:3000", 200),
@@ -360,7 +359,7 @@ WRONG_TOGETHER = {
 }
 
 
-@pytest.mark.parametrize("kind", WRONG_TOGETHER)
+@for_each("kind", WRONG_TOGETHER)
 def test_conflicting_settings_are_refused(kind: str) -> None:
     settings, complaint = WRONG_TOGETHER[kind]
 
