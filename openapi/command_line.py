@@ -12,6 +12,7 @@ from openapi.backup_commands import backup, restore
 from openapi.complaints import complaints_shown
 from openapi.contract_commands import contract, stubs
 from openapi.database_flags import database_flags
+from openapi.mcp_command import mcp
 from openapi.transfer_commands import export_command, import_command
 
 OPEN = "Need no tokens, on any address.  [ERRAND_OPEN]"
@@ -140,5 +141,5 @@ def rotate_token_secret(**flags: str | None) -> None:
         click.echo("The token secret is a new one. Restart every server of this database.")
 
 
-for command in (export_command, import_command, backup, restore, contract, stubs):
+for command in (export_command, import_command, backup, restore, mcp, contract, stubs):
     errand.add_command(command)

@@ -76,6 +76,9 @@ class Settings(BaseSettings):
     tracing: bool = Field(
         False, description="Send traces to an OpenTelemetry collector, as OTEL_* say."
     )
+    mcp: bool = Field(
+        False, description="Serve tools for agents at `/mcp` (Model Context Protocol)."
+    )
     request_timeout: float = Field(
         30, gt=0, le=600, description="Seconds that a request may take to arrive whole."
     )

@@ -5,7 +5,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from openapi.contract.faults import Unsupported
-from openapi.operations.operation import Operation
+from openapi.operations.endpoint import Endpoint
 from openapi.operations.parameters import decoded
 
 Match = tuple["Route", dict[str, str]]
@@ -17,10 +17,10 @@ class Route:
     """One path of the contract, with its operations by method."""
 
     names: list[str]
-    operations: dict[str, Operation] = field(default_factory=dict)
+    operations: dict[str, Endpoint] = field(default_factory=dict)
     allow: bytes = b""
 
-    def add(self, method: str, operation: Operation) -> None:
+    def add(self, method: str, operation: Endpoint) -> None:
         """Add a method. GET also serves HEAD, and every path serves OPTIONS."""
         self.operations[method] = operation
         if method == "GET":
@@ -80,10 +80,10 @@ class Router:
     """All paths of the contract, by the number of their segments."""
 
     def __init__(self) -> None:
-        self.operations: list[Operation] = []
+        self.operations: list[Endpoint] = []
         self._paths: dict[int, Paths] = defaultdict(Paths)
 
-    def add(self, path: str, method: str, operation: Operation) -> None:
+    def add(self, path: str, method: str, operation: Endpoint) -> None:
         """Add a method of a path."""
         segments = path.split("/")[1:]
         if any("{" in each for each in segments if not _is_variable(each)):

@@ -7,7 +7,7 @@ from openapi.access.principal import SAMPLE_USER, Principal
 from openapi.access.rate_limits import CallerQuota, Limiter, network
 from openapi.http.problems import Problem
 from openapi.http.request import Request
-from openapi.operations.operation import Operation
+from openapi.operations.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from openapi.access.guard import Guard
@@ -26,7 +26,7 @@ class Admission:
         self._limiter = limiter
 
     async def admit(
-        self, operation: Operation, request: Request, path: Mapping[str, str]
+        self, operation: Endpoint, request: Request, path: Mapping[str, str]
     ) -> Admitted:
         """Authenticate and count the request, or raise; a denial has the RateLimit headers, too."""
         guard = self._guard

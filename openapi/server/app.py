@@ -4,8 +4,8 @@ import asyncio
 import multiprocessing
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,12 +35,13 @@ from openapi.server.metrics.samples import Samples
 from openapi.server.middleware import ContractMiddleware
 from openapi.server.parts import Parts
 from openapi.server.watchdog import RequestWatchdog
-from openapi.settings import Settings, WrongSettings
+from openapi.settings import Settings, WrongSettings, variable
 
 TRANSFERRING = 4
 """One of so many connections may serve an export or an import at a time."""
 
 if TYPE_CHECKING:
+    from openapi.mcp.endpoint import McpEndpoint
     from openapi.server.tracing import Tracing
 
 
@@ -65,6 +66,9 @@ class App(AsyncApp):  # type: ignore[misc]
         self._parts = parts or Parts.of(settings)
         super().__init__(__name__, lifespan=self._lifespan, middlewares=[LifespanMiddleware])
         self._router = compile_contract(contract, settings)
+        self._mcp = _mcp(contract, settings, self) if settings.mcp else None
+        if self._mcp:
+            self._router.add(self._mcp.path, "POST", self._mcp)
         if self._parts.meters:
             self._parts.meters.declare(each.id for each in self._router.operations)
         self._tracing = _tracing() if settings.tracing else None
@@ -102,6 +106,7 @@ class App(AsyncApp):  # type: ignore[misc]
             self._tracing or nullcontext(),
             self._database() as database,
             ChangeNotifications.of(database, self._settings.redis_url) as notifications,
+            self._mcp or nullcontext(),
         ):
             self._parts.shutdown.add(notifications.close)
             self._parts.shutdown.add(self._watchdog.stop)
@@ -156,14 +161,28 @@ class App(AsyncApp):  # type: ignore[misc]
 
 def _tracing() -> "Tracing":
     """What sends traces; imported here because it takes as long as the rest of the server."""
-    try:
+    with _extra("tracing"):
         from openapi.server.tracing import Tracing  # noqa: PLC0415
+    return Tracing()
+
+
+def _mcp(contract: Contract, settings: Settings, app: ASGIApp) -> "McpEndpoint":
+    """What serves `/mcp`; imported here for the same reason."""
+    with _extra("mcp"):
+        from openapi.mcp.endpoint import McpEndpoint  # noqa: PLC0415
+    return McpEndpoint(contract, settings, app)
+
+
+@contextmanager
+def _extra(name: str) -> Iterator[None]:
+    """Name the extra whose packages are imported inside `with`, if they are not installed."""
+    try:
+        yield
     except ImportError as error:
         raise WrongSettings(
-            f"ERRAND_TRACING needs packages that are not installed ({error.name}):"
-            " run `pip install 'errand[tracing]'`."
+            f"{variable(name)} needs packages that are not installed ({error.name}):"
+            f" run `pip install 'errand[{name}]'`."
         ) from error
-    return Tracing()
 
 
 def _middleware(tracing: "Tracing | None", app: ASGIApp, **parts: Any) -> ContractMiddleware:

@@ -10,7 +10,7 @@ from typing import Any
 from openapi.access.principal import Principal
 from openapi.http.problems import RETRY_AFTER, TOO_LATE, Kind, Problem
 from openapi.http.request import ClientDisconnected, Request
-from openapi.operations.operation import Operation
+from openapi.operations.endpoint import Endpoint
 
 INTERVAL = 0.1
 
@@ -22,7 +22,7 @@ class ServerStopping(Exception):
 class InFlightRequest:
     """A request, the task that serves it, and the values for its line in the log."""
 
-    operation: Operation | None = None
+    operation: Endpoint | None = None
 
     caller: Principal | None = None
     """The principal, once the token is verified."""

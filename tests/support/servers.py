@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -42,8 +42,15 @@ def serving(**settings: str) -> Iterator[str]:
 
 def errand(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command, and wait for its end."""
+    return completed(main, *arguments, **environment)
+
+
+def completed(
+    run: Callable[[], None], *arguments: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run another function as a command."""
     with tempfile.TemporaryFile("w+") as errors:
-        process = Fork(main, arguments, environment=environment, errors=errors.fileno())
+        process = Fork(run, arguments, environment=environment, errors=errors.fileno())
         output, _ = process.communicate(timeout=60)
         errors.seek(0)
         return subprocess.CompletedProcess(

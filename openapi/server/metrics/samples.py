@@ -8,7 +8,7 @@ from pathlib import Path
 
 from db.purge import Purged
 from handlers.context import State
-from openapi.operations.operation import Operation
+from openapi.operations.endpoint import Endpoint
 from openapi.server.metrics.families import GROUP_SIZES, Family
 from openapi.server.metrics.meters import Meters
 from openapi.server.request_log import RequestLog
@@ -28,7 +28,7 @@ class Samples:
         *,
         watchdog: RequestWatchdog,
         connections: Sized,
-        operations: Iterable[Operation],
+        operations: Iterable[Endpoint],
         log: RequestLog,
     ) -> None:
         self._meters = meters
