@@ -18,7 +18,7 @@ from openapi.setting_types import HostName, Listed, Network, Origin, RedisUrl
 PREFIX = "ERRAND_"
 USUAL_RATE_LIMIT = 600
 OF_COMMANDS = {"ERRAND_URL", "ERRAND_TOKEN"}
-"""Variables of the commands that are clients of a server: `errand export` and `errand import`."""
+"""Variables of the commands that are clients of a server: `errand export`, `import` and `mcp`."""
 
 SECRET = {"DATABASE_URL", "ERRAND_READ_URL", "ERRAND_REDIS_URL"}
 

@@ -1,6 +1,7 @@
 """The tools that the contract offers to agents, as an OpenAPI document of its own."""
 
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 from connexion.http_facts import METHODS
@@ -20,8 +21,9 @@ def tools_of(contract: Document) -> Document:
 
     The path names its owner by itself. Headers with `x-tool-argument` are arguments of that name,
     which an answer of the status `required-with` makes required; other headers are left out. A
-    list is an object that also says how to go on.
+    list is an object that also says how to go on. Nothing of it is shared with the contract.
     """
+    contract = deepcopy(contract)
     paths: Document = {}
     for path, method, operation in _operations(contract):
         own_path = path.replace(f"{{{OWNER}}}", OWN)

@@ -20,7 +20,7 @@ UNANSWERED = (
 
 
 class Caller(NamedTuple):
-    """For whom tools are called: the id in paths, and the token, if there is one."""
+    """The user of the tools: the id in paths, and the token, if there is one."""
 
     user_id: str
     authorization: str | None

@@ -1,8 +1,6 @@
 """Tools for agents (Model Context Protocol), over standard input and output and over HTTP."""
 
 import json
-import re
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,15 +12,13 @@ import pytest
 from psycopg2.extensions import connection
 
 from openapi.access.principal import SAMPLE_USER
-from openapi.command_line import main
 from openapi.mcp.tools import tools_of
-from tests.support.cases import for_each
 from tests.support.contract import DOCUMENT
 from tests.support.databases import as_owner, statements_that_wait
 from tests.support.issuer import Issuer
 from tests.support.polling import eventually
 from tests.support.responses import assert_problem
-from tests.support.servers import Server, completed, errand, serving, started, trusting, url_of
+from tests.support.servers import Server, serving, started, trusting, url_of
 from tests.support.users import User, in_trash, new_address
 
 if TYPE_CHECKING:
@@ -173,6 +169,20 @@ def test_agents_cannot_reach_the_tasks_of_each_other(
     assert agent.calls("get_task", task_id=task["id"]) == task
 
 
+def test_errand_mcp_reads_the_token_for_each_call(
+    equipped: str, issuer: Issuer, alice: User
+) -> None:
+    from openapi.mcp.stdio import tools_at  # noqa: PLC0415
+    from tests.support.agents import Agent  # noqa: PLC0415
+
+    token = issuer.token(alice.id)
+    with Agent(tools_at(equipped, lambda: token)) as agent:
+        token = "expired"
+        assert agent.is_refused("list_lists")["status"] == 401
+        token = issuer.token(alice.id)
+        assert agent.calls("list_lists") == {"items": [], "next": None}
+
+
 def test_message_without_a_valid_token_is_refused(equipped: str, issuer: Issuer) -> None:
     listing = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
     for token in ("", "Bearer nonsense", f"Bearer {issuer.token('bob', exp=1)}"):
@@ -257,44 +267,3 @@ def locked(database_url: str, user_id: str) -> Iterator[connection]:
         with holder.cursor() as cursor:
             cursor.execute("SELECT FROM users WHERE id = %s FOR UPDATE", [user_id])
         yield holder
-
-
-def test_without_the_setting_there_is_no_endpoint(server: str) -> None:
-    assert_problem(httpx.post(f"{server}/mcp", json={}), 404, "unknown-path")
-
-
-def print_whether_imported() -> None:
-    print("fastmcp" in sys.modules)
-
-
-def test_without_the_setting_its_library_is_not_imported() -> None:
-    # Such a process has imported the server.
-    assert completed(print_whether_imported).stdout == "False\n"
-
-
-def run_without_library() -> None:
-    sys.modules["fastmcp"] = None  # type: ignore[assignment]
-    main()
-
-
-@for_each("command", ["serve", "mcp"])
-def test_missing_library_is_one_sentence(command: str) -> None:
-    ended = completed(run_without_library, command, **ON)
-
-    assert ended.returncode == 1
-    assert re.match(r"Error: (ERRAND_MCP|`errand mcp`) needs packages", ended.stderr)
-    assert len(ended.stderr.splitlines()) == 1
-    assert "pip install 'errand[mcp]'" in ended.stderr
-
-
-def test_server_that_gives_no_tools_is_one_sentence(equipped: str) -> None:
-    for server, reason in (
-        (equipped, "unauthenticated"),
-        ("http://127.0.0.1:1", "does not answer"),
-    ):
-        ended = errand("mcp", "--url", server)
-
-        assert ended.returncode == 1
-        assert ended.stderr.startswith(f"Error: {server}")
-        assert reason in ended.stderr
-        assert len(ended.stderr.splitlines()) == 1

@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+import os
 import sys
 from typing import Any, Self
 
-from fastmcp import Client
+from fastmcp import Client, FastMCP
 from fastmcp.client.transports import StdioTransport, StreamableHttpTransport
 from mcp_types import TextContent
 
@@ -13,7 +14,7 @@ from mcp_types import TextContent
 class Agent:
     """An agent; it is connected inside `with`."""
 
-    def __init__(self, transport: StdioTransport | StreamableHttpTransport) -> None:
+    def __init__(self, transport: StdioTransport | StreamableHttpTransport | FastMCP[Any]) -> None:
         self._client = Client(transport)
         self._runner = asyncio.Runner()
 
@@ -62,5 +63,6 @@ def over_http(server: str, token: str | None = None) -> Agent:
 
 def over_stdio(server: str, token: str | None = None) -> Agent:
     """An agent that runs `errand mcp`."""
-    flags = ["--url", server, *(["--token", token] if token else [])]
-    return Agent(StdioTransport(sys.executable, ["-m", "openapi", "mcp", *flags]))
+    environment = {**os.environ, **({"ERRAND_TOKEN": token} if token else {})}
+    flags = ["-m", "openapi", "mcp", "--url", server]
+    return Agent(StdioTransport(sys.executable, flags, env=environment))
