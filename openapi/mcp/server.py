@@ -1,7 +1,8 @@
 """A server of MCP whose tools are operations of the contract: FastMCP makes them."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
@@ -30,12 +31,19 @@ def mcp_server(
     # Not timed here: the server that is called has deadlines.
     client = httpx2.AsyncClient(transport=tools, base_url=base_url, timeout=None)
     info = contract["info"]
+
+    @asynccontextmanager
+    async def connections(_: object) -> AsyncIterator[None]:
+        async with client:
+            yield
+
     return FastMCP.from_openapi(
         tools_of(contract),
         client,
         name=info["title"],
         version=info["version"],
         instructions=INSTRUCTIONS,
+        lifespan=connections,
         route_maps=[RouteMap(mcp_type=MCPType.TOOL)],
         strict_input_validation=True,
     )
