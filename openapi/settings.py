@@ -200,9 +200,6 @@ class Settings(BaseSettings):
     statement_timeout: float = Field(
         10, gt=0, le=600, description="Seconds that a statement may take."
     )
-    prepare: bool = Field(
-        True, description="Prepare statements on each connection, unless a pooler is noticed."
-    )
 
     @property
     def key_sources(self) -> list[str]:
@@ -248,7 +245,6 @@ class Settings(BaseSettings):
             wait_timeout=self.wait_timeout,
             overload_timeout=self.overload_timeout,
             statement_timeout=self.statement_timeout,
-            prepare=self.prepare,
         )
 
 

@@ -31,7 +31,7 @@ FACTS = "SELECT pg_backend_pid(), current_setting('transaction_read_only') = 'on
 
 POOLED = (
     "there is a connection pooler in front of the database: statements are not prepared, and"
-    " requests do not share transactions; ERRAND_PREPARE=off has the same effect"
+    " requests do not share transactions"
 )
 
 
@@ -139,9 +139,10 @@ class Connector:
         [powers] = await connection.fetch(self._powers_query)
         require_fit(Powers(*powers))
         [(pid, read_only)] = await connection.fetch(FACTS)
-        if self._preparations and pid != connection.announced_pid:
+        # A pooler announces a number of its own: a later transaction may be another session's.
+        if pid != connection.announced_pid:
             self._log.warn("pooler", POOLED)
-        elif self._preparations:
+        else:
             await connection.fetch("; ".join([*SESSION, *self._preparations]))
             connection.prepared = PreparedStatements()
             connection.prepared.add_permanent(self._prepared_statements)

@@ -45,7 +45,7 @@ class Pool:
             options.url,
             connect_timeout=options.connect_timeout,
             statement_timeout=options.statement_timeout,
-            prepared=statements if options.prepare else [],
+            prepared=statements,
             powers_query=powers_query(owned_tables),
         )
         self._log = ThrottledLog()
@@ -57,7 +57,7 @@ class Pool:
         self._closed = False
         self.owner_locks = OwnerLocks()
         self.activity = Activity()
-        self.runs_groups = options.prepare
+        self.runs_groups = True
         """Whether the connections have the functions that run groups of calls."""
 
     def open(self) -> None:

@@ -13,7 +13,6 @@ class PoolOptions:
     wait_timeout: float
     overload_timeout: float
     statement_timeout: float
-    prepare: bool
 
     def for_a_command(self) -> "PoolOptions":
         """The options for one connection; a request waits as long as connecting may take."""

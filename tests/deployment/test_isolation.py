@@ -40,6 +40,7 @@ from openapi.settings import load_settings
 from tests.support.cases import for_each
 from tests.support.databases import administration, as_owner, temporary_database
 from tests.support.fields import FILTERS, WRITABLE, choices_of
+from tests.support.network import way_to
 from tests.support.servers import PATIENT, Serve, errand
 from tests.support.users import User
 
@@ -285,13 +286,14 @@ def values_for(statement: Statement, user: UUID) -> dict[str, Any]:
 async def pool_of_one(
     url: str, catalogue: Sequence[Statement], prepare: bool
 ) -> AsyncIterator[Pool]:
-    settings = load_settings(database_url=url, pool_size=1, prepare=prepare, **PATIENT)
-    pool = Pool(settings.pool_options(), list(catalogue), OWNED_TABLES)
-    pool.open()
-    try:
-        yield pool
-    finally:
-        await pool.close()
+    with way_to(url, prepare=prepare) as way:
+        settings = load_settings(database_url=way, pool_size=1, **PATIENT)
+        pool = Pool(settings.pool_options(), list(catalogue), OWNED_TABLES)
+        pool.open()
+        try:
+            yield pool
+        finally:
+            await pool.close()
 
 
 class Connected:

@@ -70,7 +70,7 @@ def wait_for(url: str) -> None:
 
 
 def test_pooler_never_mixes_owners_of_statements(serve: Serve, pooler_url: str) -> None:
-    server = serve(DATABASE_URL=pooler_url, ERRAND_PREPARE="off")
+    server = serve(DATABASE_URL=pooler_url)
     with ExitStack() as stack:
         people = [stack.enter_context(User(server)) for _ in range(8)]
         pool = stack.enter_context(ThreadPoolExecutor(8))
@@ -95,7 +95,7 @@ def rows_seen_by(stranger: connection) -> tuple[str, int]:
 
 
 def test_idempotency_keys_need_no_connection_of_their_own(serve: Serve, pooler_url: str) -> None:
-    server = serve(DATABASE_URL=pooler_url, ERRAND_PREPARE="off")
+    server = serve(DATABASE_URL=pooler_url)
     with User(server) as alice, ThreadPoolExecutor(16) as pool:
 
         def create(number: int) -> int:
@@ -110,12 +110,16 @@ def test_idempotency_keys_need_no_connection_of_their_own(serve: Serve, pooler_u
     assert sorted(titles) == sorted(map(str, range(20)))
 
 
-@pytest.mark.parametrize("prepare", ["on", "off"])
-def test_statements_are_not_prepared_behind_a_transaction_pooler(
-    pooler_url: str, tmp_path: Path, prepare: str
+@pytest.mark.parametrize("mode", ["transaction", "session"])
+def test_statements_are_not_prepared_behind_a_pooler(
+    new_database: Callable[[], str], tmp_path: Path, mode: str
 ) -> None:
-    log = tmp_path / "log"
-    process = started(log=log, DATABASE_URL=pooler_url, ERRAND_PREPARE=prepare)
+    with pooler_to(new_database(), mode) as url:
+        assert_nothing_is_prepared(url, tmp_path / "log")
+
+
+def assert_nothing_is_prepared(pooler_url: str, log: Path) -> None:
+    process = started(log=log, DATABASE_URL=pooler_url, ERRAND_POOL_SIZE="2")
     with User(url_of(process)) as alice, ThreadPoolExecutor(16) as pool:
         created = list(pool.map(lambda number: alice.creates(str(number)), range(200)))
         toggled = list(pool.map(lambda task: alice.patch(f"{task.url}/complete"), created))
@@ -128,7 +132,7 @@ def test_statements_are_not_prepared_behind_a_transaction_pooler(
     assert {response.status_code for response in deleted} == {204}
     assert {task["id"] for task in left} == {task.document["id"] for task in created[100:]}
     assert all(task["completed"] for task in left)
-    assert log.read_text().count("there is a connection pooler") == (prepare == "on")
+    assert log.read_text().count("there is a connection pooler") == 1
 
 
 def test_pooler_in_statement_mode_stops_the_start(new_database: Callable[[], str]) -> None:

@@ -13,13 +13,14 @@ from db.postgres.statement import Statement
 from db.postgres.transaction import Transaction
 from db.probe import probe
 from tests.support.databases import administration, query_as_owner
+from tests.support.network import way_to
 from tests.support.servers import started, url_of
 from tests.support.users import User
 
 OWNER_SET = re.compile("SET LOCAL errand.user_id = '[0-9a-f]+'; ")
 
 
-def options_of(url: str, *, prepare: bool = True) -> PoolOptions:
+def options_of(url: str) -> PoolOptions:
     return PoolOptions(
         url=url,
         size=8,
@@ -27,7 +28,6 @@ def options_of(url: str, *, prepare: bool = True) -> PoolOptions:
         wait_timeout=10,
         overload_timeout=10,
         statement_timeout=10,
-        prepare=prepare,
     )
 
 
@@ -38,7 +38,8 @@ def url(new_database: Callable[[], str]) -> str:
 
 @pytest.mark.parametrize("prepare", [True, False])
 def test_probe_leaves_nothing_behind(url: str, prepare: bool) -> None:
-    asyncio.run(probe(options_of(url, prepare=prepare)))
+    with way_to(url, prepare=prepare) as way:
+        asyncio.run(probe(options_of(way)))
 
     assert query_as_owner(url, "SELECT count(*) FROM users") == [0]
 

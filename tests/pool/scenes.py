@@ -34,6 +34,7 @@ from db.postgres.statement import Access, Statement
 from db.schema import clauses
 from db.schema.tables import OWNED_TABLES
 from db.tasks import creating, statements
+from tests.support.network import way_to
 
 MOMENT = 0.05
 
@@ -187,15 +188,22 @@ async def connecting_pool(
     prepare: bool = True,
 ) -> AsyncIterator[Pool]:
     """An open pool, which may have no connections yet."""
-    options = PoolOptions(
-        url=url,
-        size=size,
-        connect_timeout=connect,
-        wait_timeout=wait,
-        overload_timeout=overload,
-        statement_timeout=timeout,
-        prepare=prepare,
-    )
+    with way_to(url, prepare=prepare) as way:
+        async with _opened(
+            PoolOptions(
+                url=way,
+                size=size,
+                connect_timeout=connect,
+                wait_timeout=wait,
+                overload_timeout=overload,
+                statement_timeout=timeout,
+            )
+        ) as pool:
+            yield pool
+
+
+@asynccontextmanager
+async def _opened(options: PoolOptions) -> AsyncIterator[Pool]:
     pool = Pool(options, CATALOGUE, OWNED_TABLES)
     pool.open()
     try:

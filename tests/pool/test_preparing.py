@@ -16,6 +16,7 @@ from db.tasks import lists
 from db.tasks.list_queries import ListQuery, Start
 from db.tasks.list_statements import statement_of
 from openapi.settings import load_settings
+from tests.support.network import way_to
 
 QUERY = ListQuery.of({"completed": True}, "title", deleted=False)
 NAME = statement_of(QUERY.shape(Start.FIRST)).name
@@ -27,8 +28,8 @@ def counting(condition: str) -> Statement:
     return Statement(f"count_{uuid4().hex}", select(column), Access.READ)
 
 
-def database_of(url: str, *, prepare: bool = True) -> Database:
-    options = load_settings(database_url=url, pool_size=1, prepare=prepare).pool_options()
+def database_of(url: str) -> Database:
+    options = load_settings(database_url=url, pool_size=1).pool_options()
     return Database(options, CATALOGUE)
 
 
@@ -102,12 +103,13 @@ def test_statement_that_cannot_be_prepared_runs_unprepared(
     assert asyncio.run(page()).tasks.as_dicts() == []
 
 
-def test_nothing_is_prepared_where_that_is_switched_off(
+def test_nothing_is_prepared_where_a_pooler_announces_its_own_process_ids(
     new_database: Callable[[], str], sent: list[str]
 ) -> None:
     async def page() -> lists.TaskPage:
-        async with database_of(new_database(), prepare=False) as database:
-            return await lists.page(database, uuid4(), QUERY, limit=10)
+        with way_to(new_database(), prepare=False) as url:
+            async with database_of(url) as database:
+                return await lists.page(database, uuid4(), QUERY, limit=10)
 
     assert asyncio.run(page()).tasks.as_dicts() == []
     assert not any("PREPARE" in each for each in sent)

@@ -1,6 +1,11 @@
-"""A network between a pool and its PostgreSQL, which can break in the ways that networks do."""
+"""A network between a pool and its PostgreSQL, which can break in the ways that networks do.
+
+It can also look like a connection pooler.
+"""
 
 import asyncio
+import re
+import struct
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
@@ -9,13 +14,18 @@ from typing import Any
 from psycopg2.extensions import make_dsn, parse_dsn
 
 ACCEPTED_BY_THEN = 0.02
+# A message of the protocol: the id of the process, and the secret that cancels its statements.
+KEY_DATA = re.compile(rb"(?<=K\x00\x00\x00\x0c)(?s:.{4})")
+CANCEL_REQUEST = re.compile(rb"(?<=\x00\x00\x00\x10\x04\xd2\x16\x2e)(?s:.{4})")
 
 
 class Network:
     """Forwards TCP connections to PostgreSQL's socket, from a thread and a loop of its own."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, like_a_pooler: bool = False) -> None:
+        """It may announce process ids of its own to clients, as a pooler does."""
         self.connections_made = 0
+        self._like_a_pooler = like_a_pooler
         self.delay = 0.0
         self._target = parse_dsn(url)
         self._url = url
@@ -97,7 +107,10 @@ class Network:
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await self._connect()
-        ways = [self._pump(reader, far_writer), self._pump(far_reader, writer)]
+        ways = [
+            self._pump(reader, far_writer, CANCEL_REQUEST),
+            self._pump(far_reader, writer, KEY_DATA),
+        ]
         pumps = [asyncio.ensure_future(way) for way in ways]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
@@ -110,23 +123,37 @@ class Network:
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         self._connecting += 1
         try:
-            path = f"{self._target['host']}/.s.PGSQL.{self._target['port']}"
-            return await asyncio.open_unix_connection(path)
+            host, port = self._target["host"], self._target["port"]
+            if not host.startswith("/"):
+                return await asyncio.open_connection(host, int(port))
+            return await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
         finally:
             self._connecting -= 1
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, pid: re.Pattern[bytes]
+    ) -> None:
+        is_pid_ahead = self._like_a_pooler
         while data := await source.read(65536):
+            if is_pid_ahead:
+                data, changed = pid.subn(_other_pid, data, count=1)
+                is_pid_ahead = not changed
             await asyncio.sleep(self.delay)
             await self._flowing.wait()
             sink.write(data)
             await sink.drain()
 
 
+def _other_pid(pid: re.Match[bytes]) -> bytes:
+    """Another id, and for that the first one again."""
+    (number,) = struct.unpack("!I", pid.group())
+    return struct.pack("!I", number ^ 2**30)
+
+
 @contextmanager
-def network_to(url: str) -> Iterator[Network]:
+def network_to(url: str, *, like_a_pooler: bool = False) -> Iterator[Network]:
     """A network to this database; it closes at the end, with all its connections."""
-    network = Network(url)
+    network = Network(url, like_a_pooler=like_a_pooler)
     network.start()
     try:
         yield network
@@ -134,3 +161,13 @@ def network_to(url: str) -> Iterator[Network]:
         with suppress(OSError):
             network.flow()
         network.stop()
+
+
+@contextmanager
+def way_to(url: str, *, prepare: bool) -> Iterator[str]:
+    """The URL as it is, or one of the same database where no connection prepares statements."""
+    if prepare:
+        yield url
+    else:
+        with network_to(url, like_a_pooler=True) as network:
+            yield network.url
