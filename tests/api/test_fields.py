@@ -276,8 +276,10 @@ def test_filters_and_orders_go_together(
     carol: User, whole: dict[str, list[Fields]], name: str, sort: str
 ) -> None:
     in_order = sorted_tasks(whole["tasks"], sort)
+    choices = choices_of(name)
+    one_two_all = [choices[0], choices[-2], choices[-1]]
 
-    for choice in choices_of(name):
+    for choice in one_two_all if FILTERS[name]["type"] == "array" else choices:
         expected = [task for task in in_order if matches(task, {name: choice})]
         assert listed(carol, carol.tasks, sort=sort, **{name: choice}) == expected
 
