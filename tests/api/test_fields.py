@@ -117,7 +117,7 @@ def shown(user: User, task_id: str) -> dict[str, Fields]:
     }
 
 
-@for_each("way", WAYS)
+@pytest.mark.parametrize("way", WAYS)
 @for_each(("name", "value"), VALUES)
 def test_what_is_written_is_shown_everywhere(
     alice: User, way: str, name: str, value: object
