@@ -1,8 +1,9 @@
 """Promises about the change feed, and copies that it keeps."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import count
 from threading import Event
 from typing import Any
@@ -22,6 +23,7 @@ def a_copy_kept_by_the_feed_is_what_is_stored(scene: Scene) -> str:
     """While others write, a reader takes small pages, and compares each digest."""
     user, scale = scene.user, scene.scale
     copy, ended, pages = Copy(user), Event(), count()
+    copy.catches_up(limit=1000)  # an account may have much
 
     def reads() -> None:
         while not ended.is_set() or copy.more:
@@ -116,10 +118,20 @@ def _page(user: Account, **params: Any) -> Fields:
     return page
 
 
-def an_erased_user_has_nothing(scene: Scene) -> str:
-    """Of a user whose id is made up here: no promise erases another one."""
+@contextmanager
+def _passing(scene: Scene) -> Iterator[Account]:
+    """Another user whose id is made up."""
     scene.requires_made_up_users()
     with Account(scene.urls) as user:
+        try:
+            yield user
+        finally:
+            user.cleans_up()
+
+
+def an_erased_user_has_nothing(scene: Scene) -> str:
+    """Of a user whose id is made up here: no promise erases another one."""
+    with _passing(scene) as user:
         for number in range(3):
             user.creates(str(number))
         user.creates_list()
@@ -134,13 +146,11 @@ def an_erased_user_has_nothing(scene: Scene) -> str:
 
 def completed_tasks_are_cleared(scene: Scene) -> str:
     """All of them, and no other: so only of a user whose id is made up here."""
-    scene.requires_made_up_users()
-    with Account(scene.urls) as user:
+    with _passing(scene) as user:
         user.creates_many([{"title": "x", "completed": number % 2 == 0} for number in range(9)])
         response = user.delete(user.tasks, params={"completed": "true"})
         assert response.json() == {"deleted": 5}, response.text
         left, trash = user.lists_all(user.tasks), user.lists_all(user.trash)
         assert [task["completed"] for task in left] == [False] * 4
         assert [task["completed"] for task in trash] == [True] * 5
-        user.cleans_up()
     return "of 9 tasks the 5 completed ones are in the trash"

@@ -1,5 +1,6 @@
 """Promises about other users: what is theirs can neither be seen nor changed."""
 
+from collections import defaultdict
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -8,8 +9,7 @@ import httpx
 from tests.proof.promises.scene import Account, Fields, Scene, new_mark
 from tests.support.operations import OPERATIONS, Operation
 
-OF_ALL_DATA = {"erase_user", "clear_completed", "create_calendar", "delete_calendar"}
-"""If they were done, data that is not the proof's would be lost: they name a user who is nobody."""
+OF_ONE = ("task_id", "list_id")
 REFUSED = {400, 404, 409, 412, 422}
 
 
@@ -67,7 +67,7 @@ def _of_a_user() -> list[Operation]:
 
 
 def _refused(caller: Account, operation: Operation, theirs: Theirs, status: int) -> httpx.Response:
-    owner = str(uuid4()) if operation.id in OF_ALL_DATA else theirs.account.id
+    owner = theirs.account.id if _is_harmless(operation) else str(uuid4())
     response = _asked(caller, operation, owner, theirs.task["id"], theirs.list["id"])
     described = f"{operation.id} of another user: {response.status_code} {response.text}"
     assert response.status_code == status, described
@@ -75,10 +75,19 @@ def _refused(caller: Account, operation: Operation, theirs: Theirs, status: int)
     return response
 
 
+def _is_harmless(operation: Operation) -> bool:
+    """Whether it could at most change what the proof has made, if it were done.
+
+    If not, the request names a user who is nobody: another account may be a real one.
+    """
+    return operation.method == "GET" or any(f"{{{name}}}" in operation.path for name in OF_ONE)
+
+
 def _asked(
     caller: Account, operation: Operation, user_id: str, task_id: str, list_id: str
 ) -> httpx.Response:
-    path = operation.path.format(user_id=user_id, task_id=task_id, list_id=list_id)
+    ids = defaultdict(lambda: str(uuid4()), user_id=user_id, task_id=task_id, list_id=list_id)
+    path = operation.path.format_map(ids)
     body: dict[str, Any] = {"json": operation.example()} if operation.body else {}
     return caller.request(operation.method, path + operation.required_query, **body)
 
@@ -88,7 +97,7 @@ def ids_of_another_user_are_not_found(scene: Scene) -> str:
     caller, theirs = scene.user, Theirs.of(scene.other)
     asked = 0
     for operation in _of_a_user():
-        if "{task_id}" not in operation.path and "{list_id}" not in operation.path:
+        if not any(f"{{{name}}}" in operation.path for name in OF_ONE):
             continue
         for task_id in (theirs.task["id"], theirs.deleted["id"]):
             response = _asked(caller, operation, caller.id, task_id, theirs.list["id"])

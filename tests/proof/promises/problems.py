@@ -6,14 +6,12 @@ from uuid import uuid4
 
 import httpx
 
-from tests.proof.promises.scene import Account, NotShown, Scene
+from tests.proof.promises.scene import USED_UP, Account, NotShown, Scene, quota_of
 from tests.support.contract import DOCUMENT, methods_of, problem_validator
-from tests.support.responses import assert_problem
+from tests.support.responses import assert_problem, left
 from tests.support.users import Task
 
 BIG = 2 * 1024 * 1024
-QUICKLY_REFILLED = 10_000
-"""Requests a minute: so many come back between two requests that none is seen to go."""
 
 
 class Case(NamedTuple):
@@ -167,16 +165,13 @@ def _nothing(size: int) -> dict[str, Any]:
 
 def the_quota_counts_down(scene: Scene) -> str:
     """Where a deployment has a limit of requests, its header says what is left."""
-    response = scene.user.get(scene.user.lists)
-    quota = _number(response.headers.get("RateLimit-Policy", ""), "q")
-    if not 0 < quota < QUICKLY_REFILLED:
+    user = scene.user
+    quota = quota_of(user)
+    if quota is None:
         raise NotShown("this server has no limit of requests, or a large one")
-    before = _number(response.headers["RateLimit"], "r")
-    response = scene.user.post(f"{scene.user.tasks}/batch", json=_nothing(20))
-    left = _number(response.headers["RateLimit"], "r")
-    assert left < before <= quota, f"of {before} requests a batch of 20 has left {left}"
-    return f"of {before:,} requests a batch of 20 operations has left {left:,}"
-
-
-def _number(header: str, name: str) -> int:
-    return int(header.partition(f";{name}=")[2].partition(";")[0] or 0)
+    before, waited = left(user.get(user.lists)), user.waited
+    after = left(user.post(f"{user.tasks}/batch", json=_nothing(20)))
+    if user.waited > waited:
+        raise NotShown(USED_UP)
+    assert after < before <= quota, f"of {before} requests a batch of 20 has left {after}"
+    return f"of {before:,} requests a batch of 20 operations has left {after:,}"

@@ -21,7 +21,7 @@ from tests.proof.promises import (
     versions,
     waits,
 )
-from tests.proof.promises.scene import SMALL, Account, NotShown, Scale, Scene
+from tests.proof.promises.scene import SMALL, Account, NotShown, Scale, Scene, quota_of
 
 Promise = Callable[[Scene], str]
 
@@ -86,16 +86,26 @@ def _words(error: Exception) -> str:
 
 @contextmanager
 def scene_at(
-    urls: Sequence[str], token: str | None, other_token: str | None, scale: Scale
+    urls: Sequence[str],
+    token: str | None,
+    other_token: str | None,
+    scale: Scale | None = None,
+    *,
+    quiet: bool = False,
 ) -> Iterator[Scene]:
-    """Two users of a deployment; what they made is removed at the end."""
+    """Two users of a deployment; what they made is removed at the end, which is said.
+
+    Where requests are few, each promise does less.
+    """
     with Account(urls, token) as user, Account(urls, other_token) as other:
         assert user.id != other.id, "both tokens are of the same user"
         try:
-            yield Scene(urls, user, other, scale)
+            chosen = scale or (SMALL if quota_of(user) else Scale())
+            yield Scene(urls, user, other, chosen)
         finally:
-            for each in (user, other):
-                click.echo(_cleaned(each))
+            words = [_cleaned(each) for each in (user, other)]
+            if not quiet:
+                click.echo("\n".join(words))
 
 
 def _cleaned(account: Account) -> str:
@@ -105,12 +115,10 @@ def _cleaned(account: Account) -> str:
         return f"What {account.id} has made could not be removed: {_words(error)}"
 
 
-def prove(
-    urls: Sequence[str], token: str | None, other_token: str | None, *, small: bool = False
-) -> int:
+def prove(urls: Sequence[str], token: str | None, other_token: str | None) -> int:
     """Print each promise and what showed it; returns how many are broken."""
     began = time.monotonic()
-    with scene_at(urls, token, other_token, SMALL if small else Scale()) as scene:
+    with scene_at(urls, token, other_token) as scene:
         outcomes = []
         for each in shown(scene, promises()):
             click.echo(each)
@@ -121,6 +129,6 @@ def prove(
     click.echo(
         f"{', '.join(f'{number} {verdict}' for verdict, number in found.items())}: "
         f"{requests:,} requests in {time.monotonic() - began:.0f} s"
-        + (f", of which {waited:.0f} s were waits for the quota" if waited else "")
+        + (f"; all waits for the quota together: {waited:.0f} s" if waited else "")
     )
     return found[Verdict.BROKEN]

@@ -18,6 +18,9 @@ Result = TypeVar("Result")
 
 PATIENCE = 90.0
 """A quota is that of a minute."""
+QUICKLY_REFILLED = 10_000
+"""Requests a minute: so many come back between two requests that none is seen to go."""
+USED_UP = "the quota of requests was used up meanwhile"
 TO_BE_SENT_AGAIN = (429, 503)
 OUTCOME_UNKNOWN = "outcome-unknown"
 
@@ -173,3 +176,10 @@ def at_once(calls: Sequence[Callable[[], Result]]) -> list[Result]:
 def new_mark() -> str:
     """A text that no task has yet."""
     return f"proof-{uuid4().hex[:12]}"
+
+
+def quota_of(user: User) -> int | None:
+    """The requests that the user may send in a minute; None if they are very many."""
+    policy = user.get(user.lists).headers.get("RateLimit-Policy", "")
+    quota = int(policy.partition(";q=")[2].partition(";")[0] or QUICKLY_REFILLED)
+    return quota if quota < QUICKLY_REFILLED else None

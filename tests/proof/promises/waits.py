@@ -9,7 +9,7 @@ from threading import Event
 
 import httpx
 
-from tests.proof.promises.scene import Account, Scene
+from tests.proof.promises.scene import USED_UP, Account, NotShown, Scene
 from tests.support.events import streaming
 
 SECONDS = 5
@@ -26,13 +26,15 @@ def a_change_wakes_each_long_poll(scene: Scene) -> str:
 
 
 def _woken(user: Account) -> list[float]:
-    token = _newest(user)
+    token, waited = _newest(user), user.waited
     with ThreadPoolExecutor(WAITERS) as pool:
         waiting = [pool.submit(_polls, user, token) for _ in range(WAITERS)]
         time.sleep(PAUSE)
         written = time.monotonic()
         task = user.creates("Awaited")
         answers = [each.result() for each in waiting]
+    if user.waited > waited:
+        raise NotShown(USED_UP)
     for changes, _ in answers:
         assert task.document in changes, f"a long poll was not woken within {SECONDS} s"
     return [ended - written for _, ended in answers]
