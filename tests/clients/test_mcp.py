@@ -183,6 +183,19 @@ def test_errand_mcp_reads_the_token_for_each_call(
         assert agent.calls("list_lists") == {"items": [], "next": None}
 
 
+def test_call_without_an_answer_says_how_to_repeat_it(database_url: str) -> None:
+    from openapi.mcp.stdio import tools_at  # noqa: PLC0415
+    from tests.support.agents import Agent  # noqa: PLC0415
+
+    with serving(DATABASE_URL=database_url) as url:
+        tools = tools_at(url, lambda: None)
+    with Agent(tools) as agent:
+        text = agent.fails("create_task", title="Buy milk", idempotency_key="a")
+
+    assert text.startswith("The server did not answer")
+    assert "the same idempotency_key" in text
+
+
 def test_message_without_a_valid_token_is_refused(equipped: str, issuer: Issuer) -> None:
     listing = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
     for token in ("", "Bearer nonsense", f"Bearer {issuer.token('bob', exp=1)}"):
