@@ -1,72 +1,26 @@
 """Behind a pooler that gives each transaction another connection."""
 
-import os
-import shutil
-import subprocess
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import psycopg2
 import pytest
-from psycopg2.extensions import connection, make_dsn, parse_dsn
+from psycopg2.extensions import connection
 
-from tests.support.network import network_to
+from tests.support.pooler import needs_pgbouncer, pooler_to
 from tests.support.servers import Serve, errand, started, url_of
 from tests.support.users import User
 
-PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
-PORT = 6432
-
-pytestmark = pytest.mark.skipif(PGBOUNCER is None, reason="there is no PgBouncer here")
+pytestmark = needs_pgbouncer
 
 
 @pytest.fixture
 def pooler_url(new_database: Callable[[], str]) -> Iterator[str]:
     """PgBouncer in transaction mode, with fewer connections than Errand asks it for."""
-    with pooler_to(new_database(), "transaction") as url:
-        yield url
-
-
-@contextmanager
-def pooler_to(url: str, mode: str) -> Iterator[str]:
-    # PostgreSQL knows its peers by their user, which PgBouncer's is not where root runs the tests.
-    with network_to(url) as way, tempfile.TemporaryDirectory(prefix="errand-") as name:
-        database = parse_dsn(way.url)
-        folder = Path(name)
-        folder.chmod(0o777)
-        configuration = folder / "pgbouncer.ini"
-        configuration.write_text(
-            "[databases]\n"
-            f"* = host={database['host']} port={database['port']} user={database['user']}\n"
-            "[pgbouncer]\n"
-            f"pool_mode = {mode}\ndefault_pool_size = 2\nauth_type = any\n"
-            f"listen_port = {PORT}\nunix_socket_dir = {folder}\n"
-        )
-        # Like PostgreSQL, it refuses to run as root.
-        account = {"user": "nobody"} if os.geteuid() == 0 else {}
-        pgbouncer = subprocess.Popen(
-            [str(PGBOUNCER), "--quiet", str(configuration)],
-            **account,  # type: ignore[call-overload]
-        )
-        url = make_dsn(host=name, port=PORT, dbname=database["dbname"], user=database["user"])
-        wait_for(url)
-        yield url
-        pgbouncer.terminate()
-        pgbouncer.wait(20)
-
-
-def wait_for(url: str) -> None:
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            return psycopg2.connect(url).close()
-        except psycopg2.OperationalError:
-            assert time.monotonic() < deadline, "PgBouncer does not start"
-            time.sleep(0.05)
+    with pooler_to(new_database(), "transaction") as pooler:
+        yield pooler.url
 
 
 def test_pooler_never_mixes_owners_of_statements(serve: Serve, pooler_url: str) -> None:
@@ -114,8 +68,8 @@ def test_idempotency_keys_need_no_connection_of_their_own(serve: Serve, pooler_u
 def test_statements_are_not_prepared_behind_a_pooler(
     new_database: Callable[[], str], tmp_path: Path, mode: str
 ) -> None:
-    with pooler_to(new_database(), mode) as url:
-        assert_nothing_is_prepared(url, tmp_path / "log")
+    with pooler_to(new_database(), mode) as pooler:
+        assert_nothing_is_prepared(pooler.url, tmp_path / "log")
 
 
 def assert_nothing_is_prepared(pooler_url: str, log: Path) -> None:
@@ -136,8 +90,8 @@ def assert_nothing_is_prepared(pooler_url: str, log: Path) -> None:
 
 
 def test_pooler_in_statement_mode_stops_the_start(new_database: Callable[[], str]) -> None:
-    with pooler_to(new_database(), "statement") as url:
-        ended = errand("serve", DATABASE_URL=url, ERRAND_PORT="0")
+    with pooler_to(new_database(), "statement") as pooler:
+        ended = errand("serve", DATABASE_URL=pooler.url, ERRAND_PORT="0")
 
     assert (ended.returncode, ended.stdout) == (1, "")
     error = ended.stderr.splitlines()[-1]

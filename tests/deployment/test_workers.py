@@ -12,7 +12,7 @@ import pytest
 
 from tests.support import http
 from tests.support.polling import eventually
-from tests.support.servers import Server, started, url_of
+from tests.support.servers import Server, started, url_of, workers_of
 from tests.support.wire import ALIVE, BODY, JSON, LENGTH, request, wire_to
 
 TASKS = "/api/0190a1b2-0000-7000-8000-00000000a11c/tasks"
@@ -41,19 +41,6 @@ def pair(new_database: Callable[[], str]) -> Iterator[tuple[Server, str]]:
     yield process, url_of(process)
     process.terminate()
     process.communicate(timeout=30)
-
-
-def workers_of(parent: Server) -> list[psutil.Process]:
-    """The processes that serve."""
-    return [child for child in psutil.Process(parent.pid).children() if is_worker(child)]
-
-
-def is_worker(process: psutil.Process) -> bool:
-    """Whether it runs as a worker; one that has just ended does not."""
-    try:
-        return "spawn_main" in " ".join(process.cmdline())
-    except psutil.NoSuchProcess:  # a zombie is one of them
-        return False
 
 
 def clients_of(worker: psutil.Process, port: int | None) -> int:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+import psutil
+
 from openapi.command_line import main
 from openapi.settings import variable
 from tests.support.forks import Fork
@@ -99,3 +101,16 @@ def url_of(process: Server) -> str:
 def _announced(line: str) -> str:
     assert line.startswith(LISTENING), line
     return line.removeprefix(LISTENING).strip()
+
+
+def workers_of(parent: Server) -> list[psutil.Process]:
+    """The processes that serve."""
+    return [child for child in psutil.Process(parent.pid).children() if _is_worker(child)]
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    """Whether it runs as a worker; one that has just ended does not."""
+    try:
+        return "spawn_main" in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:  # a zombie is one of them
+        return False

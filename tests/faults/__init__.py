@@ -1,0 +1,1 @@
+"""Faults that happen while clients write: what was confirmed is kept, once."""
