@@ -16,7 +16,6 @@ from db.migrate import migrate
 from db.postgres.roles import as_application
 from tests.faults.impatient import BRIEFLY, impatient
 from tests.faults.load import Load, under_load
-from tests.proof.worlds import free_port, mortal_world, postmaster_of
 from tests.support.databases import administration, as_owner, lock_users, query_as_owner
 from tests.support.embedded import url_of as url_of_postgres
 from tests.support.embedded import user_process
@@ -24,6 +23,7 @@ from tests.support.folders import temporary_folder
 from tests.support.pooler import needs_pgbouncer, pooler_to
 from tests.support.servers import Server, started, url_of
 from tests.support.standby import running_standby
+from tests.support.worlds import free_port, mortal_world, postmaster_of
 
 pytestmark = pytest.mark.long
 

@@ -26,8 +26,8 @@ from contextlib import contextmanager
 from tests.proof import series, trees
 from tests.proof.promises.report import prove
 from tests.proof.run import STEPS_OF_A_LIFE, run
-from tests.proof.worlds import MortalWorld, lasting_world, mortal_world
 from tests.support.servers import serving
+from tests.support.worlds import MortalWorld, lasting_world, mortal_world
 
 
 def main() -> int:

@@ -10,10 +10,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from tests.proof.clients import Client, Kind, Write
 from tests.proof.ledger import Ledger
-from tests.proof.worlds import World
 from tests.support.databases import administration, query_as_owner
 from tests.support.feed import PURGE
 from tests.support.flaky import ANSWERED, LATE, Fate, flaky
+from tests.support.worlds import World
 
 CLIENTS = 3
 PAGE = 1000

@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.proof.machine import Clients
-from tests.proof.worlds import World
+from tests.support.worlds import World
 
 STEPS_OF_A_LIFE = 50
 

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4, uuid5
 
 from tests.proof.clients import Client
 from tests.proof.devices import Device, Fields
-from tests.proof.worlds import World
+from tests.support.worlds import World
 
 Write = tuple[str, str, Fields, Fields | None]
 """A method, a path, the headers, and the body."""

@@ -6,8 +6,8 @@ import pytest
 
 from tests.proof import series, trees
 from tests.proof.run import run
-from tests.proof.worlds import LastingWorld, mortal_world
 from tests.support.servers import serving
+from tests.support.worlds import LastingWorld, mortal_world
 
 STEPS = 400
 STEPS_WITH_DISASTERS = 60

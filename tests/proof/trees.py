@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from tests.proof.clients import Client
 from tests.proof.devices import Device, Fields
-from tests.proof.worlds import World
+from tests.support.worlds import World
 
 DEVICES = 4
 LISTS = 3

@@ -18,11 +18,11 @@ from tests.proof.promises.report import Outcome, Verdict, promises, scene_at, sh
 from tests.proof.promises.scene import SMALL, Scale
 from tests.proof.sabotage import reads, writes
 from tests.proof.sabotage.bugs import Bug
-from tests.proof.worlds import data_folder
 from tests.support.databases import administration, database_named, temporary_database
 from tests.support.forks import Fork
 from tests.support.issuer import Issuer, running_issuer
 from tests.support.servers import PATIENT_SERVER, trusting, url_of
+from tests.support.worlds import data_folder
 
 BUGS = {bug.name: bug for bug in (*writes.BUGS, *reads.BUGS)}
 HEALTHY = Bug("no bug", lambda: None)
