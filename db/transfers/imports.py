@@ -7,6 +7,7 @@ changes nothing the second time.
 """
 
 from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -14,6 +15,8 @@ from db.database import Database
 from db.errors import LineFault, LinesRefused
 from db.postgres.transaction import Transaction
 from db.quotas import MAX_BELOW, MAX_DEPTH
+from db.tasks.dates import in_utc
+from db.tasks.feed import EPOCH
 from db.tasks.statements import LOCK_OR_CREATE_USER
 from db.transfers.import_statements import (
     BEGIN_ANEW,
@@ -26,9 +29,10 @@ from db.transfers.import_statements import (
 )
 from db.transfers.lines import Line
 from db.transfers.staging import MOST_FAULTS, Stage, fault_at
-from db.transfers.stamps import Counts, Limits, Stamps
+from db.transfers.stamps import MICROSECOND, Counts, Limits, Stamps
 from db.transfers.writing import Writing
 
+CLOCKS_DIFFER = timedelta(hours=1)
 REASONS = {
     "list": ("list_id", "There is no such list, or it is in the trash."),
     "parent": ("parent_id", "There is no such task, or it is in the trash."),
@@ -64,7 +68,7 @@ async def run(
 async def _write(transaction: Transaction, user_id: UUID, stage: Stage, limits: Limits) -> Result:
     rows = await transaction.fetch(LOCK_OR_CREATE_USER, STATE, user_id=user_id)
     _, revision, moment, task_count, is_empty = rows[0]
-    restores = is_empty and stage.has_revisions
+    restores = is_empty and stage.has_revisions and _is_of_the_past(stage, moment)
     if restores:
         await transaction.fetch(BEGIN_ANEW, user_id=user_id)
         stamps = Stamps(max(revision, stage.highest) + 1, max(moment, stage.latest))
@@ -80,6 +84,16 @@ async def _write(transaction: Transaction, user_id: UUID, stage: Stage, limits: 
         if wrong:
             await transaction.fetch(RENUMBER_COMPLETIONS, user_id=user_id)
     return Result(writing.lists, writing.tasks)
+
+
+def _is_of_the_past(stage: Stage, moment: str) -> bool:
+    """Whether revisions and times are not from the future, but for clocks that differ.
+
+    Revisions begin with the time, so the user's next ones are above them.
+    """
+    latest = datetime.fromisoformat(moment) + CLOCKS_DIFFER
+    microseconds = (latest - EPOCH) // MICROSECOND
+    return stage.highest <= microseconds and stage.latest <= in_utc(latest.isoformat())
 
 
 async def _check(transaction: Transaction, user_id: UUID, stage: Stage) -> None:

@@ -19,7 +19,7 @@ from db.tasks import reminders
 from db.tasks.dates import REPLACED, in_utc
 from db.transfers.lines import Incoming, Line, Lines
 
-AT_ONCE = 50
+AT_ONCE = 10
 """Lines after which other requests have their turn."""
 BATCH = 200
 """Tasks that are written together."""

@@ -20,7 +20,7 @@ from db.tasks.tasks import too_many
 from db.transfers.export_statements import EXPORT_LISTS
 from db.transfers.import_statements import LIST_FIELDS, RENAME_DELETIONS, WRITE_LISTS
 from db.transfers.lines import Incoming, Line
-from db.transfers.staging import MOST_FAULTS, Stage, fault_at
+from db.transfers.staging import AT_ONCE, MOST_FAULTS, Stage, fault_at
 from db.transfers.stamps import Counts, Limits, Stamps
 
 NOT_COMPLETED = "Only a task that is completed has a time of completion."
@@ -80,8 +80,8 @@ class Writing:
         async for batch in self._stage.batches():
             stored = await self._stored([line.value.fields["id"] for line in batch])
             created, rows = self.tasks.created, []
-            for line in batch:
-                if line.value.fields.get("recurrence"):
+            for number, line in enumerate(batch):
+                if number % AT_ONCE == 0 or line.value.fields.get("recurrence"):
                     await asyncio.sleep(0)
                 row = self._checked_row(stored.get(line.value.fields["id"]), line)
                 rows += [] if row is None else [row]

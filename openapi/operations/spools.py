@@ -6,6 +6,7 @@ So a slow client holds a file and nothing of the database, the length of the res
 an error after its first item is still a problem document.
 """
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
 from tempfile import SpooledTemporaryFile
@@ -19,6 +20,8 @@ from openapi.operations.responses import started
 IN_MEMORY = 256 * 1024
 """Bytes up to which no file is needed."""
 CHUNK = 64 * 1024
+AT_ONCE = 25
+"""Items of a response after which other requests have their turn."""
 MOST = 20
 MOST_OF_A_USER = 2
 TOO_MANY = "The server keeps as many files for slow clients as it can."
@@ -47,8 +50,12 @@ class Spools:
         file = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - it is closed when it is sent
         try:
             async with aclosing(response.rest) as chunks:
+                count = 0
                 async for chunk in chunks:
                     file.write(chunk)
+                    count += 1
+                    if count % AT_ONCE == 0:
+                        await asyncio.sleep(0)
             length = (b"content-length", b"%d" % file.tell())
             whole = response._replace(headers=[*response.headers, length])
             sent = self._chunks(file, owner)

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.support.databases import MANY_TASKS, administration
-from tests.support.feed import Copy, lists_of, tasks_of
+from tests.support.feed import Copy, digest_of, lists_of, tasks_of
 from tests.support.responses import assert_problem
 from tests.support.servers import started, url_of
 from tests.support.users import User, in_trash
@@ -47,7 +47,7 @@ def faults_of(response: httpx.Response) -> list[tuple[int | None, str]]:
     return [(fault.get("line"), fault["pointer"]) for fault in problem["errors"]]
 
 
-def digest_of(user: User) -> int:
+def copied_digest(user: User) -> int:
     copy = Copy(user)
     copy.catches_up()
     return copy.digest
@@ -75,14 +75,14 @@ def full(alice: User) -> User:
 
 
 def test_export_erase_import_is_the_same_digest(full: User) -> None:
-    before, lines, digest = tasks_of(full), exported(full), digest_of(full)
+    before, lines, digest = tasks_of(full), exported(full), copied_digest(full)
     lists, trash = lists_of(full), in_trash(full)
     by_completion = full.get(full.tasks, params={"sort": "completed_at"}).json()
     full.delete(f"/api/{full.id}")
 
     result = imported(full, lines, "jsonl")
 
-    assert digest_of(full) == digest
+    assert copied_digest(full) == digest
     assert tasks_of(full) == before
     assert lists_of(full) == lists
     assert in_trash(full) == trash
@@ -122,13 +122,13 @@ def test_the_same_file_twice_changes_nothing(full: User, bob: User, format_: str
 
 
 def test_an_import_into_what_it_was_exported_from_changes_nothing(full: User) -> None:
-    digest = digest_of(full)
+    digest = copied_digest(full)
 
     for format_ in ("jsonl", "csv"):
         result = imported(full, exported(full, format_), format_)
         assert result["tasks"]["created"] == result["tasks"]["changed"] == 0
 
-    assert digest_of(full) == digest
+    assert copied_digest(full) == digest
 
 
 def test_csv_brings_every_field_to_another_user(full: User, bob: User) -> None:
@@ -268,18 +268,41 @@ def test_a_damaged_export_is_refused(alice: User, change: Any, line: int) -> Non
     assert tasks_of(alice) == {}
 
 
+def changed_export(lines: bytes, **fields: Any) -> bytes:
+    """The export with other fields in its last task, and a last line that says so."""
+    *others, last, end = map(orjson.loads, lines.splitlines())
+    last["task"].update(fields)
+    end["digest"] = digest_of([line["task"] for line in (*others, last) if "task" in line])
+    return b"\n".join(map(orjson.dumps, (*others, last, end)))
+
+
 def test_lines_with_the_same_revision_are_refused(alice: User) -> None:
-    alice.creates("a")
+    first = alice.creates("a").document
     alice.creates("b")
-    first, one, other, end = map(orjson.loads, exported(alice).splitlines())
-    removed = digest_of(alice)
-    other["task"]["revision"] = one["task"]["revision"]
+    lines = exported(alice)
     alice.delete(f"/api/{alice.id}")
-    for digest in (removed, None):
-        end["digest"] = digest if digest is not None else end["digest"]
-        response = sent(alice, b"\n".join(map(orjson.dumps, (first, one, other, end))), "jsonl")
-        assert_problem(response, 422, "invalid-request")
+
+    response = sent(alice, changed_export(lines, revision=first["revision"]), "jsonl")
+
+    assert faults_of(response) == [(None, "")]
     assert tasks_of(alice) == {}
+
+
+@pytest.mark.parametrize(
+    "future", [{"revision": 2**53 - 1}, {"updated_at": "9999-12-31T23:59:59.999999Z"}]
+)
+def test_revisions_and_times_of_the_future_are_replaced(
+    alice: User, future: dict[str, Any]
+) -> None:
+    task = alice.creates("a").document
+    lines = exported(alice)
+    alice.delete(f"/api/{alice.id}")
+
+    imported(alice, changed_export(lines, **future), "jsonl")
+
+    [stored] = tasks_of(alice).values()
+    assert task["revision"] < stored["revision"] < alice.creates("b").document["revision"] < 2**53
+    assert stored["updated_at"] < "9999"
 
 
 def test_completed_tasks_of_before_are_in_the_order_of_completion(alice: User) -> None:
