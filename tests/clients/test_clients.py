@@ -16,12 +16,18 @@ MODELS = {
     *("DeletedTask", "Task", "TaskCreate", "TaskMove", "TaskPatch", "TaskUpdate"),
     *("DeletedList", "ListCreate", "ListPatch", "TaskList"),
     *("ListChange", "ListTombstone", "TaskChange", "TaskTombstone"),
+    *("ExportBegin", "ExportEnd", "ExportedList", "ExportedDeletedList", "ExportedTask"),
+    *("ExportedDeletedTask", "ExportRow", "Imported", "ImportCounts", "ImportRow", "TodoistRow"),
+    *("GoogleTasks", "GoogleTaskList", "GoogleTask"),
     *("DayCount", "ListCount", "PriorityCount", "Summary", "TagCount"),
 }
 SCALARS = {
     "BatchOperation",
     "Change",
     "Completed",
+    "Completion",
+    "ExportLine",
+    "SkippedDue",
     "CompletedAt",
     "Count",
     "Cursor",
@@ -53,6 +59,7 @@ SCALARS = {
 ENUMS = {
     *("CreateTaskIfNoneMatch", "CreateListIfNoneMatch", "HealthStatus", "Priority", "Sort"),
     *("ReadinessStatus", "RecursFrom", "ShowCalendarAs"),
+    *("GoogleTasksKind", "GoogleTaskStatus", "TodoistRowTYPE"),
     *("ExportTasksFormat", "ExportBeginKind", "ExportEndKind"),
     *("ExportedListKind", "ExportedDeletedListKind", "ExportedTaskKind", "ExportedDeletedTaskKind"),
     *("TaskChangeKind", "TaskTombstoneKind", "ListChangeKind", "ListTombstoneKind"),
@@ -102,7 +109,7 @@ def test_names_in_a_python_client_are_those_of_the_contract(python: Client) -> N
     operations = [path for path in package.glob("api/*/*.py") if path.stem != "__init__"]
     assert {path.stem for path in operations} == OPERATIONS
     assert {path.parent.name for path in operations} == {
-        *("tasks", "lists", "overviews", "changes", "calendar", "users", "health")
+        *("tasks", "lists", "overviews", "changes", "calendar", "users", "health", "transfer")
     }
     exported = "from errand_client import models; print(*models.__all__)"
     assert set(python.runs("python", "-c", exported).split()) == MODELS | ENUMS
