@@ -1,6 +1,7 @@
 """An export: all that a user has, in three formats."""
 
 import csv
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -182,10 +183,14 @@ def test_an_export_is_of_one_moment_while_others_write(alice: User) -> None:
 
 
 def test_a_client_that_does_not_read_holds_no_connection_of_the_database(serve: Serve) -> None:
+    # With a large buffer, the system would take the whole response.
+    small = [(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)]
+    slow = httpx.HTTPTransport(verify=False, socket_options=small)
     with User(serve(ERRAND_POOL_SIZE="1")) as user, ExitStack() as stack:
         fill(user, 1000, description="\x01" * 1500)  # each is six bytes in JSON
+        client = stack.enter_context(httpx.Client(base_url=user.base_url, transport=slow))
         url = f"/api/{user.id}/export"
-        opened = [stack.enter_context(user.stream("GET", url)) for _ in range(2)]
+        opened = [stack.enter_context(client.stream("GET", url)) for _ in range(2)]
 
         assert user.get(user.tasks).status_code == 200
         assert_problem(user.get(url), 503, "overloaded")
