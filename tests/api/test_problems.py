@@ -20,9 +20,11 @@ def subclasses(base: type[errors.DomainError]) -> Iterator[type[errors.DomainErr
         yield from subclasses(each) if each.__subclasses__() else [each]
 
 
-# The kind of a refused batch is that of the operation that was refused.
+# The kind of a refused batch is that of the operation that was refused; the faults of a file are no
+# text (tests/api/test_import.py).
 @for_each(
-    "error", [each for each in subclasses(errors.DomainError) if each is not errors.BatchRefused]
+    "error",
+    [*{*subclasses(errors.DomainError)} - {errors.BatchRefused, errors.LinesRefused}],
 )
 def test_every_domain_error_has_a_problem_type(error: type[errors.DomainError]) -> None:
     response = problems.problem_response(error("because"), "a test", "an id")

@@ -92,6 +92,7 @@ def keep_valid(case: Case[Any]) -> None:
     """Make a valid case valid: with conditions that hold, and words for an order by relevance."""
     if operation_id(case) == "import_tasks":  # a parent is on another line: no schema says that
         case.body = OPERATIONS["import_tasks"].example()
+    name_what_is_missing(case)
     headers = case.meta and case.meta.components.get(ParameterLocation.HEADER)
     if headers and headers.mode is GenerationMode.NEGATIVE:
         # Where it finds no valid value of a header, it takes an invalid one for the valid cases.
@@ -114,6 +115,13 @@ def keep_valid(case: Case[Any]) -> None:
             case.body.pop(side, None)
     if operation_id(case) == "batch_tasks" and isinstance(case.body, dict):
         keep_batch_valid(case.body)
+
+
+def name_what_is_missing(case: Case[Any]) -> None:
+    """Replace the null of a task without a list, whose `list_id` Schemathesis follows."""
+    for name, value in case.path_parameters.items():
+        if value in (None, "None"):
+            case.path_parameters[name] = str(uuid4())
 
 
 def keep_batch_valid(batch: dict[str, Any]) -> None:
