@@ -38,6 +38,7 @@ WITH_A_USER = {
     "delete_calendar": 204,
     "list_tasks": 200,
     "export_tasks": 200,
+    "import_tasks": 200,
     "list_lists": 200,
     "batch_tasks": 200,
     "clear_completed": 200,
