@@ -1,6 +1,7 @@
 """`errand export`, `import`, `backup` and `restore`."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
@@ -101,15 +102,23 @@ def test_what_is_wrong_is_shown(tmp_path: Path, alice: User) -> None:
     assert lists_of(alice) == tasks_of(alice) == {}
 
 
+@pytest.fixture
+def own_users(own_database: str) -> Iterator[tuple[User, User]]:
+    """Two users of a database whose rows are all written by a server."""
+    with serving(DATABASE_URL=own_database) as url, User(url) as one, User(url) as other:
+        yield one, other
+
+
 def test_a_backup_is_restored_into_an_empty_database(
-    tmp_path: Path, database_url: str, postgres_url: str, alice: User, bob: User
+    tmp_path: Path, own_database: str, postgres_url: str, own_users: tuple[User, User]
 ) -> None:
-    for user in (alice, bob):
+    alice, bob = own_users
+    for user in own_users:
         user.creates(list_id=user.creates_list().document["id"], tags=["x"])
         user.delete(user.creates().url)
     file, new = tmp_path / "errand.backup", empty_database(postgres_url)
 
-    said = succeeds("backup", file, "--no-verify", DATABASE_URL=as_owner(database_url))
+    said = succeeds("backup", file, "--no-verify", DATABASE_URL=as_owner(own_database))
     alice.creates("after the backup")
     succeeds("restore", file, DATABASE_URL=new)
 
