@@ -129,7 +129,7 @@ def test_the_contract_says_which_tools_there_are_and_what_they_do(agent: "Agent"
 
     assert {name: tool.description for name, tool in tools.items()} == marked
     for tool in tools.values():
-        # The caller is whom the token names; conditions of reads are of no use.
+        # The token says who the caller is; conditions of reads are of no use.
         assert not {"user_id", "If-None-Match", "offset"} & tool.input_schema["properties"].keys()
     assert tools["create_task"].input_schema["required"] == ["idempotency_key", "title"]
     assert tools["patch_task"].input_schema["required"] == ["task_id"]

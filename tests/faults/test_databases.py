@@ -62,7 +62,7 @@ def test_commits_that_wait_for_a_standby_which_is_not_there() -> None:
         under_load(lambda: [url]) as load,
         administration(world.database_url) as execute,
     ):
-        for standby in ("nobody", ""):
+        for standby in ("missing", ""):
             execute(f"ALTER SYSTEM SET synchronous_standby_names = '{standby}'")
             execute("SELECT pg_reload_conf()")
             time.sleep(SECONDS)

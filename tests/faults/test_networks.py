@@ -18,7 +18,7 @@ pytestmark = pytest.mark.long
 
 NAME = f"errand{os.getpid() % 10**6}"
 HERE, THERE, PORT = "198.18.77.1", "198.18.77.2", "5432"
-NOBODY = "02:00:00:00:00:01"
+UNUSED_ADDRESS = "02:00:00:00:00:01"
 SECONDS = 8
 """More than `tcp_user_timeout`."""
 
@@ -70,7 +70,7 @@ def test_swallowed_packets(own_database: str) -> None:
         under_load(lambda: [url]) as load,
     ):
         # Packets go to an address that nothing has.
-        ip("neigh", "replace", THERE, "lladdr", NOBODY, "nud", "permanent", "dev", NAME)
+        ip("neigh", "replace", THERE, "lladdr", UNUSED_ADDRESS, "nud", "permanent", "dev", NAME)
         time.sleep(SECONDS)
         ip("neigh", "delete", THERE, "dev", NAME)
         load.flows()

@@ -78,7 +78,7 @@ def _refused(caller: Account, operation: Operation, theirs: Theirs, status: int)
 def _is_harmless(operation: Operation) -> bool:
     """Whether it could at most change what the proof has made, if it were done.
 
-    If not, the request names a user who is nobody: another account may be a real one.
+    If not, the request names a `user_id` that no user has: another account may be a real one.
     """
     return operation.method == "GET" or any(f"{{{name}}}" in operation.path for name in OF_ONE)
 

@@ -134,7 +134,7 @@ def _hides_deletions() -> None:
     replaced(feed, "read", made)
 
 
-def _wakes_nobody() -> None:
+def _wakes_no_request() -> None:
     replaced(ChangeNotifications, "notify", lambda _: lambda _self, _user_id: None)
     replaced(Waiter, "compare", lambda _: lambda _self, _revision: None)
 
@@ -165,7 +165,7 @@ BUGS = (
     Bug("the digest is computed from an old snapshot", _trusts_an_old_snapshot, servers=2),
     Bug("a token of the feed goes one change too far", _goes_one_too_far),
     Bug("the feed does not show deletions", _hides_deletions),
-    Bug("a write wakes nobody", _wakes_nobody),
+    Bug("a write wakes no request", _wakes_no_request),
     Bug("a write wakes one of those who wait", _wakes_one),
     Bug("a problem does not point to its fault", _points_nowhere),
 )
