@@ -20,20 +20,21 @@ from psycopg2.extensions import cursor, make_dsn, parse_dsn
 from db.errors import BackupFailed
 from db.migrate import NEWEST, connect, migrate, schema_version
 from db.private_files import open_private
+from db.schema.digests import MODULUS
 from db.schema.models import MICROSECONDS
 from db.token_secret import rotate
 
 DIGESTS = "SELECT id::text, digest, task_count FROM users ORDER BY id"
 # What the rows are, whatever the counters of the users say.
-COUNTED = """
+COUNTED = f"""
     SELECT users.id::text,
            ((SELECT coalesce(sum(hash_of(revision)), 0) FROM tasks
               WHERE user_id = users.id AND deleted_at IS NULL)
             + (SELECT coalesce(sum(hash_of(revision)), 0) FROM lists
-                WHERE user_id = users.id AND deleted_at IS NULL)) % 281474976710656,
+                WHERE user_id = users.id AND deleted_at IS NULL)) % {MODULUS},
            (SELECT count(*) FROM tasks WHERE user_id = users.id)
       FROM users ORDER BY users.id
-"""
+"""  # noqa: S608
 ROLE = """
     DO $$ BEGIN
         CREATE ROLE errand_app LOGIN NOSUPERUSER NOBYPASSRLS;

@@ -23,7 +23,7 @@ from db.database import Session
 from db.errors import CalendarNotFound
 from db.postgres.statement import Access, Statement
 from db.schema.calendars import Calendar
-from db.schema.clauses import ONE_TASK, document, param, tasks, this_owner, this_user, users
+from db.schema.clauses import ONE_TASK, OWNER_REVISION, document, param, tasks, this_user
 from db.tasks.statements import LOCK_OR_CREATE_USER
 
 NO_CALENDAR = "There is no such calendar."
@@ -69,10 +69,9 @@ _dated = (
     .limit(literal_column(str(MOST_TASKS), Integer))
     .subquery("dated")
 )
-_revision = select(func.max(users.c.revision)).where(this_owner).scalar_subquery()
 LIST_DATED = Statement(
     "list_dated_tasks",
-    select(func.json_build_array(_revision, func.json_agg(_dated.c.document), type_=JSON)),
+    select(func.json_build_array(OWNER_REVISION, func.json_agg(_dated.c.document), type_=JSON)),
     Access.READ,
     finds_many=True,
 )

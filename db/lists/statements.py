@@ -28,6 +28,7 @@ from db.schema.clauses import (
     LIST_COLUMNS,
     NEXT,
     ONE,
+    OWNER_REVISION,
     WRITABLE_LIST_COLUMNS,
     document,
     lists,
@@ -61,12 +62,10 @@ def _owner(condition: ColumnElement[bool], digest: ColumnElement[int]) -> CTE:
     )
 
 
-# An aggregate is one value even if the condition on the owner were missing.
-_owner_revision = select(func.max(users.c.revision)).where(this_owner).scalar_subquery()
 _in_order = aggregate_order_by(ONE_LIST, lists.c.position, lists.c.id)
 EVERY = Statement(
     "list_lists",
-    select(func.json_build_array(_owner_revision, func.json_agg(_in_order), type_=JSON))
+    select(func.json_build_array(OWNER_REVISION, func.json_agg(_in_order), type_=JSON))
     .select_from(lists)
     .where(these_lists & lists.c.deleted_at.is_(None)),
     Access.READ,

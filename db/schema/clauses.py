@@ -190,6 +190,8 @@ _owner_id, _task_id = param("user_id", users.c.id), param("task_id", tasks.c.id)
 this_owner = users.c.id == _owner_id
 this_user = tasks.c.user_id == _owner_id
 these_lists = lists.c.user_id == _owner_id
+# An aggregate is one value even if the condition on the owner were missing.
+OWNER_REVISION = select(func.max(users.c.revision)).where(this_owner).scalar_subquery()
 this_id = this_user & (tasks.c.id == _task_id)
 this_task = this_id & tasks.c.deleted_at.is_(None)
 

@@ -24,9 +24,10 @@ from db.schema.models import Task, User
 _tasks: Table = Task.metadata.tables["tasks"]
 _lists: Table = TaskList.metadata.tables["lists"]
 _users: Table = User.metadata.tables["users"]
+MODULUS = 2**48
 NOTHING = literal_column("0", BigInteger)
 # Also of a negative number, `&` leaves the remainder that is not negative.
-MASK = literal_column(str(2**48 - 1), BigInteger)
+MASK = literal_column(str(MODULUS - 1), BigInteger)
 
 
 def hash_of(revision: ColumnElement[Any]) -> ColumnElement[int]:
@@ -43,7 +44,7 @@ def changed_by(
 
 def total(hashes: ColumnElement[int], *conditions: ColumnElement[bool]) -> ScalarSelect[int]:
     """The sum of the hashes of many rows, reduced so that it always fits into the column."""
-    reduced = func.coalesce(func.sum(hashes), NOTHING) % literal_column(str(2**48), BigInteger)
+    reduced = func.coalesce(func.sum(hashes), NOTHING) % literal_column(str(MODULUS), BigInteger)
     return select(cast(reduced, BigInteger)).where(*conditions).scalar_subquery()
 
 

@@ -42,5 +42,9 @@ def due_of(task: Mapping[str, Any]) -> str | None:
 
 def in_utc(moment: str) -> str:
     """The moment, written as the server writes all; it has no digits beyond the microsecond."""
-    written = datetime.fromisoformat(moment).astimezone(UTC).isoformat(timespec="microseconds")
-    return written.replace("+00:00", "Z")
+    return rfc_3339(datetime.fromisoformat(moment).astimezone(UTC))
+
+
+def rfc_3339(moment: datetime) -> str:
+    """A moment in UTC as text, as the server writes all (RFC 3339)."""
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from db.quotas import MAX_TASKS
 from db.tasks import places, trees
+from db.tasks.dates import rfc_3339
 from db.tasks.tasks import NO_REVISION, Task, unknown
 
 MICROSECOND = timedelta(microseconds=1)
@@ -127,8 +128,7 @@ class Draft:
         """The revision and the time of the next event, or of one so many later."""
         number = len(self.events) + later
         moment = self._moment + number * MICROSECOND
-        written = moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
-        return {"updated_at": written, "revision": self._revision + number + 1}
+        return {"updated_at": rfc_3339(moment), "revision": self._revision + number + 1}
 
     def below(self, task: Task) -> list[Task]:
         """The tasks below this one, parents before their children."""

@@ -33,7 +33,7 @@ from sqlalchemy import (
 
 from db.owner import OWNER
 from db.postgres.statement import Access, Statement
-from db.schema.clauses import as_written, tasks, this_owner, this_user, users
+from db.schema.clauses import OWNER_REVISION, as_written, tasks, this_user
 from db.schema.fields import Filter
 from db.tasks.few_pages import few_rows, has_too_many, newest_tagged
 from db.tasks.list_orders import beyond, matches, of_list, order_by, sections
@@ -68,7 +68,7 @@ def statement_of(shape: Shape) -> Statement:
         arrays += [INDEXED_REVISION, HAS_TOO_MANY_CANDIDATES if shape.is_found else false()]
     elif shape.is_found:
         arrays.append(has_too_many(shape))
-    document = func.json_build_array(_owner_revision, *arrays, type_=JSON)
+    document = func.json_build_array(OWNER_REVISION, *arrays, type_=JSON)
     # A page by offset has its own statement: no other call waits in its group for skipped rows.
     return Statement(
         shape.statement_name,
@@ -83,10 +83,6 @@ def _array(name: str, page: FromClause) -> ColumnElement[Any]:
     array = func.array_agg(as_written(column))
     is_nullable = name in tasks.c and tasks.c[name].nullable
     return case((func.count(column) > _zero, array)) if is_nullable else array
-
-
-# An aggregate is one value even if the condition on the owner were missing.
-_owner_revision = select(func.max(users.c.revision)).where(this_owner).scalar_subquery()
 
 
 def _page(shape: Shape) -> Select[Any] | CompoundSelect[Any]:

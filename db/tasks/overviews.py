@@ -18,7 +18,7 @@ from sqlalchemy import (
 from db.caseless import folded
 from db.database import Session
 from db.postgres.statement import Access, Statement
-from db.schema.clauses import ONE, param, task_tags, tasks, this_owner, this_user, users
+from db.schema.clauses import ONE, OWNER_REVISION, param, task_tags, tasks, this_user
 from db.tasks.tasks import NO_REVISION
 
 
@@ -31,7 +31,6 @@ class TagPage(NamedTuple):
 
 
 _is_live = this_user & tasks.c.deleted_at.is_(None)
-_revision = select(func.max(users.c.revision)).where(this_owner).scalar_subquery()
 
 
 def _number(condition: ColumnElement[bool]) -> ColumnElement[int]:
@@ -80,7 +79,9 @@ _columns = [_newest_name(), _counted.c.open, _counted.c.done]
 LIST_TAGS = Statement(
     "list_tags",
     select(
-        func.json_build_array(_revision, *map(func.array_agg, _columns), type_=JSON).label("tags")
+        func.json_build_array(OWNER_REVISION, *map(func.array_agg, _columns), type_=JSON).label(
+            "tags"
+        )
     ).select_from(_counted),
     Access.READ,
     finds_many=True,

@@ -9,7 +9,7 @@ from sqlalchemy import JSON, Integer, Table, bindparam, func, select, true, tupl
 from db.database import Session
 from db.errors import CursorRefused
 from db.postgres.statement import Access, Statement
-from db.schema.clauses import ONE, as_written, param, tasks, this_owner, this_user, users
+from db.schema.clauses import ONE, OWNER_REVISION, as_written, param, tasks, this_user
 from db.schema.reminders import TaskReminder
 from db.tasks.dates import in_utc
 from db.tasks.tasks import NO_REVISION
@@ -52,11 +52,10 @@ _found = (
     .select_from(_page.join(_task, true()))
     .subquery("found")
 )
-_revision = select(func.max(users.c.revision)).where(this_owner).scalar_subquery()
 LIST_REMINDERS = Statement(
     "list_reminders",
     # The arrays keep the order of the rows.
-    select(func.json_build_array(_revision, *map(func.array_agg, _found.c), type_=JSON)),
+    select(func.json_build_array(OWNER_REVISION, *map(func.array_agg, _found.c), type_=JSON)),
     Access.READ,
     finds_many=True,
 )

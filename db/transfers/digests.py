@@ -2,7 +2,7 @@
 
 from hashlib import sha256
 
-MODULUS = 2**48
+from db.schema.digests import MODULUS
 
 
 def digest_with(digest: int, revision: int) -> int:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from db.database import Database
 from db.postgres.transaction import Transaction
+from db.tasks.dates import rfc_3339
 from db.tasks.tasks import as_read
 from db.transfers.digests import digest_with
 from db.transfers.export_statements import EXPORT_LISTS, EXPORT_TASKS
@@ -33,7 +34,7 @@ async def lines(
             "kind": "export",
             "format": FORMAT,
             "user_id": str(user_id),
-            "exported_at": _written(datetime.now(UTC)),
+            "exported_at": rfc_3339(datetime.now(UTC)),
         }
         end = {"lists": 0, "tasks": 0, "digest": 0}
         rows = await snapshot.fetch(EXPORT_LISTS, user_id=user_id, with_trash=with_trash)
@@ -84,7 +85,3 @@ def _task_line(
     if "deleted_at" not in task:
         return {"kind": "task", **kept}
     return {"kind": "deleted_task", **kept, "deletion": deletion}
-
-
-def _written(moment: datetime) -> str:
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

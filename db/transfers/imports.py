@@ -16,6 +16,7 @@ from db.errors import LineFault, LinesRefused
 from db.postgres.transaction import Transaction
 from db.quotas import MAX_BELOW, MAX_DEPTH
 from db.tasks.dates import in_utc
+from db.tasks.draft import MICROSECOND
 from db.tasks.feed import EPOCH
 from db.tasks.statements import LOCK_OR_CREATE_USER
 from db.transfers.import_statements import (
@@ -29,7 +30,7 @@ from db.transfers.import_statements import (
 )
 from db.transfers.lines import Line
 from db.transfers.staging import MOST_FAULTS, Stage, fault_at
-from db.transfers.stamps import MICROSECOND, Counts, Limits, Stamps
+from db.transfers.stamps import Counts, Limits, Stamps
 from db.transfers.writing import Writing
 
 CLOCKS_DIFFER = timedelta(hours=1)

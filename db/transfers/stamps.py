@@ -1,10 +1,11 @@
 """What an import counts: lists and tasks, and the user's revisions and moments."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
-MICROSECOND = timedelta(microseconds=1)
+from db.tasks.dates import rfc_3339
+from db.tasks.draft import MICROSECOND
 
 
 class Limits(NamedTuple):
@@ -39,7 +40,7 @@ class Stamps:
     @property
     def moment(self) -> str:
         """The moment as the server writes all."""
-        return self._moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        return rfc_3339(self._moment)
 
     def next(self) -> dict[str, Any]:
         """Those of the next change."""

@@ -9,7 +9,7 @@ import orjson
 
 from db.errors import FieldRefused, LineFault, LinesRefused, TooManyLists
 from db.postgres.transaction import Transaction
-from db.schema.clauses import STORED_COLUMNS, TRASH_COLUMNS
+from db.schema.clauses import STORED_COLUMNS
 from db.schema.fields import DEFAULTS
 from db.tasks.batches import row_of
 from db.tasks.dates import REPLACED
@@ -114,11 +114,9 @@ class Writing:
     async def _stored(self, ids: list[str]) -> dict[str, Row]:
         if self._restores:
             return {}
-        rows = await self._transaction.fetch(
+        found = await self._transaction.fetch_dicts(
             FIND_TASKS, user_id=self._user_id, task_ids=[UUID(each) for each in ids]
         )
-        names = ["completion_revision", "deletion", "skipped_due", *TRASH_COLUMNS]
-        found = (dict(zip(names, row[3:], strict=True)) for row in rows)
         return {each["id"]: each for each in found if each["id"]}
 
     def _named_lists(self, stored: dict[str, Row], known: set[str]) -> list[Row]:
