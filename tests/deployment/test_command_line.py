@@ -22,6 +22,7 @@ from db.migrate import NEWEST
 from openapi.settings import Settings, load_settings, variable
 from tests.support import http
 from tests.support.databases import administration, database_named
+from tests.support.embedded import is_running
 from tests.support.folders import copied, temporary_folder
 from tests.support.issuer import Issuer
 from tests.support.polling import eventually
@@ -216,7 +217,7 @@ def test_signal_stops_the_server_and_its_database(
     process.communicate(timeout=20)
 
     assert process.returncode == 0
-    assert not Path(f"/proc/{postmaster}").exists()
+    assert eventually(lambda: not is_running(postmaster), 5)
 
 
 def test_signal_during_the_start_of_the_event_loop_stops_the_server(database_url: str) -> None:
