@@ -18,7 +18,7 @@ import psycopg2
 from psycopg2.extensions import cursor, make_dsn, parse_dsn
 
 from db.errors import BackupFailed
-from db.migrate import NEWEST, connect, migrate, schema_version
+from db.migrate import connect, migrate, schema_of
 from db.private_files import open_private
 from db.schema.digests import MODULUS
 from db.schema.models import MICROSECONDS
@@ -81,7 +81,7 @@ def restore(url: str, file: Path) -> list[User]:
     revisions than those of the backup: so their tokens are refused, and no such revision is given
     to another change.
     """
-    if schema_version(url) is not None:
+    if schema_of(url).version is not None:
         raise BackupFailed(NOT_EMPTY)
     with _executing(url) as executing:
         executing.execute(ROLE)
@@ -89,8 +89,7 @@ def restore(url: str, file: Path) -> list[User]:
     _run(url, "pg_restore", *options, str(file))
     users, counted = _read(url, DIGESTS), _read(url, COUNTED)
     require_same(counted, users)
-    if schema_version(url) != NEWEST:
-        migrate(url)
+    migrate(url)
     rotate(url)
     with _executing(url) as executing:
         executing.execute(ADVANCE)

@@ -1,8 +1,8 @@
-"""Migrates a database's schema to this version, or checks its version."""
+"""Migrates a database's schema to this version, or reads its version."""
 
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from importlib.resources import files
 
 import psycopg2
 from psycopg2 import errors
@@ -11,19 +11,38 @@ from psycopg2.extensions import connection, cursor
 from db.errors import DatabaseAway, SchemaOutdated
 from db.postgres.refusals import refusal
 from db.postgres.roles import APPLICATION, Powers, powers_query, require_fit
+from db.postgres.schema_version import NEWEST, SCHEMA_COLUMNS, Schema, require_known
 from db.schema.tables import OWNED_TABLES
 
 CONNECT_TIMEOUT_SECONDS = 5
-
-NEWEST = max(
-    entry.name.removesuffix(".py").split("_", 1)[0]
-    for entry in files("db.migrations.versions").iterdir()
-    if entry.name[:1].isdigit()
-)
+LOCK_PATIENCE_SECONDS = 120
+LOCK_PAUSE_SECONDS = 1
+"""In which the statements go on that have waited behind a migration."""
 
 
-def migrate(url: str) -> None:
-    """Apply the migrations that the database lacks; several processes may do so at once."""
+def migrate(url: str) -> str:
+    """Apply the migrations that the database lacks, and return the version of its schema.
+
+    Several processes may do so at once, while servers go on: no statement of theirs waits long
+    behind a migration that waits for a lock.
+    """
+    schema = schema_of(url)
+    require_known(schema)
+    if schema.version and schema.version >= NEWEST:
+        return schema.version
+    deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
+    while True:
+        try:
+            _upgrade(url)
+        except errors.LockNotAvailable as error:
+            if time.monotonic() > deadline:
+                raise _not_migrated(error) from error
+            time.sleep(LOCK_PAUSE_SECONDS)
+        else:
+            return NEWEST
+
+
+def _upgrade(url: str) -> None:
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError
@@ -31,29 +50,34 @@ def migrate(url: str) -> None:
 
     config = Config()
     config.set_main_option("script_location", "db:migrations")
-    require_known(schema_version(url))
     with closing(connect(url)) as opened:
         config.attributes["connect"] = lambda: opened
         try:
             command.upgrade(config, "head")
         except (CommandError, SQLAlchemyError, psycopg2.Error) as error:
-            raise SchemaOutdated(f"The database cannot be migrated: {_reason(error)}") from error
+            cause = getattr(error, "orig", None)
+            if isinstance(cause, errors.LockNotAvailable):
+                raise cause from error
+            raise _not_migrated(error) from error
 
 
-def schema_version(url: str) -> str | None:
-    """The version of the last migration that was applied; None if none was."""
+def _not_migrated(error: Exception) -> SchemaOutdated:
+    return SchemaOutdated(f"The database cannot be migrated: {_reason(error)}")
+
+
+def schema_of(url: str) -> Schema:
+    """The version of the database's schema."""
     with _reading(url) as reading:
         try:
-            reading.execute("SELECT version_num FROM alembic_version")
+            reading.execute(f"SELECT {SCHEMA_COLUMNS} FROM alembic_version")  # noqa: S608
         except errors.UndefinedTable:
-            return None
+            return Schema(None)
         except psycopg2.Error as error:
             raise SchemaOutdated(
                 f"The schema cannot be read: {_reason(error)}. Run `errand migrate` with the"
                 f" DATABASE_URL of its owner, and serve as {APPLICATION} or a member of it."
             ) from error
-        row = reading.fetchone()
-        return str(row[0]) if row else None
+        return Schema(*reading.fetchall()[0])
 
 
 def check_role(url: str) -> None:
@@ -86,22 +110,3 @@ def connect(url: str) -> connection:
             raise refused from error
         reason = _reason(error).rstrip(".")
         raise DatabaseAway(f"The database cannot be reached: {reason}.") from error
-
-
-def require_newest(version: str | None) -> None:
-    """Refuse to work with any schema but this version's."""
-    require_known(version)
-    if version != NEWEST:
-        raise SchemaOutdated(
-            f"The database's schema is {version or 'missing'}, but this version needs {NEWEST}. "
-            "Run `errand migrate` with the DATABASE_URL of its owner."
-        )
-
-
-def require_known(version: str | None) -> None:
-    """Refuse a schema that a later version has made."""
-    if version is not None and version > NEWEST:
-        raise SchemaOutdated(
-            f"The database's schema is {version}, but this version knows none after {NEWEST}. "
-            "Install the version of Errand that made it, or a later one."
-        )

@@ -6,14 +6,15 @@ from contextlib import closing
 import psycopg2
 
 from db.errors import UnfitRole
-from db.migrate import connect, require_newest, schema_version
+from db.migrate import connect, schema_of
+from db.postgres.schema_version import require_served
 
 BYTES = 32
 
 
 def rotate(url: str) -> None:
     """Replace the secret, as its owner; a server that runs keeps the old one until it restarts."""
-    require_newest(schema_version(url))
+    require_served(schema_of(url))
     with closing(connect(url)) as opened, opened, opened.cursor() as cursor:
         try:
             cursor.execute(

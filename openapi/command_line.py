@@ -79,14 +79,13 @@ def refuse_lasting_data(flags: Mapping[str, Any]) -> None:
 def migrate(**flags: str | None) -> None:
     """Bring the database's schema to this version."""
     with complaints_shown():
-        from db.migrate import NEWEST
         from db.migrate import migrate as run
         from openapi.server.run import database_at
         from openapi.settings import load_settings
 
         with database_at(load_settings(**flags)) as url:
-            run(url)
-        click.echo(f"The database's schema is {NEWEST}.")
+            version = run(url)
+        click.echo(f"The database's schema is {version}.")
 
 
 @errand.command()

@@ -6,11 +6,12 @@ from collections.abc import Awaitable, Sequence
 
 import psycopg2
 
-from db.errors import UnfitRole
+from db.errors import SchemaOutdated, UnfitRole
 from db.postgres.connection import Connection
 from db.postgres.database_url import host_of, single_host_urls
 from db.postgres.prepared import PreparedStatements
 from db.postgres.roles import Powers, require_fit
+from db.postgres.schema_version import SCHEMA_COLUMNS, Schema, require_served
 from db.postgres.statement import Statement
 from db.postgres.throttled_log import ThrottledLog
 
@@ -27,7 +28,10 @@ SESSION = [
     "SET tcp_keepalives_count = 2",
     "SET tcp_user_timeout = 5000",
 ]
-FACTS = "SELECT pg_backend_pid(), current_setting('transaction_read_only') = 'on'"
+FACTS = (
+    "SELECT pg_backend_pid(), current_setting('transaction_read_only') = 'on',"  # noqa: S608
+    f" {SCHEMA_COLUMNS} FROM alembic_version"
+)
 
 POOLED = (
     "there is a connection pooler in front of the database: statements are not prepared, and"
@@ -115,16 +119,17 @@ class Connector:
         except TimeoutError:
             limit = self._connect_timeout
             self._log.warn(url, f"cannot connect to {host_of(url)} within {limit:g} s")
-        except (psycopg2.Error, OSError, UnfitRole) as error:
+        except (psycopg2.Error, OSError, UnfitRole, SchemaOutdated) as error:
             self._log.warn(
                 url, f"cannot connect to the database: {str(error).strip() or repr(error)}"
             )
         return None
 
     async def _prepared(self, url: str) -> Connection:
-        """A connection whose role is checked and whose statements are prepared.
+        """A connection whose role and schema are checked and whose statements are prepared.
 
-        The role is checked each time: after a failover it may have other rights.
+        They are checked each time: after a failover the role may have other rights, and a later
+        version may have migrated the schema.
         """
         connection = await Connection.open(url, self._statement_timeout)
         try:
@@ -138,7 +143,8 @@ class Connector:
     async def _prepare(self, connection: Connection) -> None:
         [powers] = await connection.fetch(self._powers_query)
         require_fit(Powers(*powers))
-        [(pid, read_only)] = await connection.fetch(FACTS)
+        [(pid, read_only, *schema)] = await connection.fetch(FACTS)
+        require_served(Schema(*schema))
         # A pooler announces a number of its own: a later transaction may be another session's.
         if pid != connection.announced_pid:
             self._log.warn("pooler", POOLED)

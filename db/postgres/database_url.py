@@ -6,6 +6,8 @@ from ipaddress import ip_address
 import psycopg2
 from psycopg2.extensions import make_dsn, parse_dsn
 
+from db.postgres.schema_version import NEWEST
+
 # Without the first four, a request would wait for minutes if the network drops packets.
 ALWAYS = {
     "keepalives_idle": 5,
@@ -13,7 +15,7 @@ ALWAYS = {
     "keepalives_count": 2,
     "tcp_user_timeout": 5000,
     "client_encoding": "UTF8",
-    "application_name": "errand",
+    "application_name": f"errand {NEWEST}",
 }
 
 ENCRYPTED = {"require", "verify-ca", "verify-full"}

@@ -17,11 +17,12 @@ import uvicorn
 from db import purge as purging
 from db.database import Database
 from db.errors import DatabaseAway
-from db.migrate import NEWEST, check_role, migrate, require_newest, schema_version
+from db.migrate import check_role, migrate, schema_of
 from db.postgres.database_url import hosts_without_tls
 from db.postgres.embedded import running_postgres
 from db.postgres.pool_options import PoolOptions
 from db.postgres.roles import as_application
+from db.postgres.schema_version import require_served
 from db.probe import probe
 from openapi.access.policy import validate_access_settings
 from openapi.server.announcement import announce
@@ -192,10 +193,9 @@ def _warn_without_tls(name: str, url: str) -> None:
 def _prepared(settings: Settings, url: str) -> str:
     """Migrate the embedded database; of any other one, check that it is migrated."""
     if not settings.database_url:
-        if schema_version(url) != NEWEST:
-            migrate(url)
+        migrate(url)
         return as_application(url)
-    require_newest(schema_version(url))
+    require_served(schema_of(url))
     check_role(url)
     return url
 
@@ -219,7 +219,7 @@ def _probe_standby(settings: Settings, url: str) -> None:
     """The same for the standby; it may be away, too."""
     _warn_without_tls("ERRAND_READ_URL", url)
     try:
-        require_newest(schema_version(url))
+        require_served(schema_of(url))
         asyncio.run(probe(settings.pool_options(url)))
     except DatabaseAway as error:
         click.echo(f"{error} Until then DATABASE_URL serves the reads of ERRAND_READ_URL.")

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from db.migrate import NEWEST
+from db.postgres.schema_version import NEWEST
 from openapi.contract.document import Contract
 from openapi.stubs import models, tests
 from openapi.stubs.handlers import handler_of, imports_of

@@ -169,8 +169,8 @@ def breaking_connections(url: str) -> Iterator[None]:
         while not over.wait(random.uniform(0, 0.1)):
             query_as_owner(
                 url,
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name ="
-                " 'errand' AND datname = current_database() ORDER BY random() LIMIT 1",
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE"
+                " 'errand%%' AND datname = current_database() ORDER BY random() LIMIT 1",
             )
 
     thread = threading.Thread(target=breaks)

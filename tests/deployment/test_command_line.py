@@ -18,7 +18,7 @@ import psutil
 import pytest
 from psycopg2.extensions import make_dsn
 
-from db.migrate import NEWEST
+from db.postgres.schema_version import NEWEST
 from openapi.settings import Settings, load_settings, variable
 from tests.support import http
 from tests.support.databases import administration, database_named
@@ -377,7 +377,7 @@ def test_workers_end_when_their_parent_is_killed(database_url: str) -> None:
 def test_schema_of_a_later_version_is_refused(new_database: Callable[[], str]) -> None:
     url = new_database()
     with administration(url) as execute:
-        execute("UPDATE alembic_version SET version_num = '9999'")
+        execute("UPDATE alembic_version SET version_num = '9999', oldest_code = '9998'")
 
     for command in ("serve", "migrate"):
         ended = errand(command, "--database-url", url)

@@ -17,20 +17,27 @@ from psycopg2.extensions import make_dsn
 from sqlalchemy import create_engine
 
 from db.errors import SchemaOutdated
-from db.migrate import NEWEST, check_role, migrate, schema_version
+from db.migrate import check_role, migrate, schema_of
 from db.postgres.embedded import running_postgres
 from db.postgres.roles import APPLICATION, as_application
+from db.postgres.schema_version import NEWEST
 from db.schema.tables import METADATA
 from tests.support import http
 from tests.support.databases import (
     administration,
     as_owner,
+    away,
     empty_database,
+    query,
     query_as_owner,
+    statements_that_wait,
     store_task,
 )
 from tests.support.folders import temporary_folder
-from tests.support.servers import errand, serving
+from tests.support.polling import eventually
+from tests.support.servers import errand, serving, started, url_of
+
+TASKS = f"/api/{uuid4()}/tasks"
 
 
 @pytest.fixture
@@ -83,10 +90,10 @@ def test_newest_migration_is_the_only_head() -> None:
 
 def test_concurrent_migrations_of_one_database_all_succeed(postgres_url: str) -> None:
     url = empty_database(postgres_url)
-    before = schema_version(url)
+    before = schema_of(url).version
 
     assert migrated_together(*[url] * 4) == [0] * 4
-    assert (before, schema_version(url)) == (None, NEWEST)
+    assert (before, schema_of(url).version) == (None, NEWEST)
 
 
 def test_concurrent_migrations_of_databases_of_one_cluster_all_succeed(fresh_url: str) -> None:
@@ -109,7 +116,7 @@ def test_owner_without_createrole_is_asked_for_the_role_by_name(fresh_url: str) 
     migrate(url)
 
     check_role(as_application(url))
-    assert schema_version(as_application(url)) == NEWEST
+    assert schema_of(as_application(url)).version == NEWEST
 
 
 def test_data_folder_from_before_row_level_security_is_migrated_and_served(
@@ -131,9 +138,57 @@ def test_data_folder_from_before_row_level_security_is_migrated_and_served(
 def roles_that_serve(url: str) -> list[tuple[str]]:
     with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
         cursor.execute(
-            "SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name = 'errand'"
+            "SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name LIKE 'errand%'"
         )
         return cursor.fetchall()
+
+
+def test_migration_that_waits_for_a_lock_lets_statements_pass(postgres_url: str) -> None:
+    url = empty_database(postgres_url)
+    migrate_to("0024", url)
+    reader = psycopg2.connect(url, options="-c statement_timeout=5s")
+    with closing(psycopg2.connect(url)) as holder, closing(reader), ThreadPoolExecutor(1) as pool:
+        query(holder, "SELECT count(*) FROM tasks")
+        migrated = pool.submit(migrate, url)
+        assert eventually(lambda: statements_that_wait(reader) > 0)
+        for _ in range(3):
+            assert query(reader, "SELECT count(*) FROM tasks") == [0]
+            reader.rollback()
+            assert not migrated.done()
+        holder.rollback()
+
+        assert migrated.result(60) == NEWEST
+
+
+def test_migration_for_later_code_alone_is_refused_while_servers_run(postgres_url: str) -> None:
+    url = empty_database(postgres_url)
+    migrate_to("0024", url)
+    with closing(psycopg2.connect(url, application_name="errand 0024")):
+        with pytest.raises(SchemaOutdated, match="1 connections"):
+            migrate(url)
+        assert schema_of(url).version == "0024"
+
+    assert migrate(url) == NEWEST
+
+
+def test_server_that_finds_an_earlier_schema_is_not_ready_until_it_is_migrated(
+    own_database: str, postgres_url: str
+) -> None:
+    version = "UPDATE alembic_version SET version_num = %s"
+    query_as_owner(own_database, version, "0025")
+    with away(own_database, postgres_url):
+        server = started(DATABASE_URL=own_database, ERRAND_WAIT_TIMEOUT="1")
+        assert server.stdout
+        assert "responds with 503" in server.stdout.readline()
+        url = url_of(server)
+    refused = [http.get(f"{url}{path}").status_code for path in ("/health/ready", TASKS)]
+    query_as_owner(own_database, version, NEWEST)
+    assert eventually(lambda: http.get(f"{url}/health/ready").status_code == 200)
+    served = http.get(f"{url}{TASKS}").status_code
+    server.terminate()
+    server.communicate(timeout=20)
+
+    assert (refused, served) == ([503, 503], 200)
 
 
 def test_what_was_stored_before_it_was_counted_is_counted(postgres_url: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from db.migrate import NEWEST
+from db.postgres.schema_version import NEWEST
 from openapi.contract.document import CONTRACT, Contract
 from openapi.stubs.files import File, files_of
 from openapi.stubs.missing import NoStub

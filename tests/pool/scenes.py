@@ -150,7 +150,7 @@ class Observer:
         """The server processes that work for the pool."""
         return self.ask(
             "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
-            " AND application_name = 'errand' AND state LIKE %s",
+            " AND application_name LIKE 'errand%%' AND state LIKE %s",
             state,
         )
 

@@ -32,7 +32,7 @@ from tests.support.network import Network
 
 END_SESSIONS = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-     WHERE datname = current_database() AND application_name = 'errand'
+     WHERE datname = current_database() AND application_name LIKE 'errand%%'
 """
 
 

@@ -20,7 +20,7 @@ from tests.support.folders import temporary_folder
 from tests.support.servers import Server, serving, started, url_of
 
 PATIENCE = 60.0
-BUSY = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'errand'"
+BUSY = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'errand%'"
 
 
 class World(Protocol):
