@@ -206,6 +206,10 @@ class DatabaseAway(Unavailable):
     """There is no connection to the database, or it accepts no changes."""
 
 
+class ShardMoved(DatabaseAway):
+    """The node of a Citus cluster that was asked does not have the user's data (any more)."""
+
+
 class Overloaded(Unavailable):
     """The request would have had to wait too long: for a connection, or for another change."""
 

@@ -30,7 +30,7 @@ class Activity:
 
     def count_failure(self, error: Exception) -> Exception:
         """Count a statement that failed with the error, and return the error."""
-        self.failures[FAILURES.get(type(error), UNEXPECTED)] += 1
+        self.failures[next(FAILURES[kind] for kind in type(error).__mro__ if kind in FAILURES)] += 1
         return error
 
 

@@ -3,7 +3,7 @@
 import psycopg2
 from psycopg2 import errorcodes
 
-from db.errors import ConnectionLost, DatabaseAway, DatabaseFailing, StatementTimedOut
+from db.errors import ConnectionLost, DatabaseAway, DatabaseFailing, ShardMoved, StatementTimedOut
 
 # The statement had no effect, and may succeed if it is run again.
 RETRYABLE = {
@@ -23,6 +23,9 @@ FAILING_CLASSES = {
     errorcodes.CLASS_SYSTEM_ERROR,
 }
 
+MOVED = "SM001"
+"""The code of `errand_hold`: on Citus, the shard of the owner is on another node."""
+
 UNCERTAIN = "A change may or may not have been made: check."
 
 
@@ -41,6 +44,8 @@ def domain_error(error: psycopg2.Error, *, lost: bool) -> Exception:
     code = error.pgcode
     if code in RETRYABLE:
         return DatabaseAway("The database did not accept the change; nothing was changed.")
+    if code == MOVED:
+        return ShardMoved("The user's data are being moved to another node; nothing was changed.")
     if code in TIMED_OUT:
         return StatementTimedOut("The database cancelled the statement; nothing was changed.")
     if lost:

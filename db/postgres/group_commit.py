@@ -229,5 +229,5 @@ class Groups:
         return CallQueue(self.pool, statement)
 
     async def _fetch_alone(self, statement: Statement, values: dict[str, Any]) -> Document:
-        rows = await self.pool.fetch(statement, **values)
+        rows = await self.pool.fetch(statement.alone(values), **values)
         return rows[0][0] if rows else None

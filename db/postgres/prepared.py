@@ -14,7 +14,8 @@ class PreparedStatements:
     Those on demand are a cache: the least recently used one is deallocated first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST_ON_DEMAND) -> None:
+        self._most = most
         self._permanent: set[str] = set()
         self._on_demand: OrderedDict[str, Statement] = OrderedDict()
         self._refused: set[str] = set()
@@ -42,18 +43,14 @@ class PreparedStatements:
 
     def preparation(self, statement: Statement, *, functions: bool) -> str:
         """The SQL that prepares a statement on demand; if there are many, it deallocates one."""
-        texts = [statement.preparation]
-        if functions and statement.returns_document:
-            texts.append(statement.preparation_for_each)
-        if len(self._on_demand) == MOST_ON_DEMAND:
+        texts = statement.preparations(functions=functions)
+        if len(self._on_demand) == self._most:
             forgotten = next(iter(self._on_demand.values()))
-            texts.append(forgotten.deallocation)
-            if functions and forgotten.returns_document:
-                texts.append(forgotten.deallocation_for_each)
+            texts += forgotten.deallocations(functions=functions)
         return "; ".join(texts)
 
     def add(self, statement: Statement) -> None:
         """Note a statement that was prepared with the SQL of `preparation`."""
-        if len(self._on_demand) == MOST_ON_DEMAND:
+        if len(self._on_demand) == self._most:
             self._on_demand.popitem(last=False)
         self._on_demand[statement.name] = statement

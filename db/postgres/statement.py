@@ -1,7 +1,7 @@
 """A statement, compiled once from SQLAlchemy Core to what the driver sends."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum, auto
 from functools import cached_property
 from typing import Any, Protocol
@@ -16,6 +16,9 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from db.owner import OWNER
 
 POSITION = re.compile(r"\$(\d+)")
+ARGUMENT = 'arguments."{}"'
+"""A parameter in the function that runs a group of calls."""
+
 SHORT_LOCK_TIMEOUT = """IF json_array_length(calls) > 1 THEN
                     setting := set_config('lock_timeout', '250ms', true);
                 END IF;"""
@@ -72,6 +75,11 @@ class Statement:
         assert isinstance(compiled, SQLCompiler)
         return compiled
 
+    @property
+    def text(self) -> str:
+        """The SQL, with its parameters by their positions."""
+        return self._compiled.string
+
     @cached_property
     def has_owner(self) -> bool:
         """Whether it reads or writes the rows of one user, its parameter."""
@@ -112,7 +120,23 @@ class Statement:
         """The SQL that prepares it on a connection."""
         types = ", ".join(kind for _, kind in self._parameters)
         parameters = f" ({types})" if types else ""
-        return f"PREPARE {self.name}{parameters} AS {self._compiled.string}"
+        return f"PREPARE {self.name}{parameters} AS {self.text}"
+
+    def preparations(self, *, functions: bool) -> list[str]:
+        """The SQL that prepares it in every way that it can be run on a connection."""
+        if functions and self.returns_document:
+            return [self.preparation, self.preparation_for_each]
+        return [self.preparation]
+
+    def deallocations(self, *, functions: bool) -> list[str]:
+        """The SQL that deallocates what `preparations` has prepared."""
+        if functions and self.returns_document:
+            return [self.deallocation, self.deallocation_for_each]
+        return [self.deallocation]
+
+    def alone(self, _: dict[str, Any]) -> "Statement":
+        """The statement that runs one of its calls by itself."""
+        return self
 
     def sql(self, values: dict[str, Any], *, prepared: bool) -> str:
         """The SQL that runs it, after a setting with the owner for row-level security.
@@ -145,8 +169,7 @@ class Statement:
         waits long for a lock. It stops after 20 ms: calls that share a commit wait for each other.
         """
         function = f"{self.name}_for_each"
-        columns = ", ".join(f'"{name}" {kind}' for name, kind in self._parameters)
-        statement = self._with_names(self._compiled.string, 'arguments."{}"')
+        columns = ", ".join(f'"{name}" {kind}' for name, kind in self._fields)
         return f"""
             CREATE FUNCTION pg_temp.{function}(calls json) RETURNS SETOF json
             LANGUAGE plpgsql AS $function$
@@ -155,13 +178,23 @@ class Statement:
                 {"" if self.access is Access.READ else SHORT_LOCK_TIMEOUT}
                 FOR arguments IN SELECT * FROM json_to_recordset(calls) AS call ({columns}) LOOP
                     setting := set_config('errand.user_id', arguments.{OWNER}::text, true);
-                    {statement} INTO document;
+                    {self._assignment}
                     RETURN NEXT document;
                     EXIT WHEN clock_timestamp() > statement_timestamp() + interval '20 ms';
                 END LOOP;
             END $function$;
             PREPARE {function} (json) AS SELECT pg_temp.{function}($1)
         """  # noqa: S608
+
+    @property
+    def _fields(self) -> Iterable[tuple[str, str]]:
+        """The names and types of what that function is given with each call."""
+        return self._parameters
+
+    @property
+    def _assignment(self) -> str:
+        """What that function does with `arguments`: it sets `document`."""
+        return f"{self._with_names(self.text, ARGUMENT)} INTO document;"
 
     @property
     def deallocation(self) -> str:
@@ -177,7 +210,7 @@ class Statement:
     @cached_property
     def bare(self) -> str:
         """The SQL that runs it unprepared; without the owner's setting it finds no rows."""
-        return self._with_names(self._compiled.string.replace("%", "%%"), "%({})s")
+        return self._with_names(self.text.replace("%", "%%"), "%({})s")
 
     def _with_names(self, sql: str, form: str) -> str:
         """The SQL with its parameters by name instead of position, each in that form."""

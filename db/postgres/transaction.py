@@ -38,6 +38,11 @@ class Transaction:
         self._sql = sql
         self._begin = self._ahead = begin
 
+    def redirect(self, statement_of: Callable[[Statement], Statement]) -> None:
+        """Run from now on, in place of each statement, the one that the function returns."""
+        sql = self._sql
+        self._sql = lambda statement, values: sql(statement_of(statement), values)
+
     async def fetch(self, *statements: Statement, **values: Any) -> list[Row]:
         """Run statements in this order, and return the rows of the last."""
         return await self._send(self._texts(statements, values), values)
