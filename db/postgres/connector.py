@@ -9,6 +9,7 @@ import psycopg2
 from db.errors import SchemaOutdated, UnfitRole
 from db.postgres.connection import Connection
 from db.postgres.database_url import host_of, single_host_urls
+from db.postgres.pool_options import PoolOptions
 from db.postgres.prepared import PreparedStatements
 from db.postgres.roles import Powers, require_fit
 from db.postgres.schema_version import SCHEMA_COLUMNS, Schema, require_served
@@ -44,16 +45,13 @@ class Connector:
 
     def __init__(
         self,
-        url: str,
+        options: PoolOptions,
         *,
-        connect_timeout: float,
-        statement_timeout: float,
         prepared: Sequence[Statement],
         powers_query: str,
     ) -> None:
-        self._urls = single_host_urls(url)
-        self._connect_timeout = connect_timeout
-        self._statement_timeout = statement_timeout
+        self._urls = single_host_urls(options.url)
+        self._options = options
         self._powers_query = powers_query
         self._prepared_statements = prepared
         self._preparations = [each.preparation for each in prepared]
@@ -114,10 +112,10 @@ class Connector:
 
     async def _attempt(self, url: str) -> Connection | None:
         try:
-            async with asyncio.timeout(self._connect_timeout):
+            async with asyncio.timeout(self._options.connect_timeout):
                 return await self._prepared(url)
         except TimeoutError:
-            limit = self._connect_timeout
+            limit = self._options.connect_timeout
             self._log.warn(url, f"cannot connect to {host_of(url)} within {limit:g} s")
         except (psycopg2.Error, OSError, UnfitRole, SchemaOutdated) as error:
             self._log.warn(
@@ -131,7 +129,7 @@ class Connector:
         They are checked each time: after a failover the role may have other rights, and a later
         version may have migrated the schema.
         """
-        connection = await Connection.open(url, self._statement_timeout)
+        connection = await Connection.open(url, self._options.statement_timeout)
         try:
             async with connection.advancing():
                 await self._prepare(connection)
@@ -149,8 +147,10 @@ class Connector:
         if pid != connection.announced_pid:
             self._log.warn("pooler", POOLED)
         else:
-            await connection.fetch("; ".join([*SESSION, *self._preparations]))
-            connection.prepared = PreparedStatements()
+            await connection.fetch(
+                "; ".join([*SESSION, *self._options.session, *self._preparations])
+            )
+            connection.prepared = PreparedStatements(self._options.most_prepared)
             connection.prepared.add_permanent(self._prepared_statements)
             if not read_only:
                 await self._make_functions(connection)
@@ -158,7 +158,8 @@ class Connector:
     async def _make_functions(self, connection: Connection) -> None:
         """Create the functions that run groups of calls; if the role may not, calls run alone."""
         try:
-            await connection.fetch("; ".join(self._functions))
+            # The first query is for a catalogue without functions: libpq refuses an empty text.
+            await connection.fetch("; ".join(["SELECT 1", *self._functions]))
         except psycopg2.Error as error:
             if connection.lost:
                 raise

@@ -42,9 +42,7 @@ class Pool:
         """Every connection prepares the statements; it is only used with row-level security."""
         self._options = options
         self._connector = Connector(
-            options.url,
-            connect_timeout=options.connect_timeout,
-            statement_timeout=options.statement_timeout,
+            options,
             prepared=statements,
             powers_query=powers_query(owned_tables),
         )

@@ -13,6 +13,11 @@ class PoolOptions:
     wait_timeout: float
     overload_timeout: float
     statement_timeout: float
+    session: tuple[str, ...] = ()
+    """What each session is set to, besides what all are."""
+
+    most_prepared: int = 64
+    """The number of statements that a session keeps prepared besides those of the catalogue."""
 
     def for_a_command(self) -> "PoolOptions":
         """The options for one connection; a request waits as long as connecting may take."""

@@ -5,16 +5,14 @@ from collections.abc import Iterable
 
 from db.postgres.statement import Statement
 
-MOST_ON_DEMAND = 64
-
 
 class PreparedStatements:
     """The prepared statements of one session.
 
-    Those on demand are a cache: the least recently used one is deallocated first.
+    Those on demand are a cache of `most`: the least recently used one is deallocated first.
     """
 
-    def __init__(self, most: int = MOST_ON_DEMAND) -> None:
+    def __init__(self, most: int) -> None:
         self._most = most
         self._permanent: set[str] = set()
         self._on_demand: OrderedDict[str, Statement] = OrderedDict()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -28,9 +29,9 @@ def counting(condition: str) -> Statement:
     return Statement(f"count_{uuid4().hex}", select(column), Access.READ)
 
 
-def database_of(url: str) -> Database:
+def database_of(url: str, most_prepared: int = 64) -> Database:
     options = load_settings(database_url=url, pool_size=1).pool_options()
-    return Database(options, CATALOGUE)
+    return Database(replace(options, most_prepared=most_prepared), CATALOGUE)
 
 
 @pytest.fixture
@@ -63,15 +64,12 @@ def test_list_is_prepared_at_its_first_call_and_not_again(
     ] * 3
 
 
-def test_least_recently_used_statement_is_forgotten(
-    new_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(prepared, "MOST_ON_DEMAND", 3)
+def test_least_recently_used_statement_is_forgotten(new_database: Callable[[], str]) -> None:
     queries = [ListQuery.of({}, sort, deleted=True) for sort in ("title", "-title", "updated_at")]
     others = [f"'{statement_of(each.shape(Start.FIRST)).name}'" for each in queries]
 
     async def known() -> list[int]:
-        async with database_of(new_database()) as database:
+        async with database_of(new_database(), most_prepared=3) as database:
             await lists.page(database, uuid4(), QUERY, limit=10)
             for query in queries[:2]:
                 await lists.page(database, uuid4(), query, limit=10)

@@ -39,6 +39,7 @@ def test_hash_of_a_uuid_is_that_of_postgresql(value: UUID, expected: int) -> Non
         ("INSERT INTO users (id)", "INSERT INTO users_1 AS users (id)"),
         ("count(*) AS tasks, alike.tasks", "count(*) AS tasks, alike.tasks"),
         ("users.task_count, task_tags_2", "users.task_count, task_tags_2"),
+        ("FOR UPDATE OF users", "FOR UPDATE OF users"),
         ("'tasks'", "'tasks'"),
         ("has_task(users.id)", "has_task_1(users.id)"),
         ("hash_of(users.revision)", "hash_of(users.revision)"),
