@@ -34,8 +34,8 @@ def on_shard(
         alias = found["alias"] or f" AS {table}"
         return f"{table}_{shards[table]}{alias}"
 
-    # Not a column (`tasks.id`, `alike.tasks`, `count(*) AS tasks`), nor an alias (`UPDATE OF tasks`),
-    # nor a text ('tasks').
+    # Neither a column (`tasks.id`, `alike.tasks`, `count(*) AS tasks`), nor an alias that is
+    # referred to (`FOR UPDATE OF tasks`), nor a text ('tasks').
     names = "|".join(OWNED_TABLES)
     table = rf"""(?<![.\w"'])(?<!\bAS )(?<!\bOF )(?P<table>{names})\b(?![."'(])(?P<alias> AS )?"""
     called = rf"""(?<![.\w"'])({"|".join(functions)})(?=\()"""

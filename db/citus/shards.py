@@ -11,10 +11,12 @@ from uuid import UUID
 from sqlalchemy import Integer, String, column, text
 
 from db.citus.hashing import hash_of_uuid
-from db.citus.shard_sql import on_shard
+from db.citus.statements import ShardStatement
 from db.postgres.statement import Access, Statement
 
 REMEMBERED_OWNERS = 100_000
+MOST_STATEMENTS = 256
+"""The statements whose SQL is kept for each shard."""
 
 # One row for each table of each shard. `users` names the group of tables that are moved together.
 PLACEMENTS = Statement(
@@ -67,11 +69,12 @@ class Shard:
         self.node = node
         self.number = tables["users"]
         """The number of the users' table, by which the shard and its functions are known."""
+        self.statement = lru_cache(MOST_STATEMENTS)(self._statement)
+        """The statement on the tables of this shard."""
         self._tables = tables
 
-    def sql(self, sql: str) -> str:
-        """The SQL on the tables of this shard."""
-        return on_shard(sql, self._tables, self.number)
+    def _statement(self, base: Statement) -> ShardStatement:
+        return ShardStatement(base, self._tables)
 
 
 class ShardMap:

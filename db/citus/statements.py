@@ -1,12 +1,12 @@
 """Statements on the shards of a node, which Citus's planner does not see."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from db.citus.shards import Shard
+from db.citus.shard_sql import on_shard
 from db.postgres.failures import MOVED
 from db.postgres.statement import ARGUMENT, Statement
 
@@ -29,20 +29,22 @@ class DerivedStatement(Statement):
 class ShardStatement(DerivedStatement):
     """A statement on the tables of one shard; it fails if the shard is on another node."""
 
-    def __init__(self, base: Statement, shard: Shard) -> None:
-        super().__init__(f"{base.name}_{shard.number}", base)
-        self.shard = shard
+    def __init__(self, base: Statement, tables: Mapping[str, int]) -> None:
+        """The tables are those of the shard, each with its number."""
+        self.shard = tables["users"]
+        super().__init__(f"{base.name}_{self.shard}", base)
+        self._tables = tables
 
     @cached_property
     def text(self) -> str:
         """The SQL, with its parameters by their positions."""
-        return self.shard.sql(self._base.text)
+        return on_shard(self._base.text, self._tables, self.shard)
 
     @cached_property
     def _guard(self) -> str:
         """The lock that keeps the shard where it is until the transaction ends."""
         is_about_shard = self.text != self._base.text
-        return f"SELECT errand_hold({self.shard.number}); " if is_about_shard else ""
+        return f"SELECT errand_hold({self.shard}); " if is_about_shard else ""
 
     def sql(self, values: dict[str, Any], *, prepared: bool) -> str:
         """The SQL that runs it, after the guard and the setting with the owner."""
@@ -57,7 +59,7 @@ class NodeStatement(DerivedStatement):
 
     def __init__(self, name: str, base: Statement, shards: Sequence[ShardStatement]) -> None:
         super().__init__(name, base)
-        self._on_shards = {each.shard.number: each for each in shards}
+        self._on_shards = {each.shard: each for each in shards}
 
     def alone(self, values: dict[str, Any]) -> Statement:
         """The statement that runs one of its calls by itself."""

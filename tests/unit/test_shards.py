@@ -6,7 +6,7 @@ from uuid import UUID
 from db.catalogue import CATALOGUE
 from db.citus.hashing import hash_of_uuid
 from db.citus.shard_sql import FUNCTIONS, on_shard
-from db.citus.shards import Address, Placement, Shard, ShardMap
+from db.citus.shards import Address, Placement, ShardMap
 from db.citus.statements import NodeStatement, ShardStatement
 from db.postgres.failures import MOVED
 from db.probe import AT_THE_START
@@ -18,7 +18,6 @@ STATEMENTS = (*CATALOGUE, *PURGES, *AT_THE_START)
 TABLES = {table: 102_008 + 32 * index for index, table in enumerate(OWNED_TABLES)}
 USERS = TABLES["users"]
 NODE = Address("node.example", 5432)
-SHARD = Shard(0, TABLES, NODE)
 ALICE, BOB = UUID("01939d8f-3f4b-7c6e-8a53-5f0e4f5c1a2b"), UUID(int=0)
 
 
@@ -53,7 +52,7 @@ def test_no_statement_on_a_shard_names_a_table_or_function_of_all_shards() -> No
     tables = "|".join(OWNED_TABLES)
     names = rf"(?:FROM|JOIN|INTO|UPDATE|USING|,) (?:{tables})\b(?!\.)|\b(?:{'|'.join(FUNCTIONS)})\("
     for statement in STATEMENTS:
-        text = ShardStatement(statement, SHARD).text
+        text = ShardStatement(statement, TABLES).text
         assert not re.search(names, text), statement.name
         assert text != statement.text or not re.search(rf"\b(?:{tables})\.", text)
 
@@ -61,7 +60,7 @@ def test_no_statement_on_a_shard_names_a_table_or_function_of_all_shards() -> No
 def test_statement_on_a_shard_holds_the_shard_and_sets_its_owner() -> None:
     for statement in STATEMENTS:
         values = {"user_id": ALICE} if statement.has_owner else {}
-        on_this = ShardStatement(statement, SHARD)
+        on_this = ShardStatement(statement, TABLES)
         sql = on_this.sql(values, prepared=True)
         assert on_this.name in sql
         assert (f"errand_hold({USERS})" in sql) == (on_this.text != statement.text)
@@ -69,16 +68,16 @@ def test_statement_on_a_shard_holds_the_shard_and_sets_its_owner() -> None:
 
 
 def test_group_runs_each_call_on_the_shard_that_it_names() -> None:
-    other = Shard(9, {table: number + 1 for table, number in TABLES.items()}, NODE)
+    others = {table: number + 1 for table, number in TABLES.items()}
     for statement in STATEMENTS:
         if not statement.returns_document:
             continue
-        on_shards = [ShardStatement(statement, shard) for shard in (SHARD, other)]
+        on_shards = [ShardStatement(statement, tables) for tables in (TABLES, others)]
         of_node = NodeStatement(statement.name, statement, on_shards)
         [function] = of_node.preparations(functions=True)
         for each in on_shards:
-            assert f"WHEN {each.shard.number} THEN" in function
-            assert of_node.alone({"shard": each.shard.number}) is each
+            assert f"WHEN {each.shard} THEN" in function
+            assert of_node.alone({"shard": each.shard}) is each
         assert MOVED in function
         assert '"shard" bigint' in function
 
