@@ -32,6 +32,27 @@ class Purged(NamedTuple):
     replays: int
 
 
+class Stored(NamedTuple):
+    """What the purge has to delete at some time."""
+
+    trash: float
+    """Tasks in the trash, by PostgreSQL's last count."""
+
+    replays: float
+    """Stored responses, by the same."""
+
+    overdue: float
+    """For how many seconds the oldest of the trash should have been deleted."""
+
+
+async def stored(database: Session, days: int) -> Stored:
+    """What is stored, if the trash is purged after so many days; no rows are counted for it."""
+    [(rows,)] = await database.fetch(tasks.STORED_ROWS)
+    late = (rows["oldest"] or 0) - timedelta(days=days).total_seconds()
+    # A table that was never counted has -1.
+    return Stored(max(0, rows["trash"]), max(0, rows["replays"]), max(0.0, late))
+
+
 async def purge(database: Session, days: int) -> Purged:
     """Delete what has been in the trash for so many days, and expired stored responses.
 

@@ -231,6 +231,10 @@ PURGE = Statement(
     Access.WRITE,
 )
 
+STORED_ROWS = Statement(
+    "stored_rows", select(func.stored_rows(type_=JSON).label("stored")), Access.READ
+)
+
 SIGNING_KEY = Statement(
     "get_signing_key",
     select(secrets.c.value).where(secrets.c.purpose == literal_column("'seal'", String)),
@@ -256,6 +260,7 @@ CATALOGUE = (
         COUNT_BELOW,
         WRITE_TASKS,
         PURGE,
+        STORED_ROWS,
         SIGNING_KEY,
     ),
 )

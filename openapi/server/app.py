@@ -130,7 +130,7 @@ class App(AsyncApp):  # type: ignore[misc]
             report = samples.count_purged if samples else None
             work = [purge_daily(database, self._settings.trash_days, report)]
             if samples:
-                work.append(samples.run())
+                work += [samples.run(), samples.run_stored(self._settings.trash_days)]
             tasks = [asyncio.create_task(each) for each in work]
             yield state
             for task in tasks:

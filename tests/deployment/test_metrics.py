@@ -6,13 +6,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from uuid import uuid4
 
 import psutil
 import pytest
 
 from openapi.server.metrics.families import Families
 from tests.support import http
-from tests.support.databases import away
+from tests.support.databases import administration, away
 from tests.support.events import streaming
 from tests.support.metrics import METERED, Metrics
 from tests.support.polling import eventually
@@ -113,6 +114,27 @@ def test_failures_of_the_database_are_counted(
 
     assert metrics.value("errand_problems_total", type="database-away") == 1
     assert eventually(lambda: metrics.value("errand_database_connections_lost_total") >= 1)
+
+
+def test_rows_that_wait_for_the_purge_are_counted(start: Start, own_database: str) -> None:
+    user, day = uuid4(), 24 * 60 * 60
+    with administration(own_database) as execute:
+        execute(f"INSERT INTO users (id) VALUES ('{user}')")
+        execute(
+            "INSERT INTO tasks (user_id, id, title, revision, deleted_at)"
+            f" SELECT '{user}', gen_random_uuid(), 'x', n,"
+            " now() - nullif(n, 0) * interval '10 days' FROM generate_series(0, 4) AS n"
+        )
+        execute(
+            "INSERT INTO replays (user_id, key, fingerprint, status, headers, body, expires_at)"
+            f" VALUES ('{user}', 'key', 'x', 200, '[]', 'body', 'tomorrow')"
+        )
+        execute("ANALYZE")
+    metrics = start(ERRAND_TRASH_DAYS="30")
+
+    assert eventually(lambda: metrics.value("errand_stored_rows", kind="trash") == 4)
+    assert metrics.value("errand_stored_rows", kind="replays") == 1
+    assert 10 * day <= metrics.value("errand_purge_overdue_seconds") < 11 * day
 
 
 def test_metrics_have_an_address_of_their_own(server: str) -> None:

@@ -166,6 +166,18 @@ class Families:
             Type.PEAK, "last_purge_timestamp_seconds", "When the last purge ended; 0 before."
         )
 
+        self.stored = self._add(
+            Type.PEAK,
+            "stored_rows",
+            "Rows that the purge will delete, by the last count of PostgreSQL.",
+            kind=["trash", "replays"],
+        )
+        self.overdue = self._add(
+            Type.PEAK,
+            "purge_overdue_seconds",
+            "How long ago the oldest of the trash should have been purged.",
+        )
+
     def _declare_process(self) -> None:
         self.workers = self._add(Type.GAUGE, "workers", "Processes that serve.")
         self.lag = self._add(

@@ -1,12 +1,14 @@
 """What is not counted request by request: once a second each worker looks at its parts."""
 
 import asyncio
+import logging
 import resource
 import time
 from collections.abc import Iterable, Sized
 from pathlib import Path
 
-from db.purge import Purged
+from db.errors import Unavailable
+from db.purge import Purged, stored
 from handlers.context import State
 from openapi.operations.endpoint import Endpoint
 from openapi.server.metrics.families import GROUP_SIZES, Family
@@ -15,6 +17,8 @@ from openapi.server.request_log import RequestLog
 from openapi.server.watchdog import RequestWatchdog
 
 EVERY_SECONDS = 1.0
+STORED_SECONDS = 60.0
+logger = logging.getLogger("errand")
 STATM = Path("/proc/self/statm")
 
 
@@ -48,6 +52,19 @@ class Samples:
             self.sample()
             await asyncio.sleep(EVERY_SECONDS)
             self._meters.set(self._families.lag, max(0.0, loop.time() - due))
+
+    async def run_stored(self, trash_days: int) -> None:
+        """Look at what is stored once a minute, until cancelled."""
+        while True:
+            try:
+                rows = await stored(self._state["database"], trash_days)
+            except Unavailable as error:
+                logger.warning("what is stored was not counted: %s", error)
+            else:
+                self._meters.set(self._families.stored, rows.trash, "trash")
+                self._meters.set(self._families.stored, rows.replays, "replays")
+                self._meters.set(self._families.overdue, rows.overdue)
+            await asyncio.sleep(STORED_SECONDS)
 
     def count_purged(self, purged: Purged) -> None:
         """Count what a purge has deleted."""
