@@ -242,5 +242,9 @@ class SchemaOutdated(Exception):
     """The database's schema is not the one that this version needs."""
 
 
+class NotDistributable(Exception):
+    """The tables cannot be distributed over a cluster; the message says why."""
+
+
 class EmbeddedPostgresError(Exception):
     """The embedded PostgreSQL cannot run; the message says how to fix that."""

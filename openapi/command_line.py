@@ -18,6 +18,7 @@ from openapi.transfer_commands import export_command, import_command
 OPEN = "Need no tokens, on any address.  [ERRAND_OPEN]"
 LOCAL_TOKENS = "Accept the tokens that `errand token` makes.  [ERRAND_LOCAL_TOKENS]"
 EPHEMERAL = "Serve from a new database that is removed when the server stops."
+DISTRIBUTE = "Lay the tables out over the nodes of a Citus cluster, or bring them up to date."
 HOURS = "How long it is valid.  [24]"
 
 
@@ -75,8 +76,9 @@ def refuse_lasting_data(flags: Mapping[str, Any]) -> None:
 
 
 @errand.command()
+@click.option("--distribute", is_flag=True, help=DISTRIBUTE)
 @database_flags
-def migrate(**flags: str | None) -> None:
+def migrate(distribute: bool, **flags: str | None) -> None:
     """Bring the database's schema to this version."""
     with complaints_shown():
         from db.migrate import migrate as run
@@ -85,7 +87,11 @@ def migrate(**flags: str | None) -> None:
 
         with database_at(load_settings(**flags)) as url:
             version = run(url)
-        click.echo(f"The database's schema is {version}.")
+            click.echo(f"The database's schema is {version}.")
+            if distribute:
+                from db.distribution import distribute as lay_out
+
+                click.echo(f"The tables are distributed: {lay_out(url)} shards.")
 
 
 @errand.command()

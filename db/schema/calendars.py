@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Column, DateTime, ForeignKey, LargeBinary, UniqueConstraint, Uuid, text
+from sqlalchemy import Column, DateTime, ForeignKey, Index, LargeBinary, Uuid, text
 from sqlmodel import Field, SQLModel
 
 
@@ -14,7 +14,7 @@ class Calendar(SQLModel, table=True):
     """
 
     __tablename__ = "calendars"
-    __table_args__ = (UniqueConstraint("secret_hash", name="calendars_by_secret"),)
+    __table_args__ = (Index("calendars_by_secret", "secret_hash"),)
 
     user_id: UUID = Field(
         sa_column=Column(Uuid, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)

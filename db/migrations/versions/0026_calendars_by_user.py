@@ -1,0 +1,12 @@
+"""Every unique key begins with the user, so that tables can be distributed by user."""
+
+from alembic import op
+
+revision = "0026"
+down_revision = "0025"
+
+
+def upgrade() -> None:
+    # The hash of 256 random bits is unique without a constraint.
+    op.drop_constraint("calendars_by_secret", "calendars")
+    op.create_index("calendars_by_secret", "calendars", ["secret_hash"])

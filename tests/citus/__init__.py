@@ -1,0 +1,1 @@
+"""Errand on a Citus cluster."""

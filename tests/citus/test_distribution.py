@@ -1,0 +1,133 @@
+"""`errand migrate --distribute` lays the tables out, whatever is in them."""
+
+from contextlib import closing
+from uuid import uuid4
+
+import psycopg2
+import pytest
+from psycopg2 import errors
+from psycopg2.extensions import make_dsn
+
+from db.citus.shard_sql import FUNCTIONS
+from db.distribution import distribute
+from db.errors import NotDistributable
+from db.migrate import migrate
+from db.postgres.roles import APPLICATION
+from db.schema.tables import OWNED_TABLES
+from tests.support.citus import Cluster, needs_citus
+from tests.support.databases import database_named, empty_database, query, query_as_owner
+from tests.support.servers import errand
+
+pytestmark = needs_citus
+
+USER = "0190a1b2-0000-7000-8000-00000000a11c"
+FILL = """
+INSERT INTO users (id) VALUES ('{user}');
+INSERT INTO tasks (user_id, id, title, revision, tags, tag_keys)
+SELECT '{user}', gen_random_uuid(), 'Task', number, '["Home"]', '["home"]'
+  FROM generate_series(1, 20) AS number
+""".format(user=USER)
+COUNTS = "SELECT (SELECT count(*) FROM tasks) || ', ' || (SELECT count(*) FROM task_tags)"
+
+
+def test_distribution_can_be_repeated(cluster: Cluster) -> None:
+    before = cluster.coordinator.query("SELECT shardid FROM pg_dist_shard ORDER BY shardid")
+
+    assert distribute(cluster.url) == 4
+
+    assert cluster.coordinator.query("SELECT shardid FROM pg_dist_shard ORDER BY shardid") == before
+    distributed = "SELECT table_name::text FROM citus_tables WHERE citus_table_type = 'distributed'"
+    assert set(cluster.coordinator.query(distributed)) == set(OWNED_TABLES)
+
+
+def test_rows_of_a_filled_database_are_distributed_though_policies_apply_to_its_owner(
+    cluster: Cluster,
+) -> None:
+    with cluster.database("filled") as url:
+        query_as_owner(url, "CREATE ROLE landlord LOGIN CREATEROLE")
+        for node in (cluster.coordinator, *cluster.workers):
+            local = "SET citus.enable_ddl_propagation = off; SET citus.enable_alter_database_owner = off"
+            query_as_owner(database_named("filled", node.url), f"{local}; ALTER DATABASE filled OWNER TO landlord")
+        owner_url = make_dsn(url, user="landlord")
+        migrate(owner_url)
+        query_as_owner(url, FILL)
+
+        done = errand("migrate", "--distribute", DATABASE_URL=owner_url)
+
+        assert done.returncode == 0, done.stderr
+        assert "The tables are distributed: 4 shards." in done.stdout
+        assert query_as_owner(url, COUNTS) == ["20, 20"]
+        [size] = query_as_owner(url, "SELECT pg_table_size('tasks')")
+        assert size <= 8192, "what was copied is still there"
+
+
+def test_each_function_that_names_a_table_of_users_has_its_like_on_each_shard(
+    cluster: Cluster,
+) -> None:
+    naming = (
+        "SELECT proname::text FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+        " AND prorettype <> 'trigger'::regtype AND proname !~ '^errand_|_[0-9]+$'"
+        " AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_proc.oid AND deptype = 'e')"
+        " AND pg_get_functiondef(oid) ~ %s"
+    )
+    tables = rf"\m({'|'.join(OWNED_TABLES)})\M"
+    assert set(cluster.coordinator.query(naming, tables)) == set(FUNCTIONS)
+
+    for node in cluster.workers:
+        for shard in cluster.shards_on(node):
+            definitions = node.query(
+                "SELECT pg_get_functiondef(oid) FROM pg_proc"
+                " WHERE proname ~ %s AND proname !~ '^keep_'",
+                f"_{shard}$",
+            )
+            assert len(definitions) == len(FUNCTIONS)
+            for definition in definitions:  # now that the node has the tables, PostgreSQL checks it
+                node.query(f"SET citus.enable_ddl_propagation = off; {definition}")
+
+
+def test_node_of_a_shard_lets_it_be_held_and_another_refuses(cluster: Cluster) -> None:
+    here, elsewhere = cluster.workers
+    [shard, *_] = cluster.shards_on(here)
+
+    assert here.query("SELECT errand_hold(%s)::text", shard) == [""]
+    with pytest.raises(errors.Error) as refused:
+        elsewhere.query("SELECT errand_hold(%s)::text", shard)
+    assert refused.value.pgcode == "SM001"
+
+
+def test_role_of_the_server_writes_and_sees_the_rows_of_one_user_on_a_shard(
+    cluster: Cluster,
+) -> None:
+    names = cluster.tables_of(USER)
+    users, tasks, tags = names["users"], names["tasks"], names["task_tags"]
+    url = make_dsn(cluster.worker_of(USER).url, user=APPLICATION)
+    with closing(psycopg2.connect(url)) as opened, opened, opened.cursor() as cursor:
+        cursor.execute("SET plan_cache_mode = force_generic_plan")
+        cursor.execute("SELECT set_config('errand.user_id', %s, true)", [USER])
+        cursor.execute(f"INSERT INTO {users} (id) VALUES (%s)", [USER])
+        cursor.execute(
+            f"INSERT INTO {tasks} (user_id, id, title, revision, tags, tag_keys)"
+            " VALUES (%s, gen_random_uuid(), 'Task', 1, '[\"Home\"]', '[\"home\"]')",
+            [USER],
+        )
+        assert query(opened, f"SELECT tag FROM {tags}") == ["home"]
+        cursor.execute(f"UPDATE {tasks} SET deleted_at = now()")
+        assert query(opened, f"SELECT tag FROM {tags}") == []
+    with closing(psycopg2.connect(url)) as opened, opened:
+        assert query(opened, f"SELECT title FROM {tasks}") == []
+        query(opened, "SELECT set_config('errand.user_id', %s, true)", str(uuid4()))
+        assert query(opened, f"SELECT title FROM {tasks}") == []
+        with pytest.raises(errors.InsufficientPrivilege, match="row-level security"):
+            query(opened, f"INSERT INTO {users} (id) VALUES (%s)", str(uuid4()))
+
+
+def test_database_without_the_extension_is_refused(postgres_url: str) -> None:
+    url = empty_database(postgres_url)
+    migrate(url)
+    with pytest.raises(NotDistributable, match="lacks the extension citus"):
+        distribute(url)
+
+
+def test_worker_is_refused(cluster: Cluster) -> None:
+    with pytest.raises(NotDistributable, match="not the coordinator"):
+        distribute(cluster.workers[0].url)

@@ -1,0 +1,189 @@
+"""A Citus cluster: a coordinator and two workers, on this machine."""
+
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+from psycopg2.extensions import make_dsn
+
+from db.postgres.embedded_account import initdb_account, server_account
+from db.postgres.embedded_server import NAME as OWNER
+from tests.support.databases import administration, database_named, query_as_owner
+from tests.support.folders import copied
+from tests.support.polling import eventually
+
+SETTINGS = {
+    "shared_preload_libraries": "citus",
+    "citus.shard_count": "4",
+    "citus.node_conninfo": "sslmode=disable",
+    "citus.enable_statistics_collection": "off",
+    "citus.max_background_task_executors": "1",
+    "max_connections": "100",
+    "shared_buffers": "32MB",
+    "wal_level": "logical",
+    "fsync": "off",
+    "listen_addresses": "127.0.0.1",
+}
+
+
+def _directory(kind: str) -> Path:
+    command = shutil.which("pg_config")
+    if command is None:
+        return Path("/nowhere")
+    told = subprocess.run([command, f"--{kind}"], check=True, capture_output=True, text=True)
+    return Path(told.stdout.strip())
+
+
+HAS_CITUS = (_directory("sharedir") / "extension/citus.control").exists()
+needs_citus = pytest.mark.skipif(not HAS_CITUS, reason="PostgreSQL's extension citus is not here")
+
+
+class Node:
+    """A PostgreSQL of the cluster."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = int(free.getsockname()[1])
+        place: dict[str, Any] = {"host": "127.0.0.1", "port": self.port, "sslmode": "disable"}
+        self.url = make_dsn(dbname="postgres", user=OWNER, **place)
+        self._account = server_account()
+
+    def start(self) -> None:
+        """Start it, also after it was killed."""
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
+        self._account.own_all(self.data)
+        command = [str(_directory("bindir") / "postgres"), "-D", str(self.data), "-k", ""]
+        command += ["-p", str(self.port)]
+        command += [f"--{name}={value}" for name, value in SETTINGS.items()]
+        with (self.data / "log").open("a") as log:
+            options = self._account.process_options()
+            self._server = subprocess.Popen(command, stderr=log, **options)
+
+    def wait(self) -> None:
+        """Return when it accepts connections."""
+        assert eventually(self._accepts, 30), (self.data / "log").read_text()
+
+    def _accepts(self) -> bool:
+        with suppress(psycopg2.OperationalError):
+            psycopg2.connect(self.url).close()
+            return True
+        return False
+
+    def kill(self) -> None:
+        """Stop it at once, as a failure would."""
+        self._server.send_signal(signal.SIGQUIT)
+        self._server.wait(20)
+
+    def query(self, sql: str, *values: Any) -> list[Any]:
+        """The first column of what a statement of the owner returns."""
+        return query_as_owner(self.url, sql, *values)
+
+
+class Cluster:
+    """The nodes; the first one is the coordinator."""
+
+    def __init__(self, coordinator: Node, workers: list[Node]) -> None:
+        self.coordinator = coordinator
+        self.workers = workers
+        self.url = coordinator.url
+
+    def shards_on(self, node: Node) -> list[int]:
+        """The numbers of the users' shards that a node has."""
+        return self.coordinator.query(
+            "SELECT shardid FROM citus_shards WHERE table_name = 'users'::regclass"
+            " AND nodeport = %s ORDER BY shardid",
+            node.port,
+        )
+
+    def worker_of(self, user_id: str) -> Node:
+        """The worker that has the rows of a user."""
+        [shard] = self.coordinator.query(
+            "SELECT get_shard_id_for_distribution_column('users', %s::uuid)", user_id
+        )
+        return next(each for each in self.workers if shard in self.shards_on(each))
+
+    def tables_of(self, user_id: str) -> dict[str, str]:
+        """The names of the tables of a user's shard."""
+        rows = self.coordinator.query(
+            "SELECT json_build_array(table_name::text, shard_name) FROM citus_shards"
+            " JOIN pg_dist_shard USING (shardid)"
+            " WHERE (shardminvalue, shardmaxvalue) IN (SELECT shardminvalue, shardmaxvalue"
+            "  FROM pg_dist_shard WHERE shardid ="
+            "  get_shard_id_for_distribution_column('users', %s::uuid))",
+            user_id,
+        )
+        return dict(rows)
+
+    @contextmanager
+    def database(self, name: str) -> Iterator[str]:
+        """The URL of another database of the cluster, with the extension, for the owner."""
+        local = "SET citus.enable_ddl_propagation = off; SET citus.enable_create_database_propagation = off"
+        for node in (self.coordinator, *self.workers):
+            with administration(node.url) as execute:
+                execute(local)
+                execute(f"CREATE DATABASE {name}")
+            query_as_owner(database_named(name, node.url), "CREATE EXTENSION citus")
+        url = database_named(name, self.url)
+        _join(url, self.coordinator, self.workers)
+        yield url
+        for node in (self.coordinator, *self.workers):
+            with administration(node.url) as execute:
+                execute(local)
+                execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def move(self, shard: int, target: Node) -> None:
+        """Move a shard, with those of the other tables, to a worker."""
+        [source] = [each for each in self.workers if shard in self.shards_on(each)]
+        self.coordinator.query(
+            "SELECT citus_move_shard_placement(%s, '127.0.0.1', %s, '127.0.0.1', %s,"
+            " 'block_writes')::text",
+            *(shard, source.port, target.port),
+        )
+
+
+@contextmanager
+def running_cluster(folder: Path) -> Iterator[Cluster]:
+    """A cluster whose database is empty, but for the extension."""
+    coordinator, *workers = nodes = _initialized(folder)
+    with ExitStack() as stack:
+        for node in nodes:
+            node.start()
+            stack.callback(node.kill)
+        for node in nodes:
+            node.wait()
+        _join(coordinator.url, coordinator, workers)
+        yield Cluster(coordinator, workers)
+
+
+def _join(url: str, coordinator: Node, workers: list[Node]) -> None:
+    query_as_owner(
+        url, "SELECT citus_set_coordinator_host('127.0.0.1', %s)::text", coordinator.port
+    )
+    for node in workers:
+        query_as_owner(url, "SELECT citus_add_node('127.0.0.1', %s)", node.port)
+
+
+def _initialized(folder: Path) -> list[Node]:
+    """Three nodes, of which the others are copies of the first."""
+    first = Node(folder / "coordinator")
+    first.data.mkdir()
+    account = initdb_account(server_account())
+    account.own(first.data)
+    options = ["-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
+    done = account.run(_directory("bindir") / "initdb", "-D", first.data, "-U", OWNER, *options)
+    assert done.returncode == 0, done.stderr
+    first.start()
+    first.wait()
+    first.query("CREATE EXTENSION citus")
+    first.kill()
+    names = ("worker_1", "worker_2")
+    return [first, *(Node(copied(first.data, folder / name)) for name in names)]
