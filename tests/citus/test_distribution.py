@@ -14,19 +14,19 @@ from db.errors import NotDistributable
 from db.migrate import migrate
 from db.postgres.roles import APPLICATION
 from db.schema.tables import OWNED_TABLES
-from tests.support.citus import Cluster, needs_citus
+from tests.support.citus import LOCALLY, Cluster, needs_citus
 from tests.support.databases import database_named, empty_database, query, query_as_owner
 from tests.support.servers import errand
 
 pytestmark = needs_citus
 
 USER = "0190a1b2-0000-7000-8000-00000000a11c"
-FILL = """
-INSERT INTO users (id) VALUES ('{user}');
+FILL = f"""
+INSERT INTO users (id) VALUES ('{USER}');
 INSERT INTO tasks (user_id, id, title, revision, tags, tag_keys)
-SELECT '{user}', gen_random_uuid(), 'Task', number, '["Home"]', '["home"]'
+SELECT '{USER}', gen_random_uuid(), 'Task', number, '["Home"]', '["home"]'
   FROM generate_series(1, 20) AS number
-""".format(user=USER)
+"""
 COUNTS = "SELECT (SELECT count(*) FROM tasks) || ', ' || (SELECT count(*) FROM task_tags)"
 
 
@@ -46,8 +46,8 @@ def test_rows_of_a_filled_database_are_distributed_though_policies_apply_to_its_
     with cluster.database("filled") as url:
         query_as_owner(url, "CREATE ROLE landlord LOGIN CREATEROLE")
         for node in (cluster.coordinator, *cluster.workers):
-            local = "SET citus.enable_ddl_propagation = off; SET citus.enable_alter_database_owner = off"
-            query_as_owner(database_named("filled", node.url), f"{local}; ALTER DATABASE filled OWNER TO landlord")
+            own = f"{LOCALLY}; ALTER DATABASE filled OWNER TO landlord"
+            query_as_owner(database_named("filled", node.url), own)
         owner_url = make_dsn(url, user="landlord")
         migrate(owner_url)
         query_as_owner(url, FILL)
@@ -82,7 +82,7 @@ def test_each_function_that_names_a_table_of_users_has_its_like_on_each_shard(
             )
             assert len(definitions) == len(FUNCTIONS)
             for definition in definitions:  # now that the node has the tables, PostgreSQL checks it
-                node.query(f"SET citus.enable_ddl_propagation = off; {definition}")
+                node.query(f"{LOCALLY}; {definition}")
 
 
 def test_node_of_a_shard_lets_it_be_held_and_another_refuses(cluster: Cluster) -> None:

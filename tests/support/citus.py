@@ -32,6 +32,9 @@ SETTINGS = {
     "listen_addresses": "127.0.0.1",
 }
 
+LOCALLY = "SET citus.enable_ddl_propagation = off"
+"""What lets a statement take effect on one node alone."""
+
 
 def _directory(kind: str) -> Path:
     command = shutil.which("pg_config")
@@ -126,10 +129,9 @@ class Cluster:
     @contextmanager
     def database(self, name: str) -> Iterator[str]:
         """The URL of another database of the cluster, with the extension, for the owner."""
-        local = "SET citus.enable_ddl_propagation = off; SET citus.enable_create_database_propagation = off"
         for node in (self.coordinator, *self.workers):
             with administration(node.url) as execute:
-                execute(local)
+                execute(LOCALLY)
                 execute(f"CREATE DATABASE {name}")
             query_as_owner(database_named(name, node.url), "CREATE EXTENSION citus")
         url = database_named(name, self.url)
@@ -137,7 +139,7 @@ class Cluster:
         yield url
         for node in (self.coordinator, *self.workers):
             with administration(node.url) as execute:
-                execute(local)
+                execute(LOCALLY)
                 execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     def move(self, shard: int, target: Node) -> None:
@@ -160,6 +162,7 @@ def running_cluster(folder: Path) -> Iterator[Cluster]:
             stack.callback(node.kill)
         for node in nodes:
             node.wait()
+            node.query("CREATE EXTENSION citus")
         _join(coordinator.url, coordinator, workers)
         yield Cluster(coordinator, workers)
 
@@ -181,9 +184,5 @@ def _initialized(folder: Path) -> list[Node]:
     options = ["-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
     done = account.run(_directory("bindir") / "initdb", "-D", first.data, "-U", OWNER, *options)
     assert done.returncode == 0, done.stderr
-    first.start()
-    first.wait()
-    first.query("CREATE EXTENSION citus")
-    first.kill()
     names = ("worker_1", "worker_2")
     return [first, *(Node(copied(first.data, folder / name)) for name in names)]
