@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from db.citus.shard_sql import on_shard
+from db.schema.tables import OWNED_TABLES
 
 # The name of the schema's function is in the way: PostgreSQL writes `has_task.owner`.
 DEFINITION = re.compile(
@@ -12,6 +13,8 @@ DEFINITION = re.compile(
     r"|BEGIN ATOMIC\n(?P<block>.*)\nEND|RETURN (?P<value>.*))\s*",
     re.DOTALL,
 )
+# A table of users, or an index of one, whose name begins with the table's.
+RELATION = re.compile(rf"'({'|'.join(OWNED_TABLES)})((?:_\w+)?)'::regclass")
 SEARCH_PATH = re.compile(r"SET search_path TO .*")
 
 RIGHTS = """
@@ -50,6 +53,7 @@ class Function(NamedTuple):
             raise ValueError(f"The definition of {self.name} is not understood.")
         body = found["text"] or found["block"] or f"SELECT {found['value']}"
         body = re.sub(rf"\b{self.name}\.", f"{self.name}_{suffix}.", on_shard(body, tables, suffix))
+        body = RELATION.sub(lambda of: f"'{of[1]}{of[2]}_{tables[of[1]]}'::regclass", body)
         path = f"SET search_path TO pg_catalog, {self.schema}, pg_temp"
         name = self._qualified(f"{self.name}_{suffix}")
         head = found["head"].replace(f" {self._qualified(self.name)}(", f" {name}(", 1)

@@ -17,6 +17,7 @@ FUNCTIONS = (
     "purge_replays",
     "purge_trash",
     "replaced_hash",
+    "stored_rows",
 )
 """The functions that read or write tables of users: each shard has its own, named after it."""
 

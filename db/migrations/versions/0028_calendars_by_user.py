@@ -2,8 +2,9 @@
 
 from alembic import op
 
-revision = "0027"
-down_revision = "0026"
+revision = "0028"
+down_revision = "0027"
+oldest_code = "0026"
 
 
 def upgrade() -> None:
