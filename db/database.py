@@ -1,6 +1,6 @@
 """The database: one object, made when the server starts and passed down."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol, Self, TypeVar
 from uuid import UUID
@@ -43,6 +43,9 @@ class Session(Protocol):
     async def ping(self) -> None:
         """Return if the database responds."""
 
+    async def parts(self) -> "Sequence[Part]":
+        """What runs statements without an owner, so that together they reach all users' rows."""
+
     def transaction(self, owner: UUID, /) -> AbstractAsyncContextManager[Transaction]:
         """Statements that write the owner's data, and take effect together or not at all.
 
@@ -55,6 +58,18 @@ def pool_of(options: PoolOptions, catalogue: Sequence[Statement], tracer: Tracer
     if tracer is None:
         return Pool(options, catalogue, OWNED_TABLES)
     return TracedPool(options, catalogue, OWNED_TABLES, tracer)
+
+
+def groups_of(pool: Pool, tracer: Tracer | None) -> Groups:
+    """What runs concurrent calls of a statement together on the connections of a pool."""
+    return TracedGroups(pool, tracer) if tracer else Groups(pool)
+
+
+class Part(Protocol):
+    """Has the rows of some of the users, and runs statements that name none of them."""
+
+    def fetch(self, statement: Statement, /, **values: Any) -> Coroutine[Any, Any, list[Row]]:
+        """Run a statement as its own transaction, and return its rows."""
 
 
 class Database:
@@ -71,7 +86,7 @@ class Database:
     ) -> None:
         """The statements of the catalogue are prepared on every connection."""
         self._pool = pool_of(options, catalogue, tracer)
-        self._groups = TracedGroups(self._pool, tracer) if tracer else Groups(self._pool)
+        self._groups = groups_of(self._pool, tracer)
         self._ping = Ping(self._pool, options.size + 1)
         self._constants: dict[str, list[Row]] = {}
         self._observers: list[Callable[[UUID], None]] = []
@@ -144,9 +159,17 @@ class Database:
         for user_id in transaction.changed_users:
             self._notify(user_id)
 
-    def snapshot(self) -> AbstractAsyncContextManager[Transaction]:
-        """Statements on one connection that all read the data as it was at the first of them."""
+    def snapshot(self, _: UUID, /) -> AbstractAsyncContextManager[Transaction]:
+        """Statements that all read the owner's data as they were at the first of them."""
         return self._pool.snapshot()
+
+    async def parts(self) -> Sequence[Part]:
+        """What runs statements without an owner, so that together they reach all users' rows."""
+        return (self,)
+
+    async def parts_of(self, owners: Collection[UUID]) -> Sequence[tuple[Part, Collection[UUID]]]:
+        """The parts that have the rows of these owners, each with those that it has."""
+        return ((self, owners),)
 
     async def _observed(self, write: Coroutine[Any, Any, Result], user_id: UUID) -> Result:
         result = await write

@@ -230,6 +230,10 @@ class UnfitRole(Exception):
     """Row-level security does not apply to the role of the server."""
 
 
+class UnfitDatabase(Exception):
+    """The database is not as the server found it when it started."""
+
+
 class OwnerLost(Exception):
     """A statement runs without its owner, so that it would find no rows."""
 

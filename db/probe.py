@@ -15,6 +15,7 @@ import psycopg2
 from sqlalchemy import JSON, delete, func, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
+from db.citus.opening import database_at
 from db.database import Database
 from db.errors import ConnectionLost, DatabaseAway, OwnerLost, Unavailable
 from db.postgres.pool_options import PoolOptions
@@ -94,7 +95,7 @@ WAYS: dict[str, Run] = {
 async def probe(options: PoolOptions) -> None:
     """Raise `OwnerLost` if there is a way on which a statement loses its owner."""
     with _quiet("errand.database"):
-        async with Database(options.for_a_command(), AT_THE_START) as database:
+        async with database_at(options.for_a_command(), AT_THE_START) as database:
             await Probe(database).run()
 
 

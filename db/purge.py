@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from db import replays
-from db.database import Session
+from db.database import Part, Session
 from db.lists import statements as lists
 from db.postgres.statement import Statement
 from db.tasks import statements as tasks
@@ -47,24 +47,46 @@ class Stored(NamedTuple):
 
 async def stored(database: Session, days: int) -> Stored:
     """What is stored, if the trash is purged after so many days; no rows are counted for it."""
-    [(rows,)] = await database.fetch(tasks.STORED_ROWS)
-    late = (rows["oldest"] or 0) - timedelta(days=days).total_seconds()
-    # A table that was never counted has -1.
-    return Stored(max(0, rows["trash"]), max(0, rows["replays"]), max(0.0, late))
+    parts = await database.parts()
+    asked = await asyncio.gather(
+        *(part.fetch(tasks.STORED_ROWS) for part in parts), return_exceptions=True
+    )
+    found = [each[0][0] for each in asked if not isinstance(each, BaseException)]
+    if not found:
+        raise next(each for each in asked if isinstance(each, BaseException))
+    oldest = max(rows["oldest"] or 0 for rows in found)
+    return Stored(
+        # A table that was never counted has -1.
+        trash=sum(max(0, rows["trash"]) for rows in found),
+        replays=sum(max(0, rows["replays"]) for rows in found),
+        overdue=max(0.0, oldest - timedelta(days=days).total_seconds()),
+    )
 
 
 async def purge(database: Session, days: int) -> Purged:
     """Delete what has been in the trash for so many days, and expired stored responses.
 
-    Several processes may purge at the same time.
+    Several processes may purge at the same time. A part of the database that fails does not keep
+    the purge from the others.
     """
-    older_than = timedelta(days=days)
-    expired = await _purge_with(database, replays.PURGE)
-    return Purged(
-        tasks=await _purge_with(database, tasks.PURGE, older_than=older_than),
-        lists=await _purge_with(database, lists.PURGE, older_than=older_than),
-        replays=expired,
-    )
+    parts = await database.parts()
+    purged = [await _purged(part, timedelta(days=days)) for part in parts]
+    for each in purged:
+        if isinstance(each, Exception):
+            raise each
+    return Purged(*map(sum, zip(*purged, strict=True)))
+
+
+async def _purged(part: Part, older_than: timedelta) -> Purged | Exception:
+    try:
+        expired = await _purge_with(part, replays.PURGE)
+        return Purged(
+            tasks=await _purge_with(part, tasks.PURGE, older_than=older_than),
+            lists=await _purge_with(part, lists.PURGE, older_than=older_than),
+            replays=expired,
+        )
+    except Exception as error:  # it is raised once the other parts are purged
+        return error
 
 
 async def purge_daily(
@@ -84,9 +106,9 @@ async def purge_daily(
         await asyncio.sleep(DAY)
 
 
-async def _purge_with(database: Session, statement: Statement, **values: Any) -> int:
+async def _purge_with(part: Part, statement: Statement, **values: Any) -> int:
     """Delete a batch at a time until nothing is left, so that no transaction takes long."""
     purged = 0
-    while count := (await database.fetch(statement, at_most=BATCH_SIZE, **values))[0][0]:
+    while count := (await part.fetch(statement, at_most=BATCH_SIZE, **values))[0][0]:
         purged += count
     return purged

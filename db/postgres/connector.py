@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Sequence
 
 import psycopg2
 
-from db.errors import SchemaOutdated, UnfitRole
+from db.errors import SchemaOutdated, UnfitDatabase, UnfitRole
 from db.postgres.connection import Connection
 from db.postgres.database_url import host_of, single_host_urls
 from db.postgres.pool_options import PoolOptions
@@ -29,9 +29,16 @@ SESSION = [
     "SET tcp_keepalives_count = 2",
     "SET tcp_user_timeout = 5000",
 ]
+IS_DISTRIBUTED = "to_regprocedure('errand_hold(bigint)') IS NOT NULL"
+"""Whether `errand migrate --distribute` has distributed the tables: it creates this last."""
+
 FACTS = (
     "SELECT pg_backend_pid(), current_setting('transaction_read_only') = 'on',"  # noqa: S608
-    f" {SCHEMA_COLUMNS} FROM alembic_version"
+    f" {IS_DISTRIBUTED}, {SCHEMA_COLUMNS} FROM alembic_version"
+)
+DISTRIBUTED = (
+    "the tables have been distributed over the nodes of a cluster: the server finds them when it"
+    " is started again"
 )
 
 POOLED = (
@@ -117,7 +124,7 @@ class Connector:
         except TimeoutError:
             limit = self._options.connect_timeout
             self._log.warn(url, f"cannot connect to {host_of(url)} within {limit:g} s")
-        except (psycopg2.Error, OSError, UnfitRole, SchemaOutdated) as error:
+        except (psycopg2.Error, OSError, UnfitRole, UnfitDatabase, SchemaOutdated) as error:
             self._log.warn(
                 url, f"cannot connect to the database: {str(error).strip() or repr(error)}"
             )
@@ -141,8 +148,10 @@ class Connector:
     async def _prepare(self, connection: Connection) -> None:
         [powers] = await connection.fetch(self._powers_query)
         require_fit(Powers(*powers))
-        [(pid, read_only, *schema)] = await connection.fetch(FACTS)
+        [(pid, read_only, is_distributed, *schema)] = await connection.fetch(FACTS)
         require_served(Schema(*schema))
+        if is_distributed and not self._options.is_distributed:
+            raise UnfitDatabase(DISTRIBUTED)
         # A pooler announces a number of its own: a later transaction may be another session's.
         if pid != connection.announced_pid:
             self._log.warn("pooler", POOLED)

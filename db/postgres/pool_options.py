@@ -13,6 +13,9 @@ class PoolOptions:
     wait_timeout: float
     overload_timeout: float
     statement_timeout: float
+    is_distributed: bool = False
+    """Whether the tables are known to be distributed over the nodes of a cluster."""
+
     session: tuple[str, ...] = ()
     """What each session is set to, besides what all are."""
 

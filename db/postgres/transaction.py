@@ -1,7 +1,7 @@
 """Statements that take effect together, or not at all."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Self
 from uuid import UUID
@@ -59,6 +59,10 @@ class Transaction:
     async def fetch_constant(self, statement: Statement, /) -> list[Row]:
         """Run a statement whose rows never change."""
         return await self.fetch(statement)
+
+    async def parts(self) -> Sequence[Self]:
+        """The transaction itself: it reaches the rows of its owner."""
+        return (self,)
 
     async def ping(self) -> None:
         """Return if the database responds."""

@@ -1,15 +1,26 @@
 """The operations on a user's tasks."""
 
+import asyncio
 import os
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Collection, Coroutine, Mapping
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from db.database import Session
-from db.errors import FieldRefused, IdTaken, TaskChanged, TaskExists, TaskNotFound, TooManyTasks
+from db.database import Database, Part, Session
+from db.errors import (
+    FieldRefused,
+    IdTaken,
+    TaskChanged,
+    TaskExists,
+    TaskNotFound,
+    TooManyTasks,
+    Unavailable,
+)
+from db.postgres.connection import Row
 from db.quotas import MAX_TASKS
 from db.schema.fields import DEFAULTS
 from db.tasks import creating, statements
@@ -36,15 +47,25 @@ async def revision(database: Session, user_id: UUID) -> int:
     return rows[0][0] if rows else NO_REVISION
 
 
-async def changed_users(database: Session, known: Mapping[UUID, int]) -> dict[UUID, int]:
-    """The users whose revision is not the known one, and their revisions, by one query."""
-    rows = await database.fetch(
-        statements.CHANGED_USERS,
-        # As texts: the driver would write each value by itself.
-        user_ids=f"{{{','.join([user_id.hex for user_id in known])}}}",
-        known=f"{{{','.join(map(str, known.values()))}}}",
-    )
-    return {UUID(user_id): revision for user_id, revision in rows}
+async def changed_users(database: Database, known: Mapping[UUID, int]) -> dict[UUID, int]:
+    """The users whose revision is not the known one, and their revisions.
+
+    Each part of the database is asked once for its users, and those that respond count.
+    """
+    parts = await database.parts_of(known)
+    changed = await asyncio.gather(*(_changed(part, users, known) for part, users in parts))
+    return {UUID(user_id): revision for rows in changed for user_id, revision in rows}
+
+
+async def _changed(part: Part, users: Collection[UUID], known: Mapping[UUID, int]) -> list[Row]:
+    with suppress(Unavailable):
+        return await part.fetch(
+            statements.CHANGED_USERS,
+            # As texts: the driver would write each value by itself.
+            user_ids=f"{{{','.join([user_id.hex for user_id in users])}}}",
+            known=f"{{{','.join([str(known[user_id]) for user_id in users])}}}",
+        )
+    return []
 
 
 async def create(

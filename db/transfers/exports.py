@@ -29,7 +29,7 @@ async def lines(
     database: Database, user_id: UUID, *, with_trash: bool
 ) -> AsyncGenerator[Line, None]:
     """The lines of an export, the lists before the tasks."""
-    async with database.snapshot() as snapshot:
+    async with database.snapshot(user_id) as snapshot:
         yield {
             "kind": "export",
             "format": FORMAT,

@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from connexion.middleware.lifespan import LifespanMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from db.catalogue import CATALOGUE
+from db.citus.opening import database_at
 from db.database import Database
 from db.purge import purge_daily
 from db.standby import DatabaseWithStandby
@@ -137,10 +138,10 @@ class App(AsyncApp):  # type: ignore[misc]
                 task.cancel()
         watching.cancel()
 
-    def _database(self) -> Database:
+    def _database(self) -> AbstractAsyncContextManager[Database]:
         options, url = self._settings.pool_options(), self._settings.read_url
         if url is None:
-            return Database(options, CATALOGUE, self._tracing)
+            return database_at(options, CATALOGUE, self._tracing)
         standby = self._settings.pool_options(url)
         return DatabaseWithStandby(options, CATALOGUE, self._tracing, standby=standby)
 

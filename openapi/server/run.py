@@ -15,7 +15,8 @@ import click
 import uvicorn
 
 from db import purge as purging
-from db.database import Database
+from db.citus.opening import database_at as open_database
+from db.citus.opening import is_distributed
 from db.errors import DatabaseAway
 from db.migrate import check_role, migrate, schema_of
 from db.postgres.database_url import hosts_without_tls
@@ -33,11 +34,15 @@ from openapi.server.metrics.page import metrics_served
 from openapi.server.parts import Parts
 from openapi.server.processes import Server, Workers
 from openapi.server.protocol import Protocol
-from openapi.settings import Settings
+from openapi.settings import Settings, WrongSettings
 
 FILES_BESIDES = 512
 logger = logging.getLogger("errand")
 
+NO_STANDBY = (
+    "ERRAND_READ_URL names one standby, but the tables of DATABASE_URL are distributed over the"
+    " nodes of a Citus cluster: leave it out."
+)
 GRACE_SECONDS = 10
 GC_THRESHOLD = 50_000
 
@@ -119,7 +124,7 @@ def purge(settings: Settings) -> int:
     """Purge the trash, and return how many tasks were purged."""
 
     async def purge_once(options: PoolOptions) -> int:
-        async with Database(options.for_a_command(), purging.CATALOGUE) as database:
+        async with open_database(options.for_a_command(), purging.CATALOGUE) as database:
             return (await purging.purge(database, settings.trash_days)).tasks
 
     with database_at(settings) as given:
@@ -204,6 +209,8 @@ def _prepared_to_serve(settings: Settings, given: str) -> str:
     """The same, and probe the database; another one than the embedded may be away."""
     try:
         url = _prepared(settings, given)
+        if settings.read_url and is_distributed(url):
+            raise WrongSettings(NO_STANDBY)
         asyncio.run(probe(settings.pool_options(url)))
     except DatabaseAway as error:
         if not settings.database_url:
