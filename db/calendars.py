@@ -24,7 +24,7 @@ from db.database import Session
 from db.errors import CalendarNotFound
 from db.postgres.statement import Access, Statement
 from db.schema.calendars import Calendar
-from db.schema.clauses import ONE_TASK, OWNER_REVISION, document, param, tasks, this_user
+from db.schema.clauses import ACTIVE_COLUMNS, OWNER_REVISION, document, param, tasks, this_user
 from db.tasks.statements import LOCK_OR_CREATE_USER
 
 NO_CALENDAR = "There is no such calendar."
@@ -64,7 +64,7 @@ FIND_OWNER = Statement(
 # The index in the order of `due` ends the scan; an aggregate is one value even if the condition on
 # the owner were missing.
 _dated = (
-    select(ONE_TASK)
+    select(document(ACTIVE_COLUMNS))
     .where(this_user, tasks.c.deleted_at.is_(None), tasks.c.due.is_not(None))
     .order_by(tasks.c.due.desc(), tasks.c.id.desc())
     .limit(literal_column(str(MOST_TASKS), Integer))

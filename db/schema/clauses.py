@@ -151,8 +151,11 @@ RULED_COLUMNS = [
 PLAIN_COLUMNS = [name for name in WRITTEN_COLUMNS if name not in RULED_COLUMNS]
 COMPUTED_COLUMNS = ["due", *(each.name for each in tasks.c if each.computed is not None)]
 STORED_COLUMNS = [each.name for each in tasks.c if each.name not in (OWNER, *COMPUTED_COLUMNS)]
-# The fields of a new task that need not be read back from the database.
-KNOWN_COLUMNS = [name for name in WRITABLE_COLUMNS if is_read_as_sent(tasks.c[name])]
+# The others of a new task are as the client sent them, or follow from these.
+COLUMNS_OF_NEW = [
+    *("id", "user_id", "updated_at", "revision"),
+    *(name for name in WRITABLE_COLUMNS if not is_read_as_sent(tasks.c[name])),
+]
 TASK = [as_written(tasks.c[name]) for name in ACTIVE_COLUMNS]
 LIST_COLUMNS = [*ListRead.model_fields]
 DELETED_LIST_COLUMNS = [*DeletedListRead.model_fields]
@@ -165,6 +168,12 @@ def document(names: list[str], table: Table = tasks) -> ColumnElement[Any]:
         (literal_column(f"'{name}'"), _in_json(table.c[name])) for name in names
     )
     return func.json_build_object(*chain.from_iterable(named), type_=JSON).label("document")
+
+
+def values_of(names: list[str]) -> ColumnElement[Any]:
+    """The values of one task as a JSON array; a document with their names costs a fifth more."""
+    values = [_in_json(tasks.c[name]) for name in names]
+    return func.json_build_array(*values, type_=JSON).label("document")
 
 
 def revision_range(revision: ColumnElement[int]) -> ColumnElement[int]:
@@ -184,7 +193,7 @@ def position_of(revision: ColumnElement[int]) -> ColumnElement[str]:
     return literal_column("'m'", Text()) + digits
 
 
-ONE_TASK = document(ACTIVE_COLUMNS)
+ONE_TASK = values_of(ACTIVE_COLUMNS)
 
 _owner_id, _task_id = param("user_id", users.c.id), param("task_id", tasks.c.id)
 this_owner = users.c.id == _owner_id

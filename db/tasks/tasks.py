@@ -21,7 +21,9 @@ from db.errors import (
     Unavailable,
 )
 from db.postgres.connection import Row
+from db.postgres.statement import Statement
 from db.quotas import MAX_TASKS
+from db.schema.clauses import ACTIVE_COLUMNS, COLUMNS_OF_NEW
 from db.schema.fields import DEFAULTS
 from db.tasks import creating, statements
 from db.tasks.dates import settled
@@ -30,6 +32,10 @@ from db.tasks.tags import keyed, keys_of
 
 # It takes a quarter of the time of `UUID`.
 _uuid = TypeAdapter(UUID).validator.validate_python
+
+_BRIEF = frozenset(creating.BRIEF_COLUMNS)
+_BRIEF_PARAMETERS = ("id", *creating.BRIEF_COLUMNS, "max_tasks")
+_FIRST = dict.fromkeys(["id", "user_id"])
 
 Task = dict[str, Any]
 """A task by the names of `TaskRead` or `DeletedTaskRead`, its values as JSON writes them."""
@@ -78,20 +84,19 @@ async def create(
 ) -> Task:
     """Store a new task; the first one also creates the user's row."""
     values = {"id": uuid7(), **DEFAULTS, **settled(fields)}
-    if values["list_id"] is not None:
-        statement = creating.CREATE_IN_LIST
-    else:
-        statement = creating.CREATE_WITH_ID if "id" in fields else creating.CREATE
+    statement = _creation_of(values, fields)
     stored = {**values, "tag_keys": keys_of(values["tags"]), "max_tasks": max_tasks}
-    written: Task | None = await database.fetch_document(statement, user_id=user_id, **stored)
+    if statement is creating.CREATE_BRIEF:
+        brief = {name: stored[name] for name in _BRIEF_PARAMETERS}
+        written = await database.fetch_document(statement, user_id=user_id, **brief)
+    else:
+        written = await database.fetch_document(statement, user_id=user_id, **stored)
     if written is None and values["list_id"] is None:
         written = await database.fetch_document(
             creating.CREATE_WITH_USER, user_id=user_id, **stored
         )
     if written is not None:
-        if values["position"] is None:
-            values["position"] = of_revision(written["revision"])
-        return {"id": None, "user_id": None, **values, **written}
+        return _created(values, written)
     current = await _fetch_any(database, user_id, values["id"])
     if current is not None:
         kind = TaskExists if must_be_new else IdTaken
@@ -106,9 +111,31 @@ async def create(
     return await create(database, user_id, values, must_be_new=must_be_new, max_tasks=max_tasks)
 
 
+def _creation_of(values: Task, fields: Mapping[str, Any]) -> Statement:
+    """The statement that stores a task with these fields of a user who has a row."""
+    if fields.keys() <= _BRIEF:
+        return creating.CREATE_BRIEF
+    if values["list_id"] is not None:
+        return creating.CREATE_IN_LIST
+    return creating.CREATE_WITH_ID if "id" in fields else creating.CREATE
+
+
+def _created(values: Task, written: list[Any]) -> Task:
+    """The new task: its values, and those that the database has written."""
+    stamps = dict(zip(COLUMNS_OF_NEW, written, strict=True))
+    moment = stamps["updated_at"]
+    if values["position"] is None:
+        values["position"] = of_revision(stamps["revision"])
+    values["series_id"] = None
+    values["completed_at"] = moment if values["completed"] else None
+    values["created_at"] = moment
+    return {**_FIRST, **values, **stamps}
+
+
 async def get(database: Session, user_id: UUID, task_id: UUID) -> Task:
     """The task, unless it is in the trash."""
-    task = await _fetch_active(database, user_id, task_id)
+    values = await database.fetch_document(statements.GET, user_id=user_id, task_id=task_id)
+    task = _named(values)
     if task is None:
         raise unknown(task_id)
     return task
@@ -128,14 +155,14 @@ async def update(
     """
     if not changes:
         return as_expected(await get(database, user_id, task_id), expected)
-    updated: Task | None = await database.fetch_document(
+    updated = await database.fetch_document(
         statements.UPDATE,
         user_id=user_id,
         task_id=task_id,
         expected=expected,
         changes=keyed(settled(changes)),
     )
-    return updated
+    return _named(updated)
 
 
 async def delete_alone(
@@ -148,13 +175,14 @@ async def delete_alone(
     return deleted is not None
 
 
-def toggle(
+async def toggle(
     database: Session, user_id: UUID, task_id: UUID, *, expected: Versions = None
-) -> Coroutine[Any, Any, Task | None]:
+) -> Task | None:
     """Complete the task, or reopen it; None if it is not there as expected, or recurs."""
-    return database.fetch_document(
+    toggled = await database.fetch_document(
         statements.TOGGLE, user_id=user_id, task_id=task_id, expected=expected
     )
+    return _named(toggled)
 
 
 def uuid7() -> UUID:
@@ -180,11 +208,9 @@ async def _fetch_any(database: Session, user_id: UUID, task_id: UUID) -> Task | 
     return None if task is None else as_read(task)
 
 
-def _fetch_active(
-    database: Session, user_id: UUID, task_id: UUID
-) -> Coroutine[Any, Any, Task | None]:
-    """The task, unless it is in the trash."""
-    return database.fetch_document(statements.GET, user_id=user_id, task_id=task_id)
+def _named(values: list[Any] | None) -> Task | None:
+    """The task with these values of its fields."""
+    return None if values is None else dict(zip(ACTIVE_COLUMNS, values, strict=True))
 
 
 def as_read(task: Task) -> Task:

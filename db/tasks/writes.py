@@ -15,7 +15,7 @@ from db.tasks import batches, tasks
 from db.tasks.tasks import Task, Versions
 
 _BY_RULES = frozenset(RULED_COLUMNS)
-_OF_NEW = [name for name in RULED_COLUMNS if name != "list_id"]
+_OF_NEW = _BY_RULES - {"list_id"}
 
 
 def create(
@@ -27,7 +27,7 @@ def create(
     max_tasks: int = MAX_TASKS,
 ) -> Coroutine[Any, Any, Task]:
     """Store a new task; the first one also creates the user's row."""
-    by_rules = any(fields.get(name) for name in _OF_NEW)
+    by_rules = not _OF_NEW.isdisjoint(fields) and any(fields.get(name) for name in _OF_NEW)
     write = _create_by_rules if by_rules else tasks.create
     return write(database, user_id, fields, must_be_new=must_be_new, max_tasks=max_tasks)
 

@@ -101,10 +101,10 @@ WORKLOADS = {
     for each in (
         Workload("get", "GET", _TASK, statements.GET, of_reader=True),
         Workload("list", "GET", _TASKS, LIST, of_reader=True),
-        Workload("create", "POST", _TASKS, creating.CREATE, False, True, BODY),
+        Workload("create", "POST", _TASKS, creating.CREATE_BRIEF, False, True, BODY),
         Workload("toggle", "PATCH", _TOGGLE, statements.TOGGLE, False, True),
         # Errand locks the user's row for each write: the worst case is one user who writes alone.
-        Workload("create-one-user", "POST", _TASKS, creating.CREATE, True, True, BODY),
+        Workload("create-one-user", "POST", _TASKS, creating.CREATE_BRIEF, True, True, BODY),
         Workload("toggle-one-user", "PATCH", _TOGGLE, statements.TOGGLE, True, True),
     )
 }
