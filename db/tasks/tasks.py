@@ -28,14 +28,12 @@ from db.schema.fields import DEFAULTS
 from db.tasks import creating, statements
 from db.tasks.dates import settled
 from db.tasks.positions import of_revision
-from db.tasks.tags import keyed, keys_of
+from db.tasks.tags import keyed
 
 # It takes a quarter of the time of `UUID`.
 _uuid = TypeAdapter(UUID).validator.validate_python
 
 _BRIEF = frozenset(creating.BRIEF_COLUMNS)
-_BRIEF_PARAMETERS = ("id", *creating.BRIEF_COLUMNS, "max_tasks")
-_FIRST = dict.fromkeys(["id", "user_id"])
 
 Task = dict[str, Any]
 """A task by the names of `TaskRead` or `DeletedTaskRead`, its values as JSON writes them."""
@@ -84,16 +82,23 @@ async def create(
 ) -> Task:
     """Store a new task; the first one also creates the user's row."""
     values = {"id": uuid7(), **DEFAULTS, **settled(fields)}
-    statement = _creation_of(values, fields)
-    stored = {**values, "tag_keys": keys_of(values["tags"]), "max_tasks": max_tasks}
-    if statement is creating.CREATE_BRIEF:
-        brief = {name: stored[name] for name in _BRIEF_PARAMETERS}
-        written = await database.fetch_document(statement, user_id=user_id, **brief)
+    if fields.keys() <= _BRIEF:
+        written = await database.fetch_document(
+            creating.CREATE_BRIEF,
+            user_id=user_id,
+            id=values["id"],
+            title=values["title"],
+            description=values["description"],
+            completed=values["completed"],
+            max_tasks=max_tasks,
+        )
     else:
-        written = await database.fetch_document(statement, user_id=user_id, **stored)
+        written = await database.fetch_document(
+            _creation_of(values, fields), user_id=user_id, max_tasks=max_tasks, **keyed(values)
+        )
     if written is None and values["list_id"] is None:
         written = await database.fetch_document(
-            creating.CREATE_WITH_USER, user_id=user_id, **stored
+            creating.CREATE_WITH_USER, user_id=user_id, max_tasks=max_tasks, **keyed(values)
         )
     if written is not None:
         return _created(values, written)
@@ -113,8 +118,6 @@ async def create(
 
 def _creation_of(values: Task, fields: Mapping[str, Any]) -> Statement:
     """The statement that stores a task with these fields of a user who has a row."""
-    if fields.keys() <= _BRIEF:
-        return creating.CREATE_BRIEF
     if values["list_id"] is not None:
         return creating.CREATE_IN_LIST
     return creating.CREATE_WITH_ID if "id" in fields else creating.CREATE
@@ -122,14 +125,13 @@ def _creation_of(values: Task, fields: Mapping[str, Any]) -> Statement:
 
 def _created(values: Task, written: list[Any]) -> Task:
     """The new task: its values, and those that the database has written."""
-    stamps = dict(zip(COLUMNS_OF_NEW, written, strict=True))
-    moment = stamps["updated_at"]
-    if values["position"] is None:
-        values["position"] = of_revision(stamps["revision"])
-    values["series_id"] = None
-    values["completed_at"] = moment if values["completed"] else None
-    values["created_at"] = moment
-    return {**_FIRST, **values, **stamps}
+    task = {"id": None, "user_id": None, **values, "series_id": None}
+    task.update(zip(COLUMNS_OF_NEW, written, strict=True))
+    task["created_at"] = task["updated_at"]
+    task["completed_at"] = task["updated_at"] if task["completed"] else None
+    if task["position"] is None:
+        task["position"] = of_revision(task["revision"])
+    return task
 
 
 async def get(database: Session, user_id: UUID, task_id: UUID) -> Task:
