@@ -57,15 +57,19 @@ NONE = Violations([], [], [])
 class Writer:
     """A client that creates tasks, and toggles one of them."""
 
-    def __init__(self, urls: Urls, user_id: str, name: str, seed: int) -> None:
+    def __init__(
+        self, urls: Urls, user_id: str, name: str, seed: int, pause: float = PAUSE
+    ) -> None:
         self.user = f"/api/{user_id}"
         self.outcomes: dict[str, Outcome] = {}
         self.toggles = 0
         self.seconds: list[float] = []
+        self.confirmed_at: list[float] = []
         self.responses: Counter[str] = Counter()
         self.name = name
         self.toggled = ""
         self._urls = urls
+        self._pause = pause
         self._chance = random.Random(f"{seed} {name}")
         self._http = httpx.Client(timeout=HTTP_TIMEOUT, trust_env=False)
 
@@ -77,7 +81,7 @@ class Writer:
                 title = f"{self.name} {len(self.outcomes)}"
                 self._creates(title, self._chance.choice([1, 2, MANY_TRIES]))
                 self._toggles()
-                time.sleep(self._chance.uniform(0, 2 * PAUSE))
+                time.sleep(self._chance.uniform(0, 2 * self._pause))
 
     def _creates(self, title: str, tries: int) -> str:
         """Create a task; returns its id if that was confirmed."""
@@ -119,6 +123,7 @@ class Writer:
         document = response.json()
         if response.is_success:
             self.responses[str(response.status_code)] += 1
+            self.confirmed_at.append(time.time())
             return Outcome.CONFIRMED, document["id"]
         kind = document["type"]
         self.responses[kind] += 1
@@ -131,14 +136,14 @@ class Writer:
 class Load:
     """Some clients that write at once."""
 
-    def __init__(self, urls: Urls, clients: int) -> None:
+    def __init__(self, urls: Urls, clients: int, pause: float) -> None:
         seed = secrets.randbits(32)
         print(f"seed {seed}")
         self._urls = urls
         self._ended = threading.Event()
         users = [str(uuid4()) for _ in range(USERS)]
         self.writers = [
-            Writer(urls, users[number % USERS], f"client {number}", seed)
+            Writer(urls, users[number % USERS], f"client {number}", seed, pause)
             for number in range(clients)
         ]
         self._threads = [
@@ -222,9 +227,9 @@ def all_tasks(http: httpx.Client, user: str) -> list[Fields]:
 
 
 @contextmanager
-def under_load(urls: Urls, clients: int = CLIENTS) -> Iterator[Load]:
+def under_load(urls: Urls, clients: int = CLIENTS, pause: float = PAUSE) -> Iterator[Load]:
     """Clients write meanwhile; afterwards all is as they were answered, and they are served."""
-    load = Load(urls, clients)
+    load = Load(urls, clients, pause)
     try:
         load.flows()
         yield load
