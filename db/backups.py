@@ -17,6 +17,7 @@ from typing import NamedTuple
 import psycopg2
 from psycopg2.extensions import cursor, make_dsn, parse_dsn
 
+from db.citus.opening import is_distributed
 from db.errors import BackupFailed
 from db.migrate import connect, migrate, schema_of
 from db.private_files import open_private
@@ -49,6 +50,11 @@ NOT_ALLOWED = (
     " BYPASSRLS and all rights to the tables."
 )
 DIFFERENT = "The restored data are not those of the backup: {} of {} users differ."
+DISTRIBUTED = (
+    "The tables are distributed over the nodes of a Citus cluster, whose data are of one moment"
+    " only by its own means: back up each node with pg_basebackup, at a point that"
+    " citus_create_restore_point() makes."
+)
 NOT_EMPTY = "The database has tables already: restore into an empty one, or into a new folder."
 
 
@@ -62,6 +68,8 @@ class User(NamedTuple):
 
 def back_up(url: str, file: Path) -> list[User]:
     """Write a backup to the file, which is there only once it is complete; return its users."""
+    if is_distributed(url):
+        raise BackupFailed(DISTRIBUTED)
     draft = file.with_name(f"{file.name}.part")
     try:
         with _snapshot(url) as (snapshot, users):

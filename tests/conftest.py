@@ -5,8 +5,11 @@ from contextlib import ExitStack
 
 import pytest
 
+from db.distribution import distribute
 from db.migrate import migrate
 from db.postgres.embedded import running_postgres
+from db.postgres.roles import as_application
+from tests.support.citus import Cluster, running_cluster
 from tests.support.databases import (
     administration,
     created_database,
@@ -19,6 +22,21 @@ from tests.support.races import Servers
 from tests.support.servers import Serve, serving, trusting
 from tests.support.users import Task, User
 from tests.support.wire import Wire, wire_to
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--citus", action="store_true", help="the database that most tests share is a Citus cluster"
+    )
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A coordinator and two workers, with the tables distributed."""
+    with temporary_folder() as folder, running_cluster(folder) as running:
+        migrate(running.url)
+        distribute(running.url)
+        yield running
 
 
 @pytest.fixture(scope="session")
@@ -42,8 +60,12 @@ def new_database(postgres_url: str) -> Callable[[], str]:
 
 
 @pytest.fixture(scope="session")
-def database_url(new_database: Callable[[], str]) -> str:
+def database_url(request: pytest.FixtureRequest) -> str:
     """The database of the server that most tests share; each test brings users of its own."""
+    if request.config.getoption("--citus"):
+        cluster: Cluster = request.getfixturevalue("cluster")
+        return as_application(cluster.url)
+    new_database: Callable[[], str] = request.getfixturevalue("new_database")
     return new_database()
 
 

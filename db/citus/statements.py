@@ -76,6 +76,10 @@ class NodeStatement(DerivedStatement):
         return [self.deallocation_for_each]
 
     @property
+    def _waits_for_locks(self) -> bool:
+        return True  # while a shard is being moved
+
+    @property
     def _fields(self) -> Iterable[tuple[str, str]]:
         return [(SHARD, "bigint"), *self._parameters]
 

@@ -175,7 +175,7 @@ class Statement:
             LANGUAGE plpgsql AS $function$
             DECLARE arguments record; setting text; document json;
             BEGIN
-                {"" if self.access is Access.READ else SHORT_LOCK_TIMEOUT}
+                {SHORT_LOCK_TIMEOUT if self._waits_for_locks else ""}
                 FOR arguments IN SELECT * FROM json_to_recordset(calls) AS call ({columns}) LOOP
                     setting := set_config('errand.user_id', arguments.{OWNER}::text, true);
                     {self._assignment}
@@ -185,6 +185,11 @@ class Statement:
             END $function$;
             PREPARE {function} (json) AS SELECT pg_temp.{function}($1)
         """  # noqa: S608
+
+    @property
+    def _waits_for_locks(self) -> bool:
+        """Whether a call may wait for a lock."""
+        return self.access is not Access.READ
 
     @property
     def _fields(self) -> Iterable[tuple[str, str]]:

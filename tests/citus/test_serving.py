@@ -1,0 +1,169 @@
+"""A server on a Citus cluster: calls go to the node that has the owner's shard, wherever it is."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from db.postgres.roles import as_application
+from tests.support.citus import Cluster, Node, needs_citus
+from tests.support.feed import Copy
+from tests.support.polling import eventually
+from tests.support.servers import errand, serving
+from tests.support.users import User
+
+pytestmark = needs_citus
+
+STATEMENTS = "SELECT query FROM pg_stat_activity WHERE application_name = 'errand'"
+# A user of a node that is down waits no longer than this for a connection.
+IMPATIENT = {"ERRAND_WAIT_TIMEOUT": "1"}
+
+
+@pytest.fixture(scope="module")
+def server(cluster: Cluster) -> Iterator[str]:
+    """A server of the cluster; the settings name nothing but the coordinator."""
+    with serving(DATABASE_URL=as_application(cluster.url), **IMPATIENT) as url:
+        yield url
+
+
+def user_on(node: Node, cluster: Cluster, server: str) -> User:
+    """A new user with a task, whose rows are on the node."""
+    while True:
+        user = User(server)
+        if cluster.worker_of(user.id) is node:
+            user.creates("Buy milk")
+            return user
+        user.close()
+
+
+@pytest.fixture
+def users(cluster: Cluster, server: str) -> Iterator[list[User]]:
+    """A user on each of the workers."""
+    users = [user_on(each, cluster, server) for each in cluster.workers]
+    yield users
+    for user in users:
+        user.close()
+
+
+def test_rows_of_a_user_are_written_on_the_node_that_has_the_shard(
+    cluster: Cluster, users: list[User]
+) -> None:
+    for node, user in zip(cluster.workers, users, strict=True):
+        table = cluster.tables_of(user.id)["tasks"]
+        assert node.query(f"SELECT title FROM {table} WHERE user_id = %s", user.id) == ["Buy milk"]
+
+
+def test_no_statement_passes_the_planner_of_the_coordinator(
+    cluster: Cluster, users: list[User]
+) -> None:
+    for user in users:
+        assert user.get(user.tasks).status_code == 200
+    assert not [each for each in cluster.coordinator.query(STATEMENTS) if user.id in each]
+
+
+def test_node_that_is_down_is_503_for_its_own_users_alone(
+    cluster: Cluster, server: str, users: list[User]
+) -> None:
+    here, there = users
+    down = cluster.workers[1]
+    down.kill()
+    try:
+        for _ in range(3):
+            refused = there.get(there.tasks)
+            assert refused.status_code == 503
+            assert int(refused.headers["Retry-After"]) > 0
+            assert here.get(here.tasks).status_code == 200
+            here.creates("While the other node is down")
+        assert here.get("/health/ready").status_code == 200
+    finally:
+        down.start()
+        down.wait()
+    assert eventually(lambda: there.get(there.tasks).status_code == 200)
+    assert here.get(here.tasks).status_code == 200
+
+
+def test_moved_shard_loses_no_write_and_answers_no_error(cluster: Cluster, server: str) -> None:
+    users = [user_on(cluster.workers[0], cluster, server) for _ in range(4)]
+    stop = threading.Event()
+    stored: dict[str, list[str]] = {user.id: [] for user in users}
+    failures: list[int] = []
+
+    def write(user: User) -> None:
+        with User(server) as client:  # the other's connection may be idle for too long by now
+            while not stop.is_set():
+                response = client.post(user.tasks, json={"title": "x"})
+                if response.status_code == 201:
+                    stored[user.id].append(response.json()["id"])
+                else:
+                    failures.append(response.status_code)
+
+    writers = [threading.Thread(target=write, args=[user]) for user in users]
+    for each in writers:
+        each.start()
+    try:
+        shards = {_shard_of(cluster, user): None for user in users}
+        for target in (cluster.workers[1], cluster.workers[0]):
+            for shard in shards:
+                cluster.move(shard, target)
+    finally:
+        stop.set()
+        for each in writers:
+            each.join()
+
+    assert failures == []
+    for user in users:
+        assert len(stored[user.id]) > 0
+        ids = cluster.coordinator.query("SELECT id::text FROM tasks WHERE user_id = %s", user.id)
+        assert set(stored[user.id]) <= set(ids)
+        user.close()
+
+
+def _shard_of(cluster: Cluster, user: User) -> int:
+    sql = "SELECT get_shard_id_for_distribution_column('users', %s::uuid)"
+    [shard] = cluster.coordinator.query(sql, user.id)
+    return int(shard)
+
+
+def test_standby_and_backup_are_refused_with_a_sentence(cluster: Cluster, tmp_path: Path) -> None:
+    url = as_application(cluster.url)
+    started = errand("serve", "--port", "0", DATABASE_URL=url, ERRAND_READ_URL=url)
+    assert started.returncode == 1
+    assert "ERRAND_READ_URL" in started.stderr
+    backed_up = errand("backup", str(tmp_path / "backup"), DATABASE_URL=cluster.url)
+    assert backed_up.returncode == 1
+    assert "Citus" in backed_up.stderr
+    assert "Traceback" not in started.stderr + backed_up.stderr
+
+
+def test_trash_of_all_shards_is_purged(cluster: Cluster, users: list[User]) -> None:
+    for node, user in zip(cluster.workers, users, strict=True):
+        assert user.delete(user.creates("Old").url).status_code == 204
+        table = cluster.tables_of(user.id)["tasks"]
+        node.query(
+            f"UPDATE {table} SET deleted_at = deleted_at - interval '99 days'"
+            " WHERE user_id = %s RETURNING title",
+            user.id,
+        )
+
+    done = errand("purge", DATABASE_URL=as_application(cluster.url))
+
+    assert done.returncode == 0, done.stderr
+    for user in users:
+        assert user.get(user.trash).json() == []
+        assert len(user.get(user.tasks).json()) == 1
+
+
+def test_change_of_another_server_wakes_who_waits_on_any_node(
+    cluster: Cluster, users: list[User]
+) -> None:
+    with serving(DATABASE_URL=as_application(cluster.url)) as other:
+        for user in users:
+            copy = Copy(user)
+            copy.catches_up()
+            path = f"{other}{user.tasks}"
+            writer = threading.Timer(0.2, httpx.post, [path], {"json": {"title": "News"}})
+            writer.start()
+            assert [each["title"] for each in copy.reads(wait=9)] == ["News"]
+            writer.join()
