@@ -223,7 +223,7 @@ def walked(user: User, url: str, params: Fields) -> Iterator[httpx.Response]:
 
 
 def listed(user: User, url: str, **params: Any) -> list[Fields]:
-    return [task for page in walked(user, url, {"limit": 13, **params}) for task in page.json()]
+    return [task for page in walked(user, url, {"limit": 25, **params}) for task in page.json()]
 
 
 @every_list

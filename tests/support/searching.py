@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Iterator
+from functools import cache
 from itertools import groupby
 from typing import Any
 
@@ -17,8 +18,14 @@ SCRIPTS = ("CJK UNIFIED", "HIRAGANA", "KATAKANA LETTER", "KATAKANA-", "THAI", "L
 
 def relevance(text: str, task: Fields) -> int | None:
     """The relevance of a task in a search for the text; None if it does not match."""
-    title = units_of(task["title"])
-    everywhere = [*title, BETWEEN, *units_of(task["description"] or "")]
+    return relevance_of(text, task["title"], task["description"] or "")
+
+
+@cache
+def relevance_of(text: str, title_text: str, description: str) -> int | None:
+    """The same, once for all tasks with these texts."""
+    title = units_of(title_text)
+    everywhere = [*title, BETWEEN, *units_of(description)]
     alternatives = alternatives_of(text)
     if not any(all_match(each, everywhere, everywhere) for each in alternatives):
         return None
@@ -45,7 +52,11 @@ def all_match(
 
 
 def stands_in(tokens: list[list[Unit]], units: list[Unit], *, whole: bool) -> bool:
-    return any(stands_at(tokens, units[start:], whole=whole) for start in range(len(units)))
+    length = sum(map(len, tokens))
+    return any(
+        stands_at(tokens, units[start : start + length], whole=whole)
+        for start in range(len(units))
+    )
 
 
 def stands_at(tokens: list[list[Unit]], units: list[Unit], *, whole: bool) -> bool:
