@@ -54,8 +54,7 @@ def all_match(
 def stands_in(tokens: list[list[Unit]], units: list[Unit], *, whole: bool) -> bool:
     length = sum(map(len, tokens))
     return any(
-        stands_at(tokens, units[start : start + length], whole=whole)
-        for start in range(len(units))
+        stands_at(tokens, units[start : start + length], whole=whole) for start in range(len(units))
     )
 
 
