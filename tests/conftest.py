@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
+from hypothesis import settings
 
 from db.distribution import distribute
 from db.migrate import migrate
@@ -20,9 +21,11 @@ from tests.support.databases import (
 from tests.support.folders import temporary_folder
 from tests.support.issuer import Issuer, running_issuer
 from tests.support.races import Servers
-from tests.support.servers import Serve, serving, trusting
+from tests.support.servers import MANY_CONNECTIONS, Serve, serving, trusting
 from tests.support.users import Task, User
 from tests.support.wire import Wire, wire_to
+
+settings.register_profile("short", max_examples=30)
 
 # What is imported and collected stays: to look for garbage in it took a fifth of all tests' time.
 gc.disable()
@@ -89,7 +92,7 @@ def own_database(postgres_url: str) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def server(database_url: str) -> Iterator[str]:
     """The URL of a server that runs as `errand serve` does."""
-    with serving(DATABASE_URL=database_url) as url:
+    with serving(DATABASE_URL=database_url, **MANY_CONNECTIONS) as url:
         yield url
 
 

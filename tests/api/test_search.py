@@ -12,6 +12,7 @@ from db.tasks.search_index import MOST_BATCHES, MOST_TASKS
 from tests.support.cases import for_each
 from tests.support.databases import COMPUTE_DUE, administration, query_as_owner
 from tests.support.fields import SORTS, matches, sorted_tasks
+from tests.support.references import in_this_run
 from tests.support.responses import assert_faults
 from tests.support.searching import relevance
 from tests.support.users import User
@@ -72,7 +73,7 @@ def by_relevance(tasks: list[Fields], q: str) -> list[Fields]:
     return sorted(matching, key=lambda task: (ranks[task["id"]], task["created_at"]), reverse=True)
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=in_this_run(50), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     tasks=st.lists(st.tuples(texts(4), st.none() | texts(6)), min_size=1, max_size=8),
     changed=texts(3),

@@ -24,9 +24,10 @@ from tests.fuzz import hooks
 from tests.fuzz.hooks import is_valid, remember_link
 from tests.support.issuer import Issuer
 from tests.support.project import ROOT
+from tests.support.references import in_this_run
 from tests.support.users import User
 
-CASES = 20
+CASES = in_this_run(20)
 SCENARIOS = 20
 ATTEMPTS = 10
 WITHOUT_END = {"stream_changes"}  # schemathesis.toml leaves it out, too

@@ -11,7 +11,10 @@ from multiprocessing.connection import Connection
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
-    ["openapi.server.run", "openapi.command_line", __name__, "tests.support.preloaded"]
+    [
+        *("openapi.server.run", "openapi.command_line", __name__, "openapi.stubs.missing"),
+        *("uvicorn.lifespan.on", "uvicorn.loops.uvloop", "tests.support.preloaded"),
+    ]
 )
 
 

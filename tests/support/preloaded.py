@@ -1,11 +1,12 @@
 """What the process from which servers are forked has computed, so that not each must again.
 
-It is what would be the same in each: the contract as it is written and its check against OpenAPI's
-own schema, which depend on their arguments alone, and the SQL of the statements.
+It is what would be the same in each: the contract as it is written, as it is served and as
+Connexion reads it, which depend on their arguments alone, and the SQL of the statements.
 """
 
 import gc
 import pickle
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -13,15 +14,22 @@ import yaml
 from connexion.spec import Specification
 
 from db.catalogue import CATALOGUE
-from openapi.contract.document import CONTRACT, Contract, Loader
+from openapi.contract import document
+from openapi.contract.document import CONTRACT, Loader
+from openapi.server.app import App
 from openapi.settings import load_settings
 
 TEXT = CONTRACT.read_bytes()
 PARSED = pickle.dumps(yaml.load(TEXT, Loader=Loader))
 
+# Else all that is made here would be looked through again and again.
+gc.disable()
+
 parse = yaml.load
-check = Specification._validate_spec.__func__
-valid: set[bytes] = set()
+write = yaml.dump
+specify = document._specification
+written: dict[bytes, str] = {}
+specified: dict[bytes, Specification] = {}
 
 
 def parse_once(text: Any, Loader: Any) -> Any:  # noqa: N803
@@ -29,20 +37,34 @@ def parse_once(text: Any, Loader: Any) -> Any:  # noqa: N803
     return pickle.loads(PARSED) if text == TEXT else parse(text, Loader=Loader)
 
 
-def check_once(cls: type[Specification], document: Any) -> None:
-    """Raise an error if it is no OpenAPI document."""
-    key = orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS)
-    if key not in valid:
-        check(cls, document)
-        valid.add(key)
+def write_once(value: Any, **options: Any) -> str:
+    """The document as YAML."""
+    key = key_of([value, sorted(options)])
+    if key not in written:
+        written[key] = write(value, **options)
+    return written[key]
 
 
-vars(yaml)["load"] = parse_once
-Specification._validate_spec = classmethod(check_once)
+def specify_once(path: Path, text: bytes, value: dict[str, Any]) -> Specification:
+    """The document as Connexion reads it; raises an error if it is no OpenAPI document."""
+    key = key_of(value)
+    if key not in specified:
+        specified[key] = specify(path, text, value)
+    return specified[key]
+
+
+def key_of(value: Any) -> bytes:
+    """The same for equal documents alone."""
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
+
+
+vars(yaml).update(load=parse_once, dump=write_once)
+document._specification = specify_once
 for local_tokens in (False, True):
-    Contract.load(settings=load_settings(database_url="postgresql:///x", local_tokens=local_tokens))
+    App(load_settings(database_url="postgresql:///x", local_tokens=local_tokens))
 for statement in CATALOGUE:
     assert statement.bare
 # Else each server would look for cycles among all of this.
 gc.collect()
 gc.freeze()
+gc.enable()

@@ -20,6 +20,9 @@ LISTENING = "Errand listens on "
 # A machine that is busy with tests is slow, and no test is to fail for that.
 PATIENT = {"wait_timeout": "20", "overload_timeout": "20"}
 PATIENT_SERVER = {variable(name): value for name, value in PATIENT.items()}
+MANY_CONNECTIONS = {variable("pool_size"): "8"}
+# Each connection prepares all statements, and most tests need no more than these.
+FEW_CONNECTIONS = {variable("pool_size"): "2"}
 
 Server = Fork | subprocess.Popen[str]
 
@@ -77,7 +80,7 @@ def started(*flags: str, log: Path | None = None, **settings: str) -> Fork:
         return Fork(
             main,
             arguments,
-            environment={**PATIENT_SERVER, **settings},
+            environment={**PATIENT_SERVER, **FEW_CONNECTIONS, **settings},
             errors=errors.fileno() if log else None,
         )
 
@@ -86,7 +89,7 @@ def executed(*flags: str, **settings: str) -> subprocess.Popen[str]:
     """The same as a command of its own, as an operator would."""
     return subprocess.Popen(
         [sys.executable, "-m", "openapi", "serve", "--port", "0", *flags],
-        env={**os.environ, **PATIENT_SERVER, **settings},
+        env={**os.environ, **PATIENT_SERVER, **FEW_CONNECTIONS, **settings},
         stdout=subprocess.PIPE,
         text=True,
     )

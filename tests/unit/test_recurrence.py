@@ -14,6 +14,7 @@ from db.recurrence.occurrences import due_of, following
 from db.recurrence.rule import InvalidRule, parse, with_count
 from tests.support.cases import for_each
 from tests.support.recurring import WEEKDAYS, days_by_definition
+from tests.support.references import in_this_run
 
 FREQUENCIES = ["DAILY", "WEEKLY", "MONTHLY", "YEARLY"]
 SIGNS = some.sampled_from([1, -1])
@@ -57,7 +58,7 @@ def rules(draw: some.DrawFn) -> str:
 starts = some.dates(date(1999, 1, 1), date(2030, 12, 31))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=in_this_run(100), deadline=None)
 @given(rules(), starts)
 def test_days_are_those_of_the_definition(text: str, start: date) -> None:
     assert_days_are_those_of_the_definition(text, start, date(start.year + 4, 1, 1))
@@ -76,7 +77,7 @@ def assert_days_are_those_of_the_definition(text: str, start: date, end: date) -
     assert [*found] == days_by_definition(text, start, end)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=in_this_run(100), deadline=None)
 @given(rules(), starts)
 def test_a_rule_goes_on_from_each_of_its_days_as_from_the_first(text: str, start: date) -> None:
     """So a task needs to know no more than its own due."""
@@ -287,7 +288,7 @@ def test_at_the_ends_of_the_calendar_nothing_follows() -> None:
     assert dues("FREQ=DAILY", "9998-12-29T00:00:00Z", "UTC", 9)[-1] <= "9998-12-31"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=in_this_run(100), deadline=None)
 @given(
     some.datetimes(datetime(2000, 1, 1), datetime(2035, 1, 1)),
     some.sampled_from(["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata"]),

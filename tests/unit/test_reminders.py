@@ -8,6 +8,7 @@ from hypothesis import strategies as some
 
 from db.tasks.reminders import Duration, times_of
 from db.zones import zone_of
+from tests.support.references import in_this_run
 
 ZONES = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata", "UTC"]
 QUARTERS = [timedelta(minutes=15 * number) for number in range(-4 * 14, 4 * 14)]
@@ -28,7 +29,7 @@ def moment_by_search(local: datetime, zone: ZoneInfo) -> datetime:
     return moment_by_search(local - hour, zone) + hour
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=in_this_run(200), deadline=None)
 @given(moments, some.sampled_from(ZONES), some.integers(0, 999), exact)
 def test_a_reminder_is_as_many_days_and_as_long_before_the_due(
     due: datetime, name: str, days: int, rest: timedelta
