@@ -1,10 +1,12 @@
 """Contracts that stop the start: the server would not enforce them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import UUID
 
+import jsonschema_rs
 import pytest
+from connexion.spec import OpenAPISpecification
 
 from handlers import users
 from openapi.contract.document import CONTRACT
@@ -153,6 +155,23 @@ REFUSED = {
     "another version of OpenAPI": ("openapi: 3.0.3", "openapi: 3.1.0", "3.1.0"),
     "broken YAML": ("openapi: 3.0.3", "openapi: [3.0.3", "openapi.yaml"),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_check() -> Iterator[None]:
+    """A quick validator looks for faults by OpenAPI's own schema; if there are, Connexion's does.
+
+    That takes longer than the rest of a start, and most faults here are others.
+    """
+    validator = jsonschema_rs.validator_for(OpenAPISpecification.openapi_schema)
+    check = OpenAPISpecification._validate_spec
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            OpenAPISpecification,
+            "_validate_spec",
+            staticmethod(lambda document: validator.is_valid(document) or check(document)),
+        )
+        yield
 
 
 @pytest.fixture
