@@ -17,6 +17,7 @@ in_both_modes = pytest.mark.parametrize("dark", [False, True], ids=["light", "da
 on_both_devices = pytest.mark.parametrize("width", [PHONE, DESK], ids=["phone", "desk"])
 
 
+@pytest.mark.long
 @in_both_modes
 def test_swagger_ui_can_be_read(guarded_server: str, page: Page, dark: bool) -> None:
     page.shows_as(dark=dark, width=PHONE)
@@ -46,6 +47,7 @@ def test_the_page_of_problems_can_be_read(server: str, page: Page, dark: bool, w
     assert page.complaints == []
 
 
+@pytest.mark.long
 def test_swagger_ui_shows_the_parameters_of_the_path_first(server: str, page: Page) -> None:
     page.opens(f"{server}/docs")
     page.clicks("#operations-Tasks-patch_task .opblock-summary-control")

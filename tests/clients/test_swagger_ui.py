@@ -71,6 +71,7 @@ def test_swagger_ui_shows_every_operation_without_another_server(server: str, pa
     assert page.complaints == []
 
 
+@pytest.mark.long
 def test_swagger_ui_tries_operations_out(server: str, page: Page) -> None:
     ui = SwaggerUi.at(server, page)
     ui.expands("create_task", "list_tasks", "get_readiness")

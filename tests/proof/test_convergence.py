@@ -9,15 +9,19 @@ from tests.proof.run import run
 from tests.support.servers import serving
 from tests.support.worlds import LastingWorld, mortal_world
 
-STEPS = 400
+STEPS = 100
+MANY_STEPS = 400
 STEPS_WITH_DISASTERS = 60
 DISASTERS = 4
 TIMES = 8
 TIMES_OF_MOVES = 60
 
 
-def test_clients_lose_no_write_in_a_flaky_network(server: str, database_url: str) -> None:
-    assert run(LastingWorld(server, database_url), STEPS, seed()) >= STEPS
+@pytest.mark.parametrize("steps", [STEPS, pytest.param(MANY_STEPS, marks=pytest.mark.long)])
+def test_clients_lose_no_write_in_a_flaky_network(
+    server: str, database_url: str, steps: int
+) -> None:
+    assert run(LastingWorld(server, database_url), steps, seed()) >= steps
 
 
 def test_clients_lose_no_write_while_servers_and_databases_are_killed() -> None:
@@ -27,6 +31,7 @@ def test_clients_lose_no_write_while_servers_and_databases_are_killed() -> None:
         assert world.servers_killed + world.databases_killed == DISASTERS
 
 
+@pytest.mark.long
 def test_a_task_has_one_successor_though_devices_complete_it_at_once_while_servers_die() -> None:
     with mortal_world(disasters=2, alone=False) as world:
         with serving(DATABASE_URL=world.database_url) as lasting:

@@ -16,6 +16,7 @@ OF_TOKENS = {
 OF_QUOTAS = {"The quota counts down"}
 
 
+@pytest.mark.long
 def test_the_promises_hold_in_open_mode(server: str) -> None:
     with scene_at([server], None, None, SMALL) as scene:
         outcomes = list(shown(scene, promises()))
