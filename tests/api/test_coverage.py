@@ -4,6 +4,7 @@ import asyncio
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from types import ModuleType
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -45,6 +46,23 @@ CREATIONS = [OPERATIONS["create_task"], OPERATIONS["create_list"]]
 
 Servers = Callable[[str], str]
 Way = Callable[[Operation, Servers], httpx.Response]
+
+
+@pytest.fixture(scope="module")
+def broken_app() -> App:
+    """An application with handlers that fail."""
+
+    def broken(name: str, module: ModuleType) -> Callable[..., Any]:
+        async def fail(context: Context, **_: object) -> None:
+            raise RuntimeError("because")
+
+        vars(fail)["__signature__"] = inspect.signature(getattr(module, name))
+        return fail
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, module in FAILING.items():
+            patch.setattr(module, name, broken(name, module))
+        return App(load_settings(database_url=NOWHERE))
 
 
 @pytest.fixture(scope="module")
@@ -191,17 +209,11 @@ def about_nothing(server: str) -> Way:
 
 def failing(operation: Operation, servers: Servers) -> httpx.Response:
     """A failure in the database, or in a handler that no data of a task can make fail."""
-    module = FAILING.get(operation.id)
-    if module is None:
+    if operation.id not in FAILING:
         return at("broken_server", BROKEN)(operation, servers)
-
-    async def broken(context: Context, **_: object) -> None:
-        raise RuntimeError("because")
-
-    vars(broken)["__signature__"] = inspect.signature(getattr(module, operation.id))
+    app: Any = servers("broken_app")
 
     async def get() -> httpx.Response:
-        app = App(load_settings(database_url=NOWHERE))
         state = {"database": None, "notifications": None, "streams": None, "transfers": None}
         transport = httpx.ASGITransport(
             lambda scope, receive, send: app({**scope, "state": state}, receive, send)
@@ -209,9 +221,7 @@ def failing(operation: Operation, servers: Servers) -> httpx.Response:
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.get(operation.path.format(**BROKEN))
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, operation.id, broken)
-        return asyncio.run(get())
+    return asyncio.run(get())
 
 
 def guarded(**options: Any) -> Way:

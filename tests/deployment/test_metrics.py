@@ -63,8 +63,8 @@ def test_requests_and_problems_are_counted(start: Start) -> None:
     for kind in ("invalid-request", "unknown-path", "malformed-request"):
         assert value("problems_total", type=kind) == 1
     assert eventually(lambda: value("group_calls_sum", access="write") >= 3)
-    assert eventually(lambda: value("database_connections", state="idle") == 8)
-    assert value("database_connects_total") == 8
+    assert eventually(lambda: value("database_connections", state="idle") == 2)
+    assert value("database_connects_total") == 2
     assert value("workers") == 1
     assert value("resident_memory_bytes") > 2**20
 
@@ -93,7 +93,7 @@ def test_numbers_of_workers_are_added_up_and_outlive_them(start: Start) -> None:
         assert http.get(f"{metrics.server_url}/health/live").status_code == 200
     assert total() == 20
     assert eventually(lambda: metrics.value("errand_workers") == 2)
-    assert eventually(lambda: metrics.value("errand_database_connections", state="idle") == 16)
+    assert eventually(lambda: metrics.value("errand_database_connections", state="idle") == 4)
 
     children = psutil.Process(metrics.process.pid).children()
     [worker, _] = [each for each in children if "spawn_main" in " ".join(each.cmdline())]
