@@ -59,7 +59,7 @@ def key_of(value: Any) -> bytes:
 
 
 vars(yaml).update(load=parse_once, dump=write_once)
-document._specification = specify_once
+vars(document).update(_specification=specify_once)
 for local_tokens in (False, True):
     App(load_settings(database_url="postgresql:///x", local_tokens=local_tokens))
 for statement in CATALOGUE:

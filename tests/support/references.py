@@ -30,7 +30,7 @@ def property_settings(examples: int) -> settings:
 
 def in_this_run(examples: int) -> int:
     """How many of these are tried: all, or with the profile `short` three of ten."""
-    return max(1, examples * settings.default.max_examples // 100)
+    return max(1, examples * settings().max_examples // 100)
 
 
 def json_value(body: bytes) -> Any:
