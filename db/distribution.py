@@ -93,6 +93,13 @@ SELECT json_object_agg(class.relname, shard.shardid)
  WHERE of_users.logicalrelid = to_regclass(%s)
  GROUP BY shard.shardminvalue ORDER BY shard.shardminvalue::integer
 """
+# Later migrations may create triggers: Citus wants to hear that their functions stay on the shard.
+ALLOW_TRIGGERS = """
+DO $$ BEGIN
+    EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I SET citus.enable_unsafe_triggers = on',
+                   current_database());
+END $$
+"""
 DISTRIBUTED_TABLES = "SELECT logicalrelid::regclass::text FROM pg_dist_partition"
 
 # PostgreSQL leaves the schema out of the names of tables if it is in the search path.
@@ -193,6 +200,7 @@ class Distribution:
         # Else Citus would distribute it within the transaction, as another role, and wait for it.
         self._rows("SELECT create_distributed_function('errand_trigger()')")
         self._run_on_nodes(functions["hash_of"].on_node())
+        self._execute(ALLOW_TRIGGERS)
         shards = self._lay_out(functions)
         # Servers take a database that has it for a cluster: so it comes last.
         self._run_on_nodes(GUARD.format(schema=schema))

@@ -27,6 +27,13 @@ INSERT INTO tasks (user_id, id, title, revision, tags, tag_keys)
 SELECT '{USER}', gen_random_uuid(), 'Task', number, '["Home"]', '["home"]'
   FROM generate_series(1, 20) AS number
 """
+LATER = (
+    "CREATE OR REPLACE FUNCTION has_task(owner uuid, task uuid) RETURNS boolean LANGUAGE sql"
+    " BEGIN ATOMIC SELECT EXISTS ("
+    "  SELECT FROM tasks WHERE user_id = owner AND id = task AND title <> 'later'); END",
+    "CREATE TRIGGER keep_later AFTER UPDATE OF title ON tasks"
+    " FOR EACH ROW EXECUTE FUNCTION keep_task_tags()",
+)
 COUNTS = "SELECT (SELECT count(*) FROM tasks) || ', ' || (SELECT count(*) FROM task_tags)"
 
 
@@ -83,6 +90,37 @@ def test_each_function_that_names_a_table_of_users_has_its_like_on_each_shard(
             assert len(definitions) == len(FUNCTIONS)
             for definition in definitions:  # now that the node has the tables, PostgreSQL checks it
                 node.query(f"{LOCALLY}; {definition}")
+
+
+def test_what_later_migrations_and_a_split_bring_is_brought_to_all_shards(cluster: Cluster) -> None:
+    with cluster.database("later") as url:
+        migrate(url)
+        distribute(url)
+        query_as_owner(url, FILL)
+        for each in LATER:
+            query_as_owner(url, each)
+        shards = "SELECT shardid FROM pg_dist_shard WHERE logicalrelid = 'users'::regclass"
+        nodes = [each.port for each in cluster.workers]
+        query_as_owner(
+            url,
+            f"SELECT citus_split_shard_by_split_points(({shards} ORDER BY shardminvalue LIMIT 1),"
+            " (SELECT array[(shardminvalue::int + 9)::text] FROM pg_dist_shard"
+            f"   WHERE shardid = ({shards} ORDER BY shardminvalue LIMIT 1)),"
+            " (SELECT array_agg(nodeid) FROM pg_dist_node WHERE nodeport = ANY (%s)),"
+            " 'block_writes')::text",
+            nodes,
+        )
+
+        assert distribute(url) == 5
+
+        assert query_as_owner(url, COUNTS) == ["20, 20"]
+        names = sorted(f"has_task_{each}" for each in query_as_owner(url, shards))
+        made = "SELECT proname::text FROM pg_proc WHERE prosrc LIKE %s ORDER BY proname"
+        for node in cluster.workers:
+            on_node = database_named("later", node.url)
+            assert set(names) <= set(query_as_owner(on_node, made, "%later%"))
+        redirected = "SELECT tgfoid::regproc::text FROM pg_trigger WHERE tgname = 'keep_later'"
+        assert query_as_owner(url, redirected) == ["errand_trigger"]
 
 
 def test_node_of_a_shard_lets_it_be_held_and_another_refuses(cluster: Cluster) -> None:

@@ -107,11 +107,16 @@ class Cluster:
             node.port,
         )
 
-    def worker_of(self, user_id: str) -> Node:
-        """The worker that has the rows of a user."""
+    def shard_of(self, user_id: str) -> int:
+        """The number of the users' shard that has, or would have, the row of a user."""
         [shard] = self.coordinator.query(
             "SELECT get_shard_id_for_distribution_column('users', %s::uuid)", user_id
         )
+        return int(shard)
+
+    def worker_of(self, user_id: str) -> Node:
+        """The worker that has the rows of a user."""
+        shard = self.shard_of(user_id)
         return next(each for each in self.workers if shard in self.shards_on(each))
 
     def tables_of(self, user_id: str) -> dict[str, str]:
