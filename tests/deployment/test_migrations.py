@@ -88,6 +88,39 @@ def test_newest_migration_is_the_only_head() -> None:
     assert ScriptDirectory("db/migrations").get_heads() == [NEWEST]
 
 
+IN_USE = """
+    SELECT table_name || '.' || column_name || ' ' || data_type FROM information_schema.columns
+     WHERE table_schema = 'public'
+    UNION ALL SELECT oid::regprocedure || ' ' || prorettype::regtype FROM pg_proc
+     WHERE pronamespace = 'public'::regnamespace
+"""
+"""What code uses: columns and functions, with their types."""
+
+REQUIRED = """
+    SELECT table_name || ' ' || column_name FROM information_schema.columns
+     WHERE table_schema = 'public' AND is_nullable = 'NO' AND column_default IS NULL
+    UNION ALL SELECT conrelid::regclass || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
+     WHERE connamespace = 'public'::regnamespace
+    UNION ALL SELECT tablename || ' ' || indexdef FROM pg_indexes
+     WHERE schemaname = 'public' AND indexdef ~ 'UNIQUE'
+"""
+"""What rows must have: columns without a default, and constraints."""
+
+
+def test_migration_beside_which_older_code_serves_asks_nothing_of_it(postgres_url: str) -> None:
+    url = empty_database(postgres_url)
+    for script in reversed([*ScriptDirectory("db/migrations").walk_revisions()]):
+        if not hasattr(script.module, "oldest_code"):
+            continue
+        migrate_to(str(script.down_revision), url)
+        used, required = ({*query_as_owner(url, each)} for each in (IN_USE, REQUIRED))
+        tables = {each.split(".")[0] for each in used}
+        migrate_to(script.revision, url)
+        assert used <= {*query_as_owner(url, IN_USE)}, script.revision
+        added = {*query_as_owner(url, REQUIRED)} - required
+        assert [each for each in added if each.split()[0] in tables] == [], script.revision
+
+
 def test_concurrent_migrations_of_one_database_all_succeed(postgres_url: str) -> None:
     url = empty_database(postgres_url)
     before = schema_of(url).version
