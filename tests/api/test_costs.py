@@ -148,6 +148,8 @@ QUERIES = {
     "a long cursor in escapes": b"cursor=" + b"%61" * (HEAD // 3),
     "a long number": b"limit=" + b"9" * HEAD,
 }
+# An operation that takes no body parses none.
+UNREAD = {name: BODIES[name] for name in ("letters", "unknown fields")}
 PATHS = {
     "slashes and an escape": "/" * HEAD + "%41",
     "segments in escapes": "/%41" * (HEAD // 4),
@@ -185,7 +187,7 @@ def requests_of(operation: Operation) -> Iterator[tuple[str, bytes]]:
     for name, lines in CHUNKS.items():
         headers = ["Content-Type: application/json", "Transfer-Encoding: chunked"]
         yield f"chunks of {name}", request(operation.method, path, *headers) + lines
-    for name, body in BODIES.items():
+    for name, body in (BODIES if operation.media_types else UNREAD).items():
         for media_type in operation.media_types or ["application/json"]:
             headers = [f"Content-Type: {media_type}", f"Content-Length: {len(body)}"]
             yield f"{name} ({media_type})", request(operation.method, path, *headers) + body

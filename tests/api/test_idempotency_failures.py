@@ -33,7 +33,7 @@ from tests.support.servers import Serve, serving, started, url_of
 from tests.support.users import Task, User
 from tests.support.wire import request, wire_to
 
-WRITES = 200
+WRITES = 100
 
 
 @pytest.fixture

@@ -342,6 +342,7 @@ def test_command_printed_for_local_tokens_works_in_any_terminal(
     assert created.stdout.endswith(" 201")
 
 
+@pytest.mark.long
 def test_of_several_workers_none_repeats_a_warning_of_the_start(
     database_url: str, issuer: Issuer, tmp_path: Path
 ) -> None:

@@ -95,6 +95,7 @@ def test_malformed_request_is_logged(talking: Server) -> None:
     assert (logged["status"], logged["client"]) == (400, "127.0.0.1")
 
 
+@pytest.mark.long
 def test_each_worker_logs_its_requests_and_its_refusals(database_url: str) -> None:
     process = started(DATABASE_URL=database_url, ERRAND_WORKERS="2")
     with User(url_of(process)) as alice:

@@ -85,7 +85,7 @@ def test_second_server_on_the_port_of_workers_is_refused(pair: tuple[Server, str
     assert second.returncode == 1
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_stop_cuts_no_request_of_clients_that_keep_their_connections(
     start: Start, workers: int
 ) -> None:
