@@ -61,6 +61,9 @@ def postgres_url() -> Iterator[str]:
     ):
         with administration(url) as execute:
             execute("CREATE DATABASE template")
+            # It would visit the databases of all tests in turn, again and again.
+            execute("ALTER SYSTEM SET autovacuum = off")
+            execute("SELECT pg_reload_conf()")
         migrate(database_named("template", url))
         yield url
 

@@ -1,7 +1,8 @@
 """What the process from which servers are forked has computed, so that not each must again.
 
-It is what would be the same in each: the contract as it is written, as it is served and as
-Connexion reads it, which depend on their arguments alone, and the SQL of the statements.
+It is what would be the same in each: the contract as it is written, as it is served, as Connexion
+reads it and as its schemas are compiled, which depend on their arguments alone, and the SQL of the
+statements.
 """
 
 import gc
@@ -12,10 +13,13 @@ from typing import Any
 import orjson
 import yaml
 from connexion.spec import Specification
+from jsonschema_rs import Draft202012Validator
 
 from db.catalogue import CATALOGUE
 from openapi.contract import document
 from openapi.contract.document import CONTRACT, Loader
+from openapi.contract.faults import Where
+from openapi.operations import columns, schemas
 from openapi.server.app import App
 from openapi.settings import load_settings
 
@@ -28,6 +32,8 @@ gc.disable()
 parse = yaml.load
 write = yaml.dump
 specify = document._specification
+compile_schema = schemas.validator_of
+compiled: dict[bytes, Draft202012Validator] = {}
 written: dict[bytes, str] = {}
 specified: dict[bytes, Specification] = {}
 
@@ -53,6 +59,14 @@ def specify_once(path: Path, text: bytes, value: dict[str, Any]) -> Specificatio
     return specified[key]
 
 
+def compile_once(translated: dict[str, Any], where: Where) -> Draft202012Validator:
+    """The validator of a schema."""
+    key = key_of(translated)
+    if key not in compiled:
+        compiled[key] = compile_schema(translated, where)
+    return compiled[key]
+
+
 def key_of(value: Any) -> bytes:
     """The same for equal documents alone."""
     return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
@@ -60,6 +74,8 @@ def key_of(value: Any) -> bytes:
 
 vars(yaml).update(load=parse_once, dump=write_once)
 vars(document).update(_specification=specify_once)
+for module in (schemas, columns):
+    vars(module).update(validator_of=compile_once)
 for local_tokens in (False, True):
     App(load_settings(database_url="postgresql:///x", local_tokens=local_tokens))
 for statement in CATALOGUE:
