@@ -53,11 +53,16 @@ class Session(Protocol):
         """
 
 
-def pool_of(options: PoolOptions, catalogue: Sequence[Statement], tracer: Tracer | None) -> Pool:
+def pool_of(
+    options: PoolOptions,
+    catalogue: Sequence[Statement],
+    tracer: Tracer | None,
+    tables: Sequence[str] = OWNED_TABLES,
+) -> Pool:
     """A pool that is only used with row-level security on all tables of users."""
     if tracer is None:
-        return Pool(options, catalogue, OWNED_TABLES)
-    return TracedPool(options, catalogue, OWNED_TABLES, tracer)
+        return Pool(options, catalogue, tables)
+    return TracedPool(options, catalogue, tables, tracer)
 
 
 def groups_of(pool: Pool, tracer: Tracer | None) -> Groups:

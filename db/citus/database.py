@@ -169,9 +169,9 @@ class CitusDatabase(Database):
         return transaction
 
     async def _routed(self, owner: UUID, run: Callable[[Shard, Node], Awaitable[Result]]) -> Result:
-        """Run it on the owner's shard; again, for as long as requests wait, if that has moved."""
+        """Run it on the owner's shard; if that has moved, again within the statement timeout."""
         now = asyncio.get_running_loop().time
-        deadline = now() + self._options.wait_timeout
+        deadline = now() + self._options.statement_timeout
         while True:
             shard = (self._shards or await self._read_shards()).shard_of(owner)
             try:
@@ -205,7 +205,9 @@ class CitusDatabase(Database):
         shards = ShardMap(Placement(*row) for row in rows)
         for address in shards.nodes - self._nodes.keys():
             options = options_of(self._options, address)
-            node = self._nodes[address] = Node(options, self._pool.activity, self._tracer)
+            activity = self._pool.activity
+            node = Node(options, activity, self._tracer, shards.tables)
+            self._nodes[address] = node
             node.pool.open()
         for address, node in self._nodes.items():
             node.update(shards.shards_on(address))

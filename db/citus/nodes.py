@@ -16,6 +16,7 @@ from db.postgres.ping import Ping
 from db.postgres.pool_options import PoolOptions
 from db.postgres.statement import Statement
 from db.postgres.tracing import Tracer
+from db.schema.tables import OWNED_TABLES
 
 # A statement is prepared for each shard. Otherwise Citus would send new functions to all nodes.
 MOST_PREPARED = 512
@@ -32,8 +33,15 @@ def options_of(options: PoolOptions, node: Address) -> PoolOptions:
 class Node:
     """Runs statements on the shards that a node has."""
 
-    def __init__(self, options: PoolOptions, activity: Activity, tracer: Tracer | None) -> None:
-        self.pool = pool_of(options, (), tracer)
+    def __init__(
+        self,
+        options: PoolOptions,
+        activity: Activity,
+        tracer: Tracer | None,
+        tables: Sequence[str],
+    ) -> None:
+        """The tables are those of all shards: it is only used with row-level security on them."""
+        self.pool = pool_of(options, (), tracer, [*OWNED_TABLES, *tables])
         self.pool.activity = activity
         self.ping = Ping(self.pool, options.size + 1)
         self._groups = groups_of(self.pool, tracer)

@@ -73,6 +73,11 @@ class Shard:
         """The statement on the tables of this shard."""
         self._tables = tables
 
+    @property
+    def tables(self) -> list[str]:
+        """The names of its tables."""
+        return [f"{table}_{number}" for table, number in self._tables.items()]
+
     def _statement(self, base: Statement) -> ShardStatement:
         return ShardStatement(base, self._tables)
 
@@ -92,6 +97,11 @@ class ShardMap:
     def shards_on(self, node: Address) -> list[Shard]:
         """The shards that the node has."""
         return [each for each in self.shards if each.node == node]
+
+    @property
+    def tables(self) -> list[str]:
+        """The names of the tables of all shards."""
+        return [table for shard in self.shards for table in shard.tables]
 
     @property
     def nodes(self) -> set[Address]:

@@ -9,6 +9,7 @@ from db.errors import UnfitRole
 
 APPLICATION = "errand_app"
 
+# Citus hides shards from queries of pg_class, but from no function.
 # Memberships count, too: with `SET ROLE` a session can become any role that it is a member of.
 POWERS = """
 SELECT session_user::text,
@@ -16,8 +17,8 @@ SELECT session_user::text,
                 WHERE (rolsuper OR rolbypassrls) AND pg_has_role(session_user, oid, 'MEMBER')),
        EXISTS (SELECT FROM pg_class
                 WHERE oid IN ({tables}) AND pg_has_role(session_user, relowner, 'MEMBER')),
-       (SELECT string_agg(relname, ', ' ORDER BY relname) FROM pg_class
-         WHERE oid IN ({tables}) AND NOT row_security_active(oid))
+       (SELECT string_agg(name, ', ' ORDER BY name) FROM unnest(ARRAY[{names}]) AS name
+         WHERE NOT row_security_active(to_regclass(name)))
 """
 
 
@@ -32,8 +33,9 @@ class Powers(NamedTuple):
 
 def powers_query(owned_tables: Iterable[str]) -> str:
     """The query for the rights of a connection's role to tables whose rows have an owner."""
-    tables = ", ".join(f"to_regclass('{name}')" for name in owned_tables)
-    return POWERS.format(tables=tables)
+    names = [f"'{name}'" for name in owned_tables]
+    tables = ", ".join(f"to_regclass({name})" for name in names)
+    return POWERS.format(tables=tables, names=", ".join(names))
 
 
 def as_application(url: str) -> str:

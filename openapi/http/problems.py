@@ -97,6 +97,7 @@ OF_DOMAIN_ERRORS: dict[type[errors.DomainError], Kind] = {
     errors.ListChanged: LIST_CHANGED,
     errors.ListExists: LIST_EXISTS,
     errors.DatabaseAway: DATABASE_AWAY,
+    errors.ShardMoved: DATABASE_AWAY,
     errors.DatabaseFailing: DATABASE_FAILING,
     errors.Overloaded: OVERLOADED,
     errors.ConnectionLost: OUTCOME_UNSURE,

@@ -2,13 +2,16 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
+import psycopg2
 import pytest
 
-from db.postgres.roles import as_application
-from tests.support.citus import Cluster, Node, needs_citus
+from db.postgres.roles import APPLICATION, as_application
+from tests.support.citus import LOCALLY, Cluster, Node, needs_citus
+from tests.support.databases import administration, query
 from tests.support.feed import Copy
 from tests.support.polling import eventually
 from tests.support.servers import errand, serving
@@ -17,6 +20,9 @@ from tests.support.users import User
 pytestmark = needs_citus
 
 STATEMENTS = "SELECT query FROM pg_stat_activity WHERE application_name = 'errand'"
+TERMINATE = (
+    f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{APPLICATION}'"
+)
 # A user of a node that is down waits no longer than this for a connection.
 IMPATIENT = {"ERRAND_WAIT_TIMEOUT": "1"}
 
@@ -124,6 +130,22 @@ def _shard_of(cluster: Cluster, user: User) -> int:
     sql = "SELECT get_shard_id_for_distribution_column('users', %s::uuid)"
     [shard] = cluster.coordinator.query(sql, user.id)
     return int(shard)
+
+
+def test_shard_without_row_level_security_is_not_used(cluster: Cluster, users: list[User]) -> None:
+    node, user = cluster.workers[0], users[0]
+    with closing(psycopg2.connect(as_application(node.url))) as stranger:
+        assert query(stranger, f"SELECT id FROM {cluster.tables_of(user.id)['tasks']}") == []
+    table = cluster.tables_of(user.id)["lists"]
+    with administration(node.url) as execute:
+        execute(f"{LOCALLY}; ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")
+        try:
+            execute(TERMINATE)
+            assert eventually(lambda: user.get(user.tasks).status_code == 503)
+            assert users[1].get(users[1].tasks).status_code == 200
+        finally:
+            execute(f"{LOCALLY}; ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+    assert eventually(lambda: user.get(user.tasks).status_code == 200)
 
 
 def test_standby_and_backup_are_refused_with_a_sentence(cluster: Cluster, tmp_path: Path) -> None:
