@@ -18,7 +18,7 @@ from openapi.transfer_commands import export_command, import_command
 OPEN = "Need no tokens, on any address.  [ERRAND_OPEN]"
 LOCAL_TOKENS = "Accept the tokens that `errand token` makes.  [ERRAND_LOCAL_TOKENS]"
 EPHEMERAL = "Serve from a new database that is removed when the server stops."
-DISTRIBUTE = "Lay the tables out over the nodes of a Citus cluster, or bring them up to date."
+DISTRIBUTE = "Lay the tables out over the nodes of a Citus cluster; later runs need no flag."
 HOURS = "How long it is valid.  [24]"
 
 
@@ -81,6 +81,8 @@ def refuse_lasting_data(flags: Mapping[str, Any]) -> None:
 def migrate(distribute: bool, **flags: str | None) -> None:
     """Bring the database's schema to this version."""
     with complaints_shown():
+        from db.citus.opening import is_distributed
+        from db.distribution import distribute as lay_out
         from db.migrate import migrate as run
         from openapi.server.run import database_at
         from openapi.settings import load_settings
@@ -88,9 +90,7 @@ def migrate(distribute: bool, **flags: str | None) -> None:
         with database_at(load_settings(**flags)) as url:
             version = run(url)
             click.echo(f"The database's schema is {version}.")
-            if distribute:
-                from db.distribution import distribute as lay_out
-
+            if distribute or is_distributed(url):
                 click.echo(f"The tables are distributed: {lay_out(url)} shards.")
 
 

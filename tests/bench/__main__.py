@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.bench import (
     comparison,
+    distributed,
     drawing,
     finding,
     growth,
@@ -24,6 +25,7 @@ from tests.bench.data import Postgres, postgres
 from tests.bench.peers import PEERS, PGBENCH
 from tests.bench.report import Part, Report, machine, tables
 from tests.bench.workloads import USUAL, WORKLOADS
+from tests.support.citus import HAS_CITUS
 
 CONNECTIONS_BESIDES = 100
 CONNECTIONS_A_PROCESS = load.POOL_SIZE * (len(PEERS) + 2)
@@ -37,8 +39,10 @@ ALONE = {
     "streams": streams,
     "start": start,
     "storage": storage,
+    "citus": distributed,
 }
 PARTS = [COMPARISON, *ALONE]
+USUAL_PARTS = [each for each in PARTS if each != "citus" or HAS_CITUS]
 
 
 def main() -> None:
@@ -61,7 +65,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     names = [*PEERS, PGBENCH]
     seconds = "of each measurement; should be more than any answer takes [1]"
-    parser.add_argument("--parts", type=some_of(PARTS), default=PARTS, help=f"of {','.join(PARTS)}")
+    parser.add_argument(
+        "--parts", type=some_of(PARTS), default=USUAL_PARTS, help=f"of {','.join(PARTS)}"
+    )
     parser.add_argument("--seconds", type=float, default=1, help=seconds)
     parser.add_argument("--rounds", type=int, default=3, help="of which medians are taken [3]")
     parser.add_argument("--clients", type=counts, default=[1, 32, 256], help="[1,32,256]")

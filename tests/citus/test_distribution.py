@@ -47,6 +47,18 @@ def test_distribution_can_be_repeated(cluster: Cluster) -> None:
     assert set(cluster.coordinator.query(distributed)) == set(OWNED_TABLES)
 
 
+def test_migration_of_a_cluster_brings_its_nodes_what_they_lack(cluster: Cluster) -> None:
+    [node, *_] = cluster.workers
+    [shard, *_] = cluster.shards_on(node)
+    node.query(f"{LOCALLY}; DROP FUNCTION has_task_{shard}")
+
+    done = errand("migrate", DATABASE_URL=cluster.url)
+
+    assert "The tables are distributed: 4 shards." in done.stdout, done.stderr
+    made = "SELECT proname::text FROM pg_proc WHERE proname = %s"
+    assert node.query(made, f"has_task_{shard}") == [f"has_task_{shard}"]
+
+
 def test_rows_of_a_filled_database_are_distributed_though_policies_apply_to_its_owner(
     cluster: Cluster,
 ) -> None:

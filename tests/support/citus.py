@@ -20,16 +20,17 @@ from tests.support.folders import copied
 from tests.support.polling import eventually
 
 SETTINGS = {
-    "shared_preload_libraries": "citus",
-    "citus.shard_count": "4",
-    "citus.node_conninfo": "sslmode=disable",
-    "citus.enable_statistics_collection": "off",
-    "citus.max_background_task_executors": "1",
     "max_connections": "100",
     "shared_buffers": "32MB",
     "wal_level": "logical",
     "fsync": "off",
     "listen_addresses": "127.0.0.1",
+}
+OF_CITUS = {
+    "shared_preload_libraries": "citus",
+    "citus.node_conninfo": "sslmode=disable",
+    "citus.enable_statistics_collection": "off",
+    "citus.max_background_task_executors": "1",
 }
 
 LOCALLY = "SET citus.enable_ddl_propagation = off"
@@ -49,10 +50,11 @@ needs_citus = pytest.mark.skipif(not HAS_CITUS, reason="PostgreSQL's extension c
 
 
 class Node:
-    """A PostgreSQL of the cluster."""
+    """A PostgreSQL, of a cluster or alone."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, **settings: str) -> None:
         self.data = data
+        self._settings = {**SETTINGS, **settings}
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = int(free.getsockname()[1])
@@ -66,7 +68,7 @@ class Node:
         self._account.own_all(self.data)
         command = [str(_directory("bindir") / "postgres"), "-D", str(self.data), "-k", ""]
         command += ["-p", str(self.port)]
-        command += [f"--{name}={value}" for name, value in SETTINGS.items()]
+        command += [f"--{name}={value}" for name, value in self._settings.items()]
         with (self.data / "log").open("a") as log:
             options = self._account.process_options()
             self._server = subprocess.Popen(command, stderr=log, **options)
@@ -158,9 +160,10 @@ class Cluster:
 
 
 @contextmanager
-def running_cluster(folder: Path) -> Iterator[Cluster]:
+def running_cluster(folder: Path, shards: int = 4) -> Iterator[Cluster]:
     """A cluster whose database is empty, but for the extension."""
-    coordinator, *workers = nodes = _initialized(folder)
+    settings = {**OF_CITUS, "citus.shard_count": str(shards)}
+    coordinator, *workers = nodes = _initialized(folder, settings)
     with ExitStack() as stack:
         for node in nodes:
             node.start()
@@ -172,6 +175,19 @@ def running_cluster(folder: Path) -> Iterator[Cluster]:
         yield Cluster(coordinator, workers)
 
 
+@contextmanager
+def running_node(folder: Path) -> Iterator[Node]:
+    """A PostgreSQL of the same version without the extension."""
+    node = Node(folder / "alone")
+    _initialize(node)
+    node.start()
+    try:
+        node.wait()
+        yield node
+    finally:
+        node.kill()
+
+
 def _join(url: str, coordinator: Node, workers: list[Node]) -> None:
     query_as_owner(
         url, "SELECT citus_set_coordinator_host('127.0.0.1', %s)::text", coordinator.port
@@ -180,14 +196,18 @@ def _join(url: str, coordinator: Node, workers: list[Node]) -> None:
         query_as_owner(url, "SELECT citus_add_node('127.0.0.1', %s)", node.port)
 
 
-def _initialized(folder: Path) -> list[Node]:
+def _initialized(folder: Path, settings: dict[str, str]) -> list[Node]:
     """Three nodes, of which the others are copies of the first."""
-    first = Node(folder / "coordinator")
-    first.data.mkdir()
-    account = initdb_account(server_account())
-    account.own(first.data)
-    options = ["-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
-    done = account.run(_directory("bindir") / "initdb", "-D", first.data, "-U", OWNER, *options)
-    assert done.returncode == 0, done.stderr
+    first = Node(folder / "coordinator", **settings)
+    _initialize(first)
     names = ("worker_1", "worker_2")
-    return [first, *(Node(copied(first.data, folder / name)) for name in names)]
+    return [first, *(Node(copied(first.data, folder / name), **settings) for name in names)]
+
+
+def _initialize(node: Node) -> None:
+    node.data.mkdir()
+    account = initdb_account(server_account())
+    account.own(node.data)
+    options = ["-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
+    done = account.run(_directory("bindir") / "initdb", "-D", node.data, "-U", OWNER, *options)
+    assert done.returncode == 0, done.stderr
