@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from itertools import count, islice, repeat
+from itertools import count
 
 import pytest
 
@@ -22,10 +22,13 @@ def server(cluster: Cluster) -> Iterator[str]:
         yield url
 
 
-def users_of(cluster: Cluster, server: str, shard: int, number: int) -> list[User]:
-    """So many new users whose rows a shard has."""
-    new = (User(server) for _ in repeat(None))
-    return list(islice((each for each in new if cluster.shard_of(each.id) == shard), number))
+def user_of(cluster: Cluster, server: str, shard: int) -> User:
+    """A new user whose rows a shard has."""
+    while True:
+        user = User(server)
+        if cluster.shard_of(user.id) == shard:
+            return user
+        user.close()
 
 
 class Writer(threading.Thread):
@@ -76,7 +79,7 @@ def all_tasks(user: User) -> dict[str, bool]:
 def test_shard_that_moves_under_load_loses_no_write(cluster: Cluster, server: str) -> None:
     source, target = cluster.workers
     [shard, *_] = cluster.shards_on(source)
-    writers = [Writer(each) for each in users_of(cluster, server, shard, 3)]
+    writers = [Writer(user_of(cluster, server, shard)) for _ in range(3)]
 
     def all_write() -> bool:
         before = [len(each.confirmed) for each in writers]
@@ -101,3 +104,4 @@ def test_shard_that_moves_under_load_loses_no_write(cluster: Cluster, server: st
         assert set(each.confirmed) <= set(stored)
         assert all(stored[task] for task, toggled in each.confirmed.items() if toggled)
         assert set(each.refused) <= {503}
+        each.user.close()
