@@ -101,7 +101,7 @@ class CitusDatabase(Database):
     def fetch(self, statement: Statement, /, **values: Any) -> Coroutine[Any, Any, list[Row]]:
         """Run one statement as its own transaction, and return its rows."""
         if not statement.has_owner:
-            return super().fetch(statement, **values)
+            return self._fetch_anywhere(statement, **values)
 
         def fetch_on(shard: Shard, node: Node) -> Awaitable[list[Row]]:
             return node.pool.fetch(shard.statement(statement), **values)
@@ -185,6 +185,15 @@ class CitusDatabase(Database):
                 self._read_in_background()  # another host may have replaced the node
                 raise
 
+    async def _fetch_anywhere(self, statement: Statement, **values: Any) -> list[Row]:
+        """The rows of the URL's database, or of another node: all have the same of no owner."""
+        for pool in [self._pool, *(each.pool for each in self._nodes.values())]:
+            try:
+                return await pool.fetch(statement, **values)
+            except DatabaseAway as error:
+                away = error
+        raise away
+
     async def _known_shards(self) -> ShardMap:
         return self._shards or await self._read_shards()
 
@@ -199,7 +208,7 @@ class CitusDatabase(Database):
         return self._reading
 
     async def _read(self) -> ShardMap:
-        rows = await self._pool.fetch(PLACEMENTS)
+        rows = await self._fetch_anywhere(PLACEMENTS)
         if not rows:
             raise DatabaseAway("The tables are not distributed over the nodes of the cluster.")
         shards = ShardMap(Placement(*row) for row in rows)

@@ -90,6 +90,21 @@ def test_node_that_is_down_is_503_for_its_own_users_alone(
     assert here.get(here.tasks).status_code == 200
 
 
+def test_server_needs_no_coordinator(cluster: Cluster, users: list[User]) -> None:
+    with serving(DATABASE_URL=as_application(cluster.url), **IMPATIENT) as other:
+        cluster.coordinator.kill()
+        try:
+            for user in users:
+                feed = user.get(f"{other}/api/{user.id}/changes")
+                assert feed.status_code == 200, feed.text
+                written = user.post(f"{other}{user.tasks}", json={"title": "Without coordinator"})
+                assert written.status_code == 201
+            assert user.get(f"{other}/health/ready").status_code == 200
+        finally:
+            cluster.coordinator.start()
+            cluster.coordinator.wait()
+
+
 def test_moved_shard_loses_no_write_and_answers_no_error(cluster: Cluster, server: str) -> None:
     users = [user_on(cluster.workers[0], cluster, server) for _ in range(4)]
     stop = threading.Event()
