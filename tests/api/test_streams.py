@@ -175,18 +175,18 @@ def test_a_media_type_that_is_not_offered_returns_406(server: StreamServer, path
     assert_problem(response, 406, "not-acceptable")
 
 
-def test_a_million_lines_take_no_memory(server: StreamServer) -> None:
+def test_very_many_lines_take_no_memory(server: StreamServer) -> None:
     httpx.get(f"{server.url}/lines?count=10000")
     before = server.memory()
     peak = size = lines = 0
 
-    with httpx.stream("GET", f"{server.url}/lines?count=1000000", timeout=60) as response:
+    with httpx.stream("GET", f"{server.url}/lines?count=300000", timeout=60) as response:
         for chunk in response.iter_raw():
             lines += chunk.count(b"\n")
             if (size := size + len(chunk)) > MEBIBYTE:
                 size, peak = 0, max(peak, server.memory())
 
-    assert lines == 1_000_000
+    assert lines == 300_000
     assert peak - before < 4 * MEBIBYTE
 
 

@@ -11,8 +11,9 @@ from tests.support.worlds import LastingWorld, mortal_world
 
 STEPS = 100
 MANY_STEPS = 400
-STEPS_WITH_DISASTERS = 60
-DISASTERS = 4
+STEPS_OF_A_DISASTER = 15
+DISASTERS = 2
+MANY_DISASTERS = 4
 TIMES = 8
 TIMES_OF_MOVES = 60
 
@@ -24,11 +25,14 @@ def test_clients_lose_no_write_in_a_flaky_network(
     assert run(LastingWorld(server, database_url), steps, seed()) >= steps
 
 
-def test_clients_lose_no_write_while_servers_and_databases_are_killed() -> None:
-    with mortal_world(disasters=DISASTERS) as world:
-        run(world, STEPS_WITH_DISASTERS, seed())
+@pytest.mark.parametrize(
+    "disasters", [DISASTERS, pytest.param(MANY_DISASTERS, marks=pytest.mark.long)]
+)
+def test_clients_lose_no_write_while_servers_and_databases_are_killed(disasters: int) -> None:
+    with mortal_world(disasters=disasters) as world:
+        run(world, STEPS_OF_A_DISASTER * disasters, seed())
 
-        assert world.servers_killed + world.databases_killed == DISASTERS
+        assert world.servers_killed + world.databases_killed == disasters
 
 
 @pytest.mark.long
