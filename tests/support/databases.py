@@ -110,14 +110,21 @@ def lock_users(holder: connection) -> None:
         cursor.execute("SELECT FROM users FOR UPDATE")
 
 
+WAITING = """
+    SELECT count(*) FROM pg_stat_activity
+     WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
+ON_ALL_NODES = f"SELECT sum(result::integer) FROM run_command_on_all_nodes($$ {WAITING} $$)"
+
+
 def statements_that_wait(holder: connection) -> int:
+    """The number of statements that wait for a lock, on a cluster those of all nodes."""
     with holder.cursor() as cursor:
         # Within a transaction the activity would stay as it was when first looked at.
         cursor.execute("SELECT pg_stat_clear_snapshot()")
-        cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
+        cursor.execute("SELECT to_regproc('run_command_on_all_nodes') IS NOT NULL")
+        [(is_cluster,)] = cursor.fetchall()
+        cursor.execute(ON_ALL_NODES if is_cluster else WAITING)
         return int(cursor.fetchall()[0][0])
 
 

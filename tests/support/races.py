@@ -9,14 +9,10 @@ from itertools import cycle, repeat
 import httpx
 import psycopg2
 
-from tests.support.databases import as_owner
+from tests.support.databases import as_owner, statements_that_wait
 from tests.support.users import User
 
 RACERS = 8
-WAITING = (
-    "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    " AND datname = current_database()"
-)
 
 
 @dataclass
@@ -51,12 +47,8 @@ def race(
 def wait_for(database_url: str, waiting: int) -> None:
     watch = psycopg2.connect(as_owner(database_url))
     watch.autocommit = True
-    with watch.cursor() as cursor:
-        deadline = time.monotonic() + 20
-        while True:
-            cursor.execute(WAITING)
-            if cursor.fetchone() == (waiting,):
-                break
-            assert time.monotonic() < deadline, "they do not race"
-            time.sleep(0.01)
+    deadline = time.monotonic() + 20
+    while statements_that_wait(watch) != waiting:
+        assert time.monotonic() < deadline, "they do not race"
+        time.sleep(0.01)
     watch.close()
