@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import psycopg2
 import pytest
+from psycopg2.extensions import make_dsn
 
 from db.postgres.roles import APPLICATION, as_application
 from tests.support.citus import LOCALLY, Cluster, Node, needs_citus
@@ -91,18 +92,27 @@ def test_node_that_is_down_is_503_for_its_own_users_alone(
 
 
 def test_server_needs_no_coordinator(cluster: Cluster, users: list[User]) -> None:
-    with serving(DATABASE_URL=as_application(cluster.url), **IMPATIENT) as other:
+    url = as_application(cluster.url)
+    ports = ",".join(str(each.port) for each in (cluster.coordinator, *cluster.workers))
+    every_host = make_dsn(url, host="127.0.0.1,127.0.0.1,127.0.0.1", port=ports)
+    with serving(DATABASE_URL=url, **IMPATIENT) as older:
         cluster.coordinator.kill()
         try:
-            for user in users:
-                feed = user.get(f"{other}/api/{user.id}/changes")
-                assert feed.status_code == 200, feed.text
-                written = user.post(f"{other}{user.tasks}", json={"title": "Without coordinator"})
-                assert written.status_code == 201
-            assert user.get(f"{other}/health/ready").status_code == 200
+            _serves_all(older, users)
+            with serving(DATABASE_URL=every_host, **IMPATIENT) as newer:
+                _serves_all(newer, users)
         finally:
             cluster.coordinator.start()
             cluster.coordinator.wait()
+
+
+def _serves_all(server: str, users: list[User]) -> None:
+    for user in users:
+        feed = user.get(f"{server}/api/{user.id}/changes")
+        assert feed.status_code == 200, feed.text
+        written = user.post(f"{server}{user.tasks}", json={"title": "Without coordinator"})
+        assert written.status_code == 201
+    assert user.get(f"{server}/health/ready").status_code == 200
 
 
 def test_moved_shard_loses_no_write_and_answers_no_error(cluster: Cluster, server: str) -> None:
