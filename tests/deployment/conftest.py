@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from db.migrate import migrate
 from tests.support.embedded import end_leftover_server, quick_postgres
 from tests.support.folders import temporary_folder
 
@@ -24,6 +25,15 @@ def used_once() -> Iterator[Path]:
     with temporary_folder() as made:
         with quick_postgres(made / "data"):
             pass
+        yield made / "data"
+
+
+@pytest.fixture(scope="session")
+def served_once() -> Iterator[Path]:
+    """A data folder that a server has used: in a copy of it the tables need not be made."""
+    with temporary_folder() as made:
+        with quick_postgres(made / "data") as url:
+            migrate(url)
         yield made / "data"
 
 

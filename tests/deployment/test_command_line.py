@@ -62,9 +62,9 @@ def new_data_dir() -> Iterator[str]:
 
 
 @pytest.fixture
-def data_dir(new_data_dir: str, used_once: Path) -> str:
-    """The folder of an embedded PostgreSQL that has no tables yet."""
-    return str(copied(used_once, Path(new_data_dir)))
+def data_dir(new_data_dir: str, served_once: Path) -> str:
+    """The folder of an embedded PostgreSQL that a server has used."""
+    return str(copied(served_once, Path(new_data_dir)))
 
 
 @pytest.fixture
