@@ -107,7 +107,7 @@ def test_concurrent_requests_have_the_spans_of_their_own_calls(
         list(pool.map(lambda trace: trace.send("POST", alice.tasks, json=body), traces))
 
     for trace in traces:
-        assert [each.name for each in trace.whole()[1:]] == ["queue", "create_task"]
+        assert [each.name for each in trace.whole()[1:]] == ["queue", "create_brief_task"]
 
 
 def test_request_that_fails_says_why(alice: User, trace: Trace) -> None:
