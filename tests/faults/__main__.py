@@ -25,7 +25,7 @@ def main() -> int:
     soaked = soak(options.seconds, options.seed)
     for name, count in sorted(soaked.strikes.items()):
         print(f"{count:5} times: {name}")
-    print(f"{'':21} {'first':>8} {'last':>8} {'highest':>8}")
+    print("the median of each quarter after the warm-up:")
     for growth in soaked.growths:
         print(growth)
     return 0 if all(each.is_flat for each in soaked.growths) else 1

@@ -3,11 +3,13 @@
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 import psutil
 
 MEGABYTE = 2**20
+QUARTERS = 4
 WARM_UP = 0.2
 """The part of the samples that does not count: caches are filled, and pages are touched."""
 
@@ -50,22 +52,22 @@ def _of_one(process: psutil.Process, database_port: int) -> Usage:
 
 
 class Growth(NamedTuple):
-    """The highest of the first quarter after the warm-up, and the median of the last one."""
+    """How much was taken in each quarter of the time after the warm-up."""
 
     name: str
-    first: float
-    last: float
-    highest: float
+    medians: list[float]
+    highest_at_first: float
+    """The highest of the first quarter."""
 
     @property
     def is_flat(self) -> bool:
         """Whether the last quarter is not above the first one by more than is tolerated."""
         tolerance: float = getattr(TOLERANCES, self.name)
-        return self.last - self.first <= tolerance
+        return self.medians[-1] - self.highest_at_first <= tolerance
 
     def __str__(self) -> str:
-        words = "flat" if self.is_flat else "GROWS"
-        return f"{self.name:21} {self.first:8.1f} {self.last:8.1f} {self.highest:8.1f}  {words}"
+        medians = "".join(f"{each:9.1f}" for each in self.medians)
+        return f"{self.name:21}{medians}  {'flat' if self.is_flat else 'GROWS'}"
 
 
 @dataclass
@@ -82,13 +84,14 @@ class Samples:
     def growths(self) -> list[Growth]:
         """How each quantity has changed."""
         counted = self.taken[int(len(self.taken) * WARM_UP) :]
-        quarter = max(1, len(counted) // 4)
+        assert len(counted) >= QUARTERS, "too little time"
+        ends = [len(counted) * number // QUARTERS for number in range(QUARTERS + 1)]
+        quarters = [counted[start:end] for start, end in pairwise(ends)]
         return [
             Growth(
                 name,
-                max(getattr(each, name) for each in counted[:quarter]),
-                statistics.median(getattr(each, name) for each in counted[-quarter:]),
-                max(getattr(each, name) for each in self.taken),
+                [statistics.median(getattr(each, name) for each in part) for part in quarters],
+                max(getattr(each, name) for each in quarters[0]),
             )
             for name in Usage._fields
         ]
