@@ -6,7 +6,7 @@ from typing import Any
 from db.tasks import writes
 from openapi.command_line import main
 
-KEPT_BYTES = 300_000
+KEPT_BYTES = 2**20
 
 
 def plant() -> None:
