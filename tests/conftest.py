@@ -34,7 +34,8 @@ gc.disable()
 def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000)
+    # As rare as it was with all of that: what a test has left is not to fail one long after it.
+    gc.set_threshold(700, 10, 1000)
     gc.enable()
 
 
