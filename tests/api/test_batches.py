@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from db.catalogue import CATALOGUE
-from db.database import Database
+from db.citus.opening import database_at
 from db.postgres.connection import Connection
 from db.tasks import batches
 from openapi.settings import load_settings
@@ -425,7 +425,7 @@ def test_hundred_creations_take_as_many_round_trips_as_one(
 
     async def trips(count: int) -> int:
         settings = load_settings(database_url=database_url, pool_size=1, **PATIENT)
-        async with Database(settings.pool_options(), CATALOGUE) as database:
+        async with database_at(settings.pool_options(), CATALOGUE) as database:
             for operations in ([creates()], [creates()] * count):
                 sent.clear()
                 await batches.run(

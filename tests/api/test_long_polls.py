@@ -18,6 +18,7 @@ import pytest
 
 from db import users
 from db.catalogue import CATALOGUE
+from db.citus.opening import database_at
 from db.database import Database
 from db.errors import ChangesForgotten
 from db.tasks import batches, change_notifications, feed, tasks, writes
@@ -259,7 +260,7 @@ async def open_database(url: str) -> AsyncIterator[tuple[Database, ChangeNotific
     """A database as a server has it."""
     options = load_settings(database_url=url, pool_size=2, **PATIENT).pool_options()
     async with (
-        Database(options, CATALOGUE) as database,
+        database_at(options, CATALOGUE) as database,
         ChangeNotifications.of(database) as notifications,
     ):
         yield database, notifications

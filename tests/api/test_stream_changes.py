@@ -15,7 +15,7 @@ import orjson
 import pytest
 
 from db.catalogue import CATALOGUE
-from db.database import Database
+from db.citus.opening import database_at
 from db.tasks import change_notifications, tasks
 from db.tasks.change_notifications import ChangeNotifications
 from db.tasks.feed import Page, Reader
@@ -373,7 +373,7 @@ def test_a_write_of_the_same_process_wakes_its_streams_at_once(
         options = load_settings(database_url=database_url, pool_size=2, **PATIENT).pool_options()
         user_id = uuid4()
         async with (
-            Database(options, CATALOGUE) as database,
+            database_at(options, CATALOGUE) as database,
             ChangeNotifications.of(database) as notifications,
             asyncio.timeout(20),
         ):
