@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.support.servers import Server, started, url_of
+from tests.support.servers import MANY_CONNECTIONS, Server, started, url_of
 
 BRIEFLY = {
+    **MANY_CONNECTIONS,
     "ERRAND_WAIT_TIMEOUT": "1",
     "ERRAND_OVERLOAD_TIMEOUT": "0.5",
     "ERRAND_STATEMENT_TIMEOUT": "1",
