@@ -211,7 +211,8 @@ def test_an_export_of_100_000_tasks_takes_constant_memory(own_database: str, for
         before = memory().rss
         execute(MANY_TASKS.format(user.id))
         highest = 0
-        with user.stream("GET", f"/api/{user.id}/export", params={"format": format_}) as response:
+        path, options = f"/api/{user.id}/export", {"format": format_}
+        with user.stream("GET", path, params=options, timeout=60) as response:
             for _ in response.iter_bytes(2**20):
                 highest = max(highest, memory().rss)
     process.terminate()

@@ -1,6 +1,7 @@
 """Reads of many rows from a hot standby: a client sees what it has written."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import pytest
@@ -14,6 +15,8 @@ from tests.support.polling import eventually
 from tests.support.servers import started, url_of
 from tests.support.standby import Standby, running_standby
 from tests.support.users import User
+
+POOL_SIZE = 3
 
 
 class World(NamedTuple):
@@ -43,7 +46,12 @@ def world() -> Iterator[World]:
         own = folder / "own"
         own.mkdir()
         with running_standby(url, own) as standby:
-            settings = {"DATABASE_URL": url, "ERRAND_READ_URL": standby.url, **METERED}
+            settings = {
+                "DATABASE_URL": url,
+                "ERRAND_READ_URL": standby.url,
+                "ERRAND_POOL_SIZE": str(POOL_SIZE),
+                **METERED,
+            }
             process = started(log=None, **settings)
             yield World(url, standby, Metrics(process))
             process.terminate()
@@ -110,7 +118,8 @@ def test_standby_that_stops_is_replaced_by_the_primary(world: World, alice: User
     world.standby.stop()
 
     assert titles(alice) == ["Buy milk"]
-    assert eventually(lambda: world.metrics.value("errand_database_connections", state="idle") == 8)
+    idle = partial(world.metrics.value, "errand_database_connections", state="idle")
+    assert eventually(lambda: idle() == POOL_SIZE)
 
 
 def test_server_starts_while_its_standby_is_away(own_database: str) -> None:
