@@ -1,6 +1,5 @@
 """The operations on a user's calendar: a secret path at which dated tasks can be read."""
 
-import asyncio
 from hashlib import sha256
 from secrets import token_urlsafe
 from typing import Any, NamedTuple
@@ -20,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from db.database import Session
+from db.database import Session, fetch_from_parts
 from db.errors import CalendarNotFound
 from db.postgres.statement import Access, Statement
 from db.schema.calendars import Calendar
@@ -116,14 +115,12 @@ async def owner_of(database: Session, secret: str) -> UUID:
 
     The time of the search depends on the hash, which no client can choose, not on the secret.
     """
-    asked = [part.fetch(FIND_OWNER, hash=_hash_of(secret)) for part in await database.parts()]
-    found = await asyncio.gather(*asked, return_exceptions=True)
-    for each in found:
-        if not isinstance(each, BaseException) and each[0][0] is not None:
-            return UUID(each[0][0])
-    for each in found:
-        if isinstance(each, BaseException):
-            raise each
+    found, failures = await fetch_from_parts(database, FIND_OWNER, hash=_hash_of(secret))
+    for [[user_id]] in found:
+        if user_id is not None:
+            return UUID(user_id)
+    if failures:
+        raise failures[0]
     raise CalendarNotFound(NO_CALENDAR)
 
 

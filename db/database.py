@@ -1,5 +1,6 @@
 """The database: one object, made when the server starts and passed down."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol, Self, TypeVar
@@ -68,6 +69,16 @@ def pool_of(
 def groups_of(pool: Pool, tracer: Tracer | None) -> Groups:
     """What runs concurrent calls of a statement together on the connections of a pool."""
     return TracedGroups(pool, tracer) if tracer else Groups(pool)
+
+
+async def fetch_from_parts(
+    database: "Session", statement: Statement, **values: Any
+) -> tuple[list[list[Row]], list[BaseException]]:
+    """The rows of each part of the database that responds, and the errors of the others."""
+    fetches = [part.fetch(statement, **values) for part in await database.parts()]
+    results = await asyncio.gather(*fetches, return_exceptions=True)
+    rows = [each for each in results if not isinstance(each, BaseException)]
+    return rows, [each for each in results if isinstance(each, BaseException)]
 
 
 class Part(Protocol):

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from db import replays
-from db.database import Part, Session
+from db.database import Part, Session, fetch_from_parts
 from db.lists import statements as lists
 from db.postgres.statement import Statement
 from db.tasks import statements as tasks
@@ -47,13 +47,10 @@ class Stored(NamedTuple):
 
 async def stored(database: Session, days: int) -> Stored:
     """What is stored, if the trash is purged after so many days; no rows are counted for it."""
-    parts = await database.parts()
-    asked = await asyncio.gather(
-        *(part.fetch(tasks.STORED_ROWS) for part in parts), return_exceptions=True
-    )
-    found = [each[0][0] for each in asked if not isinstance(each, BaseException)]
-    if not found:
-        raise next(each for each in asked if isinstance(each, BaseException))
+    rows_of_parts, failures = await fetch_from_parts(database, tasks.STORED_ROWS)
+    if not rows_of_parts:
+        raise failures[0]
+    found = [rows for [[rows]] in rows_of_parts]
     oldest = max(rows["oldest"] or 0 for rows in found)
     return Stored(
         # A table that was never counted has -1.
@@ -69,24 +66,25 @@ async def purge(database: Session, days: int) -> Purged:
     Several processes may purge at the same time. A part of the database that fails does not keep
     the purge from the others.
     """
-    parts = await database.parts()
-    purged = [await _purged(part, timedelta(days=days)) for part in parts]
-    for each in purged:
-        if isinstance(each, Exception):
-            raise each
+    purged: list[Purged] = []
+    failures: list[Exception] = []
+    for part in await database.parts():
+        try:
+            purged.append(await _purge_part(part, timedelta(days=days)))
+        except Exception as error:  # it is raised once the other parts are purged
+            failures.append(error)
+    if failures:
+        raise failures[0]
     return Purged(*map(sum, zip(*purged, strict=True)))
 
 
-async def _purged(part: Part, older_than: timedelta) -> Purged | Exception:
-    try:
-        expired = await _purge_with(part, replays.PURGE)
-        return Purged(
-            tasks=await _purge_with(part, tasks.PURGE, older_than=older_than),
-            lists=await _purge_with(part, lists.PURGE, older_than=older_than),
-            replays=expired,
-        )
-    except Exception as error:  # it is raised once the other parts are purged
-        return error
+async def _purge_part(part: Part, older_than: timedelta) -> Purged:
+    expired = await _purge_with(part, replays.PURGE)
+    return Purged(
+        tasks=await _purge_with(part, tasks.PURGE, older_than=older_than),
+        lists=await _purge_with(part, lists.PURGE, older_than=older_than),
+        replays=expired,
+    )
 
 
 async def purge_daily(
