@@ -16,6 +16,7 @@ from db.citus.shard_sql import FUNCTIONS
 from db.errors import NotDistributable
 from db.migrate import connect
 from db.owner import OWNER
+from db.postgres.failures import MOVED
 from db.schema.tables import METADATA, OWNED_TABLES
 
 USERS = OWNED_TABLES[0]
@@ -64,7 +65,7 @@ BEGIN
         SELECT FROM pg_dist_placement
          WHERE shardid = shard AND groupid = (SELECT groupid FROM pg_dist_local_group))
     THEN
-        RAISE EXCEPTION USING ERRCODE = 'SM001', MESSAGE = 'the shard is elsewhere';
+        RAISE EXCEPTION USING ERRCODE = '{moved}', MESSAGE = 'the shard is elsewhere';
     END IF;
 END $function$;
 REVOKE EXECUTE ON FUNCTION {schema}.errand_hold FROM PUBLIC;
@@ -203,7 +204,7 @@ class Distribution:
         self._execute(ALLOW_TRIGGERS)
         shards = self._lay_out(functions)
         # Servers take a database that has it for a cluster: so it comes last.
-        self._run_on_nodes(GUARD.format(schema=schema))
+        self._run_on_nodes(GUARD.format(schema=schema, moved=MOVED))
         return len(shards)
 
     def _lay_out(self, functions: Mapping[str, Function]) -> list[dict[str, int]]:
