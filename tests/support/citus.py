@@ -41,8 +41,8 @@ def _directory(kind: str) -> Path:
     command = shutil.which("pg_config")
     if command is None:
         return Path("/nowhere")
-    told = subprocess.run([command, f"--{kind}"], check=True, capture_output=True, text=True)
-    return Path(told.stdout.strip())
+    printed = subprocess.run([command, f"--{kind}"], check=True, capture_output=True, text=True)
+    return Path(printed.stdout.strip())
 
 
 HAS_CITUS = (_directory("sharedir") / "extension/citus.control").exists()
