@@ -87,12 +87,11 @@ class Keys:
 
     async def find(self, name: str | None) -> Key | None:
         """The key of that id, if the issuer has it."""
+        # A fetch in progress may have read the keys before the issuer had this one.
+        for _ in range(2 if self._is_fetching() else 1):
+            if self._current(name) is None and self._may_fetch():
+                await self._fetched_once()
         key = self._current(name)
-        if key is not None:
-            return key
-        if self._may_fetch():
-            await self._fetched_once()
-            key = self._current(name)
         if key is None and (self._failing or self._document is None):
             raise KeysUnavailable("The keys that tokens are signed with are not available now.")
         return key

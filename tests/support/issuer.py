@@ -143,11 +143,12 @@ class Issuer:
         self._answer = lambda to: self._drip(to, pause)
 
     def is_slow(self, seconds: float) -> None:
-        """It responds well, but late."""
+        """It responds late, with the keys that it had when it was asked."""
 
         def answer(to: BaseHTTPRequestHandler) -> None:
+            document = self.document
             self._recovered.wait(seconds)
-            send(to, self.document)
+            send(to, document)
 
         self._recovered.clear()
         self._answer = answer

@@ -35,6 +35,23 @@ def test_first_token_with_a_new_key_triggers_one_fetch(issuer: Issuer) -> None:
     run(scene)
 
 
+def test_key_newer_than_the_fetch_in_progress_is_fetched(issuer: Issuer) -> None:
+    async def is_asked() -> bool:
+        return issuer.requests == 1
+
+    async def scene() -> None:
+        issuer.is_slow(0.2)
+        async with RunningVerifier(issuer) as api:
+            assert await eventually(is_asked)
+            issuer.rotate()
+
+            assert await api.verify(issuer.token())
+
+            assert issuer.requests == 2
+
+    run(scene)
+
+
 def test_unknown_keys_trigger_one_fetch_per_pause(issuer: Issuer) -> None:
     async def scene() -> None:
         async with RunningVerifier(issuer, pause=1.5) as api:
