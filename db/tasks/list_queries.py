@@ -164,9 +164,9 @@ class Shape(NamedTuple):
         return self.ranged is not None and FILTERS[self.ranged][1] is Filter.ALL_OF
 
     @property
-    def names(self) -> list[str]:
+    def names(self) -> tuple[str, ...]:
         """The fields of the tasks that it returns."""
-        return [*(TRASH_COLUMNS if self.deleted else ACTIVE_COLUMNS), *self.private]
+        return (*(TRASH_COLUMNS if self.deleted else ACTIVE_COLUMNS), *self.private)
 
     @property
     def private(self) -> list[str]:

@@ -1,5 +1,6 @@
 """Pages of a user's tasks."""
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from db.tasks.tasks import NO_REVISION
 
 CURSOR_AND_OFFSET = "Send either `cursor` or `offset`: both say where the page begins."
 
-NO_TASKS = Records(0, {}, frozenset())
+NO_TASKS = Records(0, {}, {}, ())
 
 
 class TaskPage(NamedTuple):
@@ -113,14 +114,21 @@ def _records(owner: str, columns: list[Any], shape: Shape) -> Records:
     if columns[0] is None:
         return NO_TASKS
     *usual, rare = columns
-    fields = iter(usual)
-    rare_values, plain = rare_columns(rare)
-    named = {
-        name: rare_values[name] if name in RARE else owner if name == OWNER else next(fields)
-        for name in shape.names
+    rare_values, constants = rare_columns(rare)
+    named = dict(zip(_usual(shape.names), usual, strict=True))
+    constants = {
+        **constants,
+        **{name: None for name, values in named.items() if values is None},
+        OWNER: owner,
     }
-    nulls = (name for name, values in named.items() if values is None)
-    return Records(len(rare), named, frozenset([OWNER, *plain, *nulls]))
+    varying = {name: values for name, values in named.items() if values is not None}
+    return Records(len(rare), {**varying, **rare_values}, constants, shape.names)
+
+
+@lru_cache
+def _usual(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The fields that have an array of their own."""
+    return tuple(name for name in names if name not in RARE and name != OWNER)
 
 
 def _up_to_last_row(

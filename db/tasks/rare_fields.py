@@ -41,11 +41,15 @@ def _is_not_plain(page: FromClause) -> ColumnElement[bool]:
     return or_(func.num_nonnulls(*nullable) > _NONE, *others)
 
 
-def rare_columns(rows: list[list[Any] | None]) -> tuple[dict[str, Any], set[str]]:
-    """The array by fields, for `Records`; and the fields in which all tasks have the default."""
+def rare_columns(rows: list[list[Any] | None]) -> tuple[dict[str, list[Any]], dict[str, Any]]:
+    """The array by fields; and the fields in which all tasks have the default, with that."""
     if rows.count(None) == len(rows):
-        return RARE, {*RARE}
+        return {}, RARE
     by_field = zip(*[row or _PLAIN for row in rows], strict=True)
     columns = {name: [*values] for name, values in zip(RARE, by_field, strict=True)}
-    plain = {name for name, values in columns.items() if values.count(RARE[name]) == len(values)}
-    return {**columns, **{name: RARE[name] for name in plain}}, plain
+    plain = {
+        name: RARE[name]
+        for name, values in columns.items()
+        if values.count(RARE[name]) == len(values)
+    }
+    return {name: columns[name] for name in columns.keys() - plain.keys()}, plain

@@ -28,8 +28,9 @@ def array_of(**changes: Any) -> dict[str, Any]:
 
 
 def records_of(*titles: Any, **others: Any) -> Records:
-    columns = {"id": [*range(len(titles))], "owner": None, "title": [*titles], **others}
-    return Records(len(titles), columns, frozenset({"owner"}))
+    columns = {"id": [*range(len(titles))], "title": [*titles]}
+    names = ("id", "owner", "title", *(others.keys() - {"owner"}))
+    return Records(len(titles), columns, {"owner": None, **others}, names)
 
 
 def encoded(records: Records, **changes: Any) -> bytes:
@@ -45,11 +46,13 @@ def test_records_are_dictionaries_with_their_fields_in_order() -> None:
 
 
 def test_json_of_records_has_their_fields_in_order() -> None:
-    columns = {"a": 'x"', "b": None, "id": [1, 2], "c": [], "title": ["é", None], "d": {"e": 0}}
-    records = Records(2, columns, frozenset("abcd"))
+    columns: dict[str, list[Any]] = {"title": ["é", None], "id": [1, 2]}
+    constants: dict[str, Any] = {"c": [], "a": 'x"', "b": None, "d": {"e": 0}}
+    names = ("a", "b", "id", "c", "title", "d")
+    records = Records(2, columns, constants, names)
 
     assert records.as_json() == orjson.dumps(records.as_dicts())
-    assert list(records.as_dicts()[1]) == [*columns]
+    assert tuple(records.as_dicts()[1]) == names
     assert records_of().as_json() == b"[]"
 
 
