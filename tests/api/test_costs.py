@@ -17,7 +17,8 @@ LIMIT = 1024 * 1024
 HEAD = 60_000
 UUID = "0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"
 REPEATS = 10
-MOST_SECONDS = 0.05
+MOST_SECONDS = 0.1
+"""Alone, each takes less than half of this; beside other tests the same work takes up to twice."""
 
 
 class Server(NamedTuple):
