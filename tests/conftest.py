@@ -11,7 +11,7 @@ from db.distribution import distribute
 from db.migrate import migrate
 from db.postgres.embedded import running_postgres
 from db.postgres.roles import as_application
-from tests.support.citus import Cluster, running_cluster
+from tests.support.citus import HAS_CITUS, WITHOUT_CITUS, Cluster, running_cluster
 from tests.support.databases import (
     administration,
     created_database,
@@ -43,6 +43,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--citus", action="store_true", help="the database that most tests share is a Citus cluster"
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--citus") and not HAS_CITUS:
+        pytest.exit(f"{WITHOUT_CITUS}: the tests on a cluster are left out.", returncode=0)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    marker = item.get_closest_marker("plain_database")
+    if marker and item.config.getoption("--citus"):
+        pytest.skip(marker.args[0])
 
 
 @pytest.fixture(scope="session")
@@ -85,6 +96,15 @@ def database_url(request: pytest.FixtureRequest) -> str:
         return as_application(cluster.url)
     new_database: Callable[[], str] = request.getfixturevalue("new_database")
     return new_database()
+
+
+@pytest.fixture(scope="session")
+def node_of(request: pytest.FixtureRequest, database_url: str) -> Callable[[str], str]:
+    """The URL of the PostgreSQL that has a user's rows, and the locks on them."""
+    if request.config.getoption("--citus"):
+        cluster: Cluster = request.getfixturevalue("cluster")
+        return lambda user_id: cluster.worker_of(user_id).url
+    return lambda user_id: database_url
 
 
 @pytest.fixture

@@ -413,6 +413,9 @@ def test_batch_ends_a_long_poll(alice: User) -> None:
 # In few round trips
 
 
+@pytest.mark.plain_database(
+    "it counts round trips, and on a node statements are prepared on demand"
+)
 def test_hundred_creations_take_as_many_round_trips_as_one(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -256,10 +256,8 @@ def unavailable(operation: Operation, servers: Servers) -> httpx.Response:
 
 def in_use(operation: Operation, servers: Servers) -> httpx.Response:
     """A request with an idempotency key that is in use."""
-    with (
-        User(servers("server")) as user,
-        closing(psycopg2.connect(servers("database_url"))) as held,
-    ):
+    node_of: Any = servers("node_of")
+    with User(servers("server")) as user, closing(psycopg2.connect(node_of(user.id))) as held:
         task = user.creates().document
         held.cursor().execute("SELECT pg_advisory_lock(%s)", [lock_of(UUID(user.id), "key")])
         ids = {"user_id": user.id, "task_id": task["id"]}

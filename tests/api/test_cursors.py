@@ -108,9 +108,9 @@ def test_next_link_of_an_emptied_first_page_leads_to_the_tasks_behind_it(
 def test_tasks_of_one_microsecond_are_each_listed_once(alice: User, database_url: str) -> None:
     created = {alice.creates(str(number)).document["id"] for number in range(9)}
     with administration(database_url) as execute:
-        moment = "timestamptz '2026-01-31 09:26:53.000001+00'"
         execute(
-            f"UPDATE tasks SET created_at = {moment} + (revision % 2) * interval '1 microsecond'"
+            "UPDATE tasks SET created_at = (timestamp '2026-01-31 09:26:53.000001'"
+            " + (revision % 2) * interval '1 microsecond') AT TIME ZONE 'UTC'"
             f" WHERE user_id = '{alice.id}'"
         )
 

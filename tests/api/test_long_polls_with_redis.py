@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from db.catalogue import CATALOGUE
+from db.citus.opening import database_at
 from db.database import Database
 from db.tasks import change_announcements, change_notifications, feed, tasks
 from db.tasks.change_notifications import ChangeNotifications
@@ -37,7 +38,7 @@ async def process(database_url: str, redis: Redis) -> AsyncIterator[Process]:
     """What a process has of it."""
     options = load_settings(database_url=database_url, pool_size=2, **PATIENT).pool_options()
     async with (
-        Database(options, CATALOGUE) as database,
+        database_at(options, CATALOGUE) as database,
         ChangeNotifications.of(database, redis.url) as notifications,
     ):
         yield database, notifications

@@ -88,7 +88,8 @@ def test_the_etag_of_what_is_overdue_changes_with_the_time(alice: User, database
     before = alice.get(alice.tasks, params=params)
     with administration(database_url) as execute:  # as if an hour had passed
         execute(
-            f"UPDATE tasks SET due_at = due_at - interval '1 hour' WHERE user_id = '{alice.id}'"
+            "UPDATE tasks SET due_at = (due_at AT TIME ZONE 'UTC' - interval '1 hour')"
+            f" AT TIME ZONE 'UTC' WHERE user_id = '{alice.id}'"
         )
         execute(COMPUTE_DUE)
 

@@ -17,10 +17,6 @@ from tests.support.responses import assert_faults
 from tests.support.users import Task, User, in_trash, restored
 
 MOST_ABOVE = 10
-CHILDREN = (
-    "(SELECT id FROM tasks WHERE parent_id = '{}' AND title = 'x' ORDER BY id OFFSET n % 10"
-    " LIMIT 1)"
-)
 
 
 def below(user: User, parent: Task, title: str = "subtask", **fields: Any) -> Task:
@@ -110,14 +106,14 @@ def test_a_task_has_at_most_ten_tasks_above_it(alice: User) -> None:
 
 def stored_below(user: User, parent: Task, count: int, database_url: str) -> None:
     """So many tasks, half of them below others."""
-    parent_id = parent.document["id"]
+    children = [uuid4() for _ in range(count - count // 2)]
+    places = [(each, parent.document["id"]) for each in children]
+    places += [(uuid4(), children[number % 10]) for number in range(count // 2)]
+    rows = (f"('{user.id}', '{each}', 'x', 0, '{above}')" for each, above in places)
     with administration(database_url) as execute:
-        for number, parents in ((count - count // 2, f"'{parent_id}'"), (count // 2, CHILDREN)):
-            execute(
-                "INSERT INTO tasks (user_id, id, title, revision, parent_id)"
-                f" SELECT '{user.id}', gen_random_uuid(), 'x', 0, {parents.format(parent_id)}"
-                f" FROM generate_series(1, {number}) n"
-            )
+        execute(
+            f"INSERT INTO tasks (user_id, id, title, revision, parent_id) VALUES {', '.join(rows)}"
+        )
 
 
 def assert_full(response: httpx.Response, place: str) -> None:

@@ -46,7 +46,8 @@ def _directory(kind: str) -> Path:
 
 
 HAS_CITUS = (_directory("sharedir") / "extension/citus.control").exists()
-needs_citus = pytest.mark.skipif(not HAS_CITUS, reason="PostgreSQL's extension citus is not here")
+WITHOUT_CITUS = "PostgreSQL's extension citus is not here"
+needs_citus = pytest.mark.skipif(not HAS_CITUS, reason=WITHOUT_CITUS)
 
 
 class Node:

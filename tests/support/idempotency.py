@@ -82,7 +82,8 @@ def make_older(url: str, user: User, interval: str) -> None:
     """Make the user's stored responses that much older."""
     query_as_owner(
         url,
-        "UPDATE replays SET expires_at = expires_at - %s::interval WHERE user_id = %s",
+        "UPDATE replays SET expires_at ="
+        " (expires_at AT TIME ZONE 'UTC' - %s::interval) AT TIME ZONE 'UTC' WHERE user_id = %s",
         interval,
         user.id,
     )
