@@ -21,9 +21,10 @@ from tests.support.embedded import url_of as url_of_postgres
 from tests.support.embedded import user_process
 from tests.support.folders import temporary_folder
 from tests.support.pooler import needs_pgbouncer, pooler_to
+from tests.support.ports import free_port
 from tests.support.servers import Server, started, url_of
 from tests.support.standby import running_standby
-from tests.support.worlds import free_port, mortal_world, postmaster_of
+from tests.support.worlds import mortal_world, postmaster_of
 
 pytestmark = pytest.mark.long
 

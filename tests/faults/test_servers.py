@@ -10,8 +10,9 @@ import pytest
 from tests.faults.impatient import impatient
 from tests.faults.load import under_load
 from tests.support.folders import temporary_folder
+from tests.support.ports import free_port
 from tests.support.servers import Server, started, url_of, workers_of
-from tests.support.worlds import free_port, mortal_world, postmaster_of
+from tests.support.worlds import mortal_world, postmaster_of
 
 pytestmark = pytest.mark.long
 

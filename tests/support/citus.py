@@ -2,7 +2,6 @@
 
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -18,6 +17,7 @@ from db.postgres.embedded_server import NAME as OWNER
 from tests.support.databases import administration, database_named, query_as_owner
 from tests.support.folders import copied
 from tests.support.polling import eventually
+from tests.support.ports import free_port
 
 SETTINGS = {
     "max_connections": "100",
@@ -56,9 +56,7 @@ class Node:
     def __init__(self, data: Path, **settings: str) -> None:
         self.data = data
         self._settings = {**SETTINGS, **settings}
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = int(free.getsockname()[1])
+        self.port = free_port()
         place: dict[str, Any] = {"host": "127.0.0.1", "port": self.port, "sslmode": "disable"}
         self.url = make_dsn(dbname="postgres", user=OWNER, **place)
         self._account = server_account()

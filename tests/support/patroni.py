@@ -18,7 +18,7 @@ from psycopg2.extensions import make_dsn
 from db.postgres.embedded_server import NAME as OWNER
 from tests.support.folders import temporary_folder
 from tests.support.polling import eventually
-from tests.support.worlds import free_port
+from tests.support.ports import free_port
 
 PATRONI, ETCD = shutil.which("patroni"), shutil.which("etcd")
 BINARIES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)

@@ -10,6 +10,7 @@ import pytest
 from redis import Redis as SyncRedis
 
 from tests.support.polling import eventually
+from tests.support.ports import free_port
 
 REDIS = shutil.which("redis-server")
 
@@ -22,8 +23,7 @@ class Redis:
     """A Redis of the test's own, which keeps nothing."""
 
     def __init__(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
         self.starts()
 

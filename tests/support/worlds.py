@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -17,6 +16,7 @@ from db.postgres.embedded import running_postgres
 from db.postgres.roles import as_application
 from tests.support.databases import as_owner
 from tests.support.folders import temporary_folder
+from tests.support.ports import free_port
 from tests.support.servers import Server, serving, started, url_of
 
 PATIENCE = 60.0
@@ -142,13 +142,6 @@ def data_folder() -> Iterator[Path]:
 def postmaster_of(folder: Path) -> int:
     """The id of the postmaster."""
     return int((folder / "cluster" / "postmaster.pid").read_text().split()[0])
-
-
-def free_port() -> int:
-    """A free one."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def until(holds: Callable[[], bool]) -> None:
