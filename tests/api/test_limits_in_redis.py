@@ -98,7 +98,11 @@ def test_without_redis_each_server_counts_alone_without_delay(
 
 
 @pytest.mark.parametrize(
-    ("goes", "comes_back"), [(Redis.dies, Redis.starts), (Redis.hangs, Redis.goes_on)]
+    ("goes", "comes_back"),
+    [
+        (Redis.dies, Redis.starts),
+        pytest.param(Redis.hangs, Redis.goes_on, marks=pytest.mark.long),
+    ],
 )
 def test_servers_share_the_quota_again_when_redis_is_back(
     serve_with: Callable[..., str],

@@ -34,7 +34,11 @@ from tests.support.fields import (
     all_filters,
 )
 
+pytestmark = pytest.mark.long
+
 OWNER = UUID("0190a1b2-0000-7000-8000-00000000a11c")
+MANY = 100_000
+"""Tasks: far more than any page may read."""
 LIMIT = 51
 # A page begins and ends within a range, and each range is sorted by revision as a whole.
 A_RANGE = 2**REVISION_RANGE_BITS
@@ -100,15 +104,8 @@ SHAPES |= {
 }
 
 
-@pytest.fixture(scope="module", params=[30_000, pytest.param(100_000, marks=pytest.mark.long)])
-def many(request: pytest.FixtureRequest) -> int:
-    """How many tasks: far more than any page may read."""
-    number: int = request.param
-    return number
-
-
 @pytest.fixture(scope="module")
-def crowded(new_database: Callable[[], str], many: int) -> Iterator[connection]:
+def crowded(new_database: Callable[[], str]) -> Iterator[connection]:
     """A connection to a database in which one user has very many tasks, each sixth in the trash.
 
     Of each enumeration, most tasks have the first value, and the others one in a thousand. Each
@@ -122,7 +119,7 @@ def crowded(new_database: Callable[[], str], many: int) -> Iterator[connection]:
         for name, enum in rare.items()
     )
     with administration(url) as execute:
-        execute(f"INSERT INTO users (id, revision) VALUES ('{OWNER}', {many})")
+        execute(f"INSERT INTO users (id, revision) VALUES ('{OWNER}', {MANY})")
         execute(
             "INSERT INTO tasks (user_id, id, title, revision, created_at, deleted_at, completed,"
             " completed_at, due_on, due_at, list_id, parent_id, position, tags,"
@@ -138,7 +135,7 @@ def crowded(new_database: Callable[[], str], many: int) -> Iterator[connection]:
             f" CASE WHEN n % 7 = 0 THEN '{REFERENCED[0]}'::uuid"
             " WHEN n % 1000 = 1 THEN gen_random_uuid() END,"
             " 'm' || lpad(to_hex(n), 13, '0'), coalesce(tags, '[]'), tags, n"
-            f"{values} FROM generate_series(1, {many}) n, LATERAL (SELECT CASE"
+            f"{values} FROM generate_series(1, {MANY}) n, LATERAL (SELECT CASE"
             """ WHEN n % 100 = 1 THEN '["home", "x"]' WHEN n % 2 = 1 THEN '["home"]' END::jsonb"""
             ") AS of_task (tags)"
         )
@@ -161,7 +158,7 @@ def crowded(new_database: Callable[[], str], many: int) -> Iterator[connection]:
 
 
 @pytest.fixture(scope="module")
-def in_the_middle(crowded: connection, many: int) -> Callable[..., Any]:
+def in_the_middle(crowded: connection) -> Callable[..., Any]:
     """Some values of a task in the middle of an order; to find it takes longer than most plans."""
 
     @cache
@@ -170,7 +167,7 @@ def in_the_middle(crowded: connection, many: int) -> Callable[..., Any]:
         with crowded.cursor() as cursor:
             cursor.execute(
                 f"SELECT {', '.join(names)} FROM tasks WHERE {condition}"
-                f" ORDER BY {order} OFFSET {many // 17} LIMIT 1"
+                f" ORDER BY {order} OFFSET {MANY // 17} LIMIT 1"
             )
             [key] = cursor.fetchall()
         return tuple(key)
@@ -278,10 +275,10 @@ def ranges_of(shape: Shape, query: ListQuery) -> int:
 
 @for_each(("q", "thousandths"), [('"x123"', 1), ("x", None), ('"x1" OR "x2" -"x3"', 2)])
 def test_the_index_finds_candidates_and_reads_little_else(
-    crowded: connection, many: int, q: str, thousandths: int | None
+    crowded: connection, q: str, thousandths: int | None
 ) -> None:
     """A row is on a page of its own; of too many rows, few pages are read."""
-    most = many * thousandths // 1000 if thousandths else 50
+    most = MANY * thousandths // 1000 if thousandths else 50
     shape = ListQuery.of({"q": q}, None, deleted=False).shape(Start.FIRST)
     values = ListQuery.of({"q": q}, None, deleted=False).parameters(OWNER)
 
@@ -313,22 +310,22 @@ def test_what_is_listed_most_is_one_range_of_an_index(crowded: connection) -> No
     assert not query.shape(Start.FIRST).filters_rows
 
 
-def test_an_offset_costs_more_the_deeper_it_is(crowded: connection, many: int) -> None:
+def test_an_offset_costs_more_the_deeper_it_is(crowded: connection) -> None:
     shape = ListQuery.of({}, None, deleted=False).shape(Start.OFFSET)
 
-    plan = plan_of(crowded, statement_of(shape), {"offset": many // 2})
+    plan = plan_of(crowded, statement_of(shape), {"offset": MANY // 2})
 
     assert [rows_of(node) for node in nodes(plan) if node.get("Relation Name") == "tasks"] == [
-        many // 2 + LIMIT
+        MANY // 2 + LIMIT
     ]
 
 
 @for_each("began", [None, 0.25])
 @for_each("after", [0.0, 0.5, 1.0])
 def test_a_page_of_changes_reads_one_range_of_an_index(
-    crowded: connection, many: int, after: float, began: float | None
+    crowded: connection, after: float, began: float | None
 ) -> None:
-    revisions = {"after": min(int(after * many), many - 1), "began": began and int(began * many)}
+    revisions = {"after": min(int(after * MANY), MANY - 1), "began": began and int(began * MANY)}
 
     plan = plan_of(crowded, CHANGES, revisions)
 
@@ -337,18 +334,18 @@ def test_a_page_of_changes_reads_one_range_of_an_index(
     assert rows_of(scan) <= 2 * LIMIT + 2 * A_RANGE, json.dumps(plan, indent=1)
 
 
-def test_a_family_is_found_without_reading_other_tasks(crowded: connection, many: int) -> None:
+def test_a_family_is_found_without_reading_other_tasks(crowded: connection) -> None:
     values = {"task_ids": f"{{{REFERENCED[0]},{UUID(int=7)}}}", "parent_ids": f"{{{UUID(int=8)}}}"}
 
     plan = plan_of(crowded, FIND_FAMILIES, values)
 
     [scan] = [node for node in nodes(plan) if node.get("Relation Name") == "tasks"]
     assert (scan["Node Type"], scan["Index Name"]) == ("Index Scan", "tasks_pkey")
-    assert rows_of(scan) < many // 5  # all that is below the first of them
+    assert rows_of(scan) < MANY // 5  # all that is below the first of them
 
 
-def test_a_move_reads_only_the_neighbours_of_a_place(crowded: connection, many: int) -> None:
-    place = {"position": f"m{many // 2:013x}", "neighbour_id": UUID(int=1), "task_id": UUID(int=2)}
+def test_a_move_reads_only_the_neighbours_of_a_place(crowded: connection) -> None:
+    place = {"position": f"m{MANY // 2:013x}", "neighbour_id": UUID(int=1), "task_id": UUID(int=2)}
     values = {name: str(value) for name, value in place.items()}
 
     plan = plan_of(crowded, NEIGHBOURS, values)
@@ -371,9 +368,9 @@ def test_a_calendar_reads_few_tasks_that_it_does_not_have(crowded: connection) -
 @pytest.mark.parametrize("until", ["infinity", "-infinity"])
 @pytest.mark.parametrize("hours", [0, 3])
 def test_a_page_of_reminders_reads_one_range_of_an_index(
-    crowded: connection, many: int, hours: int, until: str
+    crowded: connection, hours: int, until: str
 ) -> None:
-    first = datetime.now(UTC) - timedelta(seconds=many) + timedelta(hours=hours)
+    first = datetime.now(UTC) - timedelta(seconds=MANY) + timedelta(hours=hours)
     values = {"first_at": first, "first_id": str(UUID(int=hours)), "until": until}
 
     plan = plan_of(crowded, LIST_REMINDERS, values)

@@ -321,6 +321,7 @@ def all_tasks(user: User) -> list[Fields]:
         page = user.get(page.links["next"]["url"])
 
 
+@pytest.mark.long
 def test_a_word_of_very_many_tasks_is_found_in_every_order(alice: User, database_url: str) -> None:
     """They are too many candidates: the lists are scanned."""
     alice.creates("Buy milk")

@@ -18,7 +18,7 @@ from tests.support.citus import LOCALLY, Cluster, needs_citus
 from tests.support.databases import database_named, empty_database, query, query_as_owner
 from tests.support.servers import errand
 
-pytestmark = needs_citus
+pytestmark = [needs_citus, pytest.mark.long]
 
 USER = "0190a1b2-0000-7000-8000-00000000a11c"
 FILL = f"""

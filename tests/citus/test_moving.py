@@ -12,7 +12,7 @@ from tests.support.polling import eventually
 from tests.support.servers import serving
 from tests.support.users import User
 
-pytestmark = needs_citus
+pytestmark = [needs_citus, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from tests.support.polling import eventually
 from tests.support.servers import errand, serving
 from tests.support.users import User
 
-pytestmark = needs_citus
+pytestmark = [needs_citus, pytest.mark.long]
 
 STATEMENTS = "SELECT query FROM pg_stat_activity WHERE application_name = 'errand'"
 TERMINATE = (

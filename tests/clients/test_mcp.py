@@ -71,7 +71,7 @@ def agent(connected: Callable[..., "Agent"], alice: User) -> "Agent":
     return connected(alice)
 
 
-@pytest.mark.parametrize("way", ["http", "stdio"])
+@pytest.mark.parametrize("way", ["http", pytest.param("stdio", marks=pytest.mark.long)])
 def test_agent_takes_a_task_through_its_life(
     connected: Callable[..., "Agent"], equipped: str, issuer: Issuer, alice: User, way: str
 ) -> None:

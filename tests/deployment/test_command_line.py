@@ -220,6 +220,7 @@ def test_signal_stops_the_server_and_its_database(
     assert eventually(lambda: not is_running(postmaster), 5)
 
 
+@pytest.mark.long
 def test_signal_during_the_start_of_the_event_loop_stops_the_server(database_url: str) -> None:
     begun = subprocess.run(
         [sys.executable, "-c", SIGNALLED_AS_THE_LOOP_BEGINS],
@@ -316,6 +317,7 @@ def test_commands_printed_at_start_work(data_dir: str, serve_on: Callable[..., S
     assert http.get(swagger_ui).status_code == 200
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not shutil.which("curl"), reason="the example that is printed needs curl")
 def test_command_printed_for_local_tokens_works_in_any_terminal(
     data_dir: str, serve_on: Callable[..., Server]
@@ -359,6 +361,7 @@ def test_of_several_workers_none_repeats_a_warning_of_the_start(
     assert errors.read_text().count("1 keys are left out") == 1
 
 
+@pytest.mark.long
 def test_workers_end_when_their_parent_is_killed(database_url: str) -> None:
     parent = started("--workers", "2", "--database-url", database_url)
     port = httpx.URL(url_of(parent)).port

@@ -106,6 +106,7 @@ def test_diff_of_a_contract_with_itself_is_empty() -> None:
     assert ended.stderr == "Changes: 0. Breaking: 0.\n"
 
 
+@pytest.mark.long
 def test_diff_marks_what_breaks_clients_and_fails(tmp_path: Path) -> None:
     changed = CONTRACT.read_text().replace("maximum: 100\n", "maximum: 101\n")
     path = written(tmp_path, changed)

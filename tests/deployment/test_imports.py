@@ -21,6 +21,7 @@ def imported() -> tuple[list[str], list[str]]:
     return [each for each in hindered.split(",") if each], modules.split(",")
 
 
+@pytest.mark.long
 def test_a_server_leaves_every_other_package_importable(
     imported: tuple[list[str], list[str]],
 ) -> None:

@@ -4,6 +4,7 @@ import re
 import sys
 
 import httpx
+import pytest
 
 from openapi.command_line import main
 from tests.support.cases import for_each
@@ -39,6 +40,7 @@ def test_missing_library_is_one_sentence(command: str) -> None:
     assert "pip install 'errand[mcp]'" in ended.stderr
 
 
+@pytest.mark.long
 def test_server_that_gives_no_tools_is_one_sentence(guarded_server: str) -> None:
     for server, reason in (
         (guarded_server, "unauthenticated"),

@@ -38,10 +38,12 @@ def test_dockerfile_has_no_fault() -> None:
     linted("hadolint", DOCKERFILE)
 
 
+@pytest.mark.long
 def test_compose_file_has_no_fault() -> None:
     linted("check-jsonschema", "--builtin-schema", "vendor.compose-spec", COMPOSE)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("release", RELEASES)
 def test_kubernetes_accepts_every_object(release: str) -> None:
     linted("kubernetes-validate", "--strict", "--kubernetes-version", release, KUBERNETES)

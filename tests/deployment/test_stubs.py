@@ -286,6 +286,7 @@ def test_written_stubs_change_no_line_and_are_not_written_twice(tmp_path: Path) 
     assert contents(folder) == after
 
 
+@pytest.mark.long
 def test_a_file_that_is_there_is_refused_before_any_is_written(tmp_path: Path) -> None:
     folder = project_with_gadgets(tmp_path)
     (folder / "db/schema/gadgets.py").write_text('"""Something else."""\n')

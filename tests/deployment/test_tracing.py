@@ -118,6 +118,7 @@ def test_request_that_fails_says_why(alice: User, trace: Trace) -> None:
     assert request.attributes["http.response.status_code"] == "422"
 
 
+@pytest.mark.long
 def test_library_of_traces_that_is_missing_is_one_sentence(
     tmp_path: Path,
 ) -> None:

@@ -99,6 +99,7 @@ globals().update(
 )
 
 
+@pytest.mark.long
 def test_random_sequences_of_requests_obey_the_contract(
     guarded_server: str, visitor: User, seed: int
 ) -> None:

@@ -27,6 +27,7 @@ def test_the_promises_hold_in_open_mode(server: str) -> None:
     } == OF_TOKENS | OF_QUOTAS
 
 
+@pytest.mark.long
 def test_the_promises_hold_for_two_real_users_whose_tasks_they_leave_alone(
     guarded_server: str, issuer: Issuer
 ) -> None:
