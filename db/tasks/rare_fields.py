@@ -52,4 +52,4 @@ def rare_columns(rows: list[list[Any] | None]) -> tuple[dict[str, list[Any]], di
         for name, values in columns.items()
         if values.count(RARE[name]) == len(values)
     }
-    return {name: columns[name] for name in columns.keys() - plain.keys()}, plain
+    return {name: values for name, values in columns.items() if name not in plain}, plain
