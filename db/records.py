@@ -66,15 +66,23 @@ class Records:
         return orjson.dumps(
             layout.read(
                 *self.columns.values(),
-                *[_joined(run, self.constants) for run in layout.constants],
+                *[_joined(run, self.constants) for run in layout.runs],
             )
         )
+
+
+class Run(NamedTuple):
+    """Constants beside each other."""
+
+    names: list[str]
+    prefix: int
+    """The length of what stands before the first value in their JSON."""
 
 
 class Layout(NamedTuple):
     """How records are made of columns and constants."""
 
-    constants: list[list[str]]
+    runs: list["Run"]
     """Constants beside each other are one piece of each record."""
     read: Callable[..., list[Record]]
     """Makes the records of the columns and the pieces.
@@ -104,10 +112,11 @@ def _layout(names: tuple[str, ...], columns: tuple[str, ...]) -> Layout:
         f"lambda {', '.join(arguments)}:"
         f" [{{{', '.join(fields)}}} for {values}, in zip({values}, strict=True)]"
     )
-    return Layout(runs, read)
+    prefixes = [len(orjson.dumps(first)) + len("{:") for first, *_ in runs]
+    return Layout([Run(*each) for each in zip(runs, prefixes, strict=True)], read)
 
 
-def _joined(run: list[str], constants: Record) -> orjson.Fragment:
+def _joined(run: Run, constants: Record) -> orjson.Fragment:
     """The value of the first field; the names and values of the others follow it."""
-    written = orjson.dumps({name: constants[name] for name in run})
-    return orjson.Fragment(written[len(orjson.dumps(run[0])) + len("{:") : -1])
+    written = orjson.dumps({name: constants[name] for name in run.names})
+    return orjson.Fragment(written[run.prefix : -1])

@@ -114,15 +114,16 @@ def _records(owner: str, columns: list[Any], shape: Shape) -> Records:
     if columns[0] is None:
         return NO_TASKS
     *usual, rare = columns
+    names = shape.names
     rare_values, constants = rare_columns(rare)
-    named = dict(zip(_usual(shape.names), usual, strict=True))
+    named = dict(zip(_usual(names), usual, strict=True))
     constants = {
         **constants,
         **{name: None for name, values in named.items() if values is None},
         OWNER: owner,
     }
     varying = {name: values for name, values in named.items() if values is not None}
-    return Records(len(rare), {**varying, **rare_values}, constants, shape.names)
+    return Records(len(rare), {**varying, **rare_values}, constants, names)
 
 
 @lru_cache

@@ -34,7 +34,7 @@ from db.tasks.tags import keyed
 _uuid = TypeAdapter(UUID).validator.validate_python
 
 _BRIEF = frozenset(creating.BRIEF_COLUMNS)
-_NOT_STAMPED = dict.fromkeys(("series_id", "completed_at", "created_at", "updated_at", "revision"))
+_READ_ONLY = dict.fromkeys(("series_id", "completed_at", "created_at", "updated_at", "revision"))
 
 Task = dict[str, Any]
 """A task by the names of `TaskRead` or `DeletedTaskRead`, its values as JSON writes them."""
@@ -126,7 +126,7 @@ def _creation_of(values: Task, fields: Mapping[str, Any]) -> Statement:
 
 def _created(values: Task, written: list[Any]) -> Task:
     """The new task: its values, and those that the database has written."""
-    task: Task = {"id": None, "user_id": None, **values, **_NOT_STAMPED}
+    task: Task = {"id": None, "user_id": None, **values, **_READ_ONLY}
     task.update(zip(COLUMNS_OF_NEW, written, strict=True))
     task["created_at"] = task["updated_at"]
     task["completed_at"] = task["updated_at"] if task["completed"] else None

@@ -7,7 +7,7 @@ from itertools import count
 import pytest
 
 from db.postgres.roles import as_application
-from tests.support.citus import Cluster, needs_citus
+from tests.support.citus import Cluster, needs_citus, new_user
 from tests.support.polling import eventually
 from tests.support.servers import serving
 from tests.support.users import User
@@ -20,15 +20,6 @@ def server(cluster: Cluster) -> Iterator[str]:
     """A server of the cluster."""
     with serving(DATABASE_URL=as_application(cluster.url)) as url:
         yield url
-
-
-def user_of(cluster: Cluster, server: str, shard: int) -> User:
-    """A new user whose rows a shard has."""
-    while True:
-        user = User(server)
-        if cluster.shard_of(user.id) == shard:
-            return user
-        user.close()
 
 
 class Writer(threading.Thread):
@@ -79,7 +70,9 @@ def all_tasks(user: User) -> dict[str, bool]:
 def test_shard_that_moves_under_load_loses_no_write(cluster: Cluster, server: str) -> None:
     source, target = cluster.workers
     [shard, *_] = cluster.shards_on(source)
-    writers = [Writer(user_of(cluster, server, shard)) for _ in range(3)]
+    writers = [
+        Writer(new_user(server, lambda user: cluster.shard_of(user.id) == shard)) for _ in range(3)
+    ]
 
     def all_write() -> bool:
         before = [len(each.confirmed) for each in writers]

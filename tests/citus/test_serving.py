@@ -11,7 +11,7 @@ import pytest
 from psycopg2.extensions import make_dsn
 
 from db.postgres.roles import APPLICATION, as_application
-from tests.support.citus import LOCALLY, Cluster, Node, needs_citus
+from tests.support.citus import LOCALLY, Cluster, Node, needs_citus, new_user
 from tests.support.databases import administration, query
 from tests.support.feed import Copy
 from tests.support.polling import eventually
@@ -37,12 +37,9 @@ def server(cluster: Cluster) -> Iterator[str]:
 
 def user_on(node: Node, cluster: Cluster, server: str) -> User:
     """A new user with a task, whose rows are on the node."""
-    while True:
-        user = User(server)
-        if cluster.worker_of(user.id) is node:
-            user.creates("Buy milk")
-            return user
-        user.close()
+    user = new_user(server, lambda user: cluster.worker_of(user.id) is node)
+    user.creates("Buy milk")
+    return user
 
 
 @pytest.fixture
@@ -134,7 +131,7 @@ def test_moved_shard_loses_no_write(cluster: Cluster, server: str) -> None:
     for each in writers:
         each.start()
     try:
-        shards = {_shard_of(cluster, user): None for user in users}
+        shards = {cluster.shard_of(user.id): None for user in users}
         for target in (cluster.workers[1], cluster.workers[0]):
             for shard in shards:
                 cluster.move(shard, target)
@@ -150,12 +147,6 @@ def test_moved_shard_loses_no_write(cluster: Cluster, server: str) -> None:
         assert len(stored[user.id]) > 0
         ids = cluster.coordinator.query("SELECT id::text FROM tasks WHERE user_id = %s", user.id)
         assert set(stored[user.id]) <= set(ids)
-
-
-def _shard_of(cluster: Cluster, user: User) -> int:
-    sql = "SELECT get_shard_id_for_distribution_column('users', %s::uuid)"
-    [shard] = cluster.coordinator.query(sql, user.id)
-    return int(shard)
 
 
 def test_shard_without_row_level_security_is_not_used(cluster: Cluster, users: list[User]) -> None:

@@ -3,7 +3,7 @@
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from tests.support.databases import administration, database_named, query_as_own
 from tests.support.folders import copied
 from tests.support.polling import eventually
 from tests.support.ports import free_port
+from tests.support.users import User
 
 SETTINGS = {
     "max_connections": "100",
@@ -156,6 +157,15 @@ class Cluster:
             " 'block_writes')::text",
             *(shard, source.port, target.port),
         )
+
+
+def new_user(server: str, is_wanted: Callable[[User], bool]) -> User:
+    """A new user whose rows are where they are wanted."""
+    while True:
+        user = User(server)
+        if is_wanted(user):
+            return user
+        user.close()
 
 
 @contextmanager

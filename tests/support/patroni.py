@@ -15,6 +15,7 @@ import pytest
 import yaml
 from psycopg2.extensions import make_dsn
 
+from db.postgres.embedded_account import server_account
 from db.postgres.embedded_server import NAME as OWNER
 from tests.support.folders import temporary_folder
 from tests.support.polling import eventually
@@ -31,11 +32,6 @@ TIMES = {"ttl": 20, "loop_wait": 2, "retry_timeout": 3, "master_start_timeout": 
 needs_patroni = pytest.mark.skipif(
     not (PATRONI and ETCD and BINARIES), reason="there is no Patroni, etcd or PostgreSQL here"
 )
-
-
-def _account() -> dict[str, Any]:
-    """PostgreSQL refuses to run as root."""
-    return {"user": "nobody", "extra_groups": []} if os.geteuid() == 0 else {}
 
 
 class Node:
@@ -55,13 +51,9 @@ class Node:
         with self._log.open("a") as log:
             self._process = subprocess.Popen(
                 [str(PATRONI), str(self._configuration)],
-                stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                cwd="/",
-                env={"PATH": os.defpath, "LC_ALL": "C"},
-                start_new_session=True,
-                **_account(),
+                **server_account().process_options(),
             )
 
     def kill(self) -> None:
