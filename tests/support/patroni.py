@@ -15,7 +15,7 @@ import pytest
 import yaml
 from psycopg2.extensions import make_dsn
 
-from db.postgres.embedded_account import server_account
+from db.postgres.embedded_account import initdb_account, server_account
 from db.postgres.embedded_server import NAME as OWNER
 from tests.support.folders import temporary_folder
 from tests.support.polling import eventually
@@ -53,7 +53,7 @@ class Node:
                 [str(PATRONI), str(self._configuration)],
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                **server_account().process_options(),
+                **initdb_account(server_account()).process_options(),
             )
 
     def kill(self) -> None:
