@@ -15,7 +15,7 @@ from tests.support.fields import SORTS, matches, sorted_tasks
 from tests.support.references import in_this_run
 from tests.support.responses import assert_faults
 from tests.support.searching import relevance
-from tests.support.users import User
+from tests.support.users import User, all_tasks
 
 Fields = dict[str, Any]
 
@@ -249,7 +249,7 @@ def reader(server: str) -> Iterator[User]:
 
 @for_each("sort", SORTS)
 def test_a_search_is_sorted_as_every_list(reader: User, sort: str) -> None:
-    whole = sorted_tasks(all_tasks(reader), sort)
+    whole = sorted_tasks(all_tasks(reader, reader.tasks), sort)
 
     searches: list[tuple[str, Fields]] = [("milk", {}), ('milk OR "a"', {"completed": False})]
     for q, filters in searches:
@@ -311,23 +311,13 @@ def store_many(database_url: str, user: User, count: int, title: str, descriptio
         execute(f"UPDATE users SET revision = revision + {count} WHERE id = '{user.id}'")
 
 
-def all_tasks(user: User) -> list[Fields]:
-    tasks: list[Fields] = []
-    page = user.get(user.tasks, params={"limit": 100})
-    while True:
-        tasks += page.json()
-        if "next" not in page.links:
-            return tasks
-        page = user.get(page.links["next"]["url"])
-
-
 @pytest.mark.long
 def test_a_word_of_very_many_tasks_is_found_in_every_order(alice: User, database_url: str) -> None:
     """They are too many candidates: the lists are scanned."""
     alice.creates("Buy milk")
     title = "CASE n % 50 WHEN 0 THEN 'common' WHEN 1 THEN 'a commons' ELSE 'other' END"
     store_many(database_url, alice, 2300, title, "CASE WHEN n % 50 > 10 THEN 'common' END")
-    everything = all_tasks(alice)
+    everything = all_tasks(alice, alice.tasks)
     ranked = by_relevance(everything, "common")
     ids = {task["id"] for task in ranked}
     by_title = sorted(ranked, key=lambda task: (task["title"], task["id"]))

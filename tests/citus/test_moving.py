@@ -10,7 +10,7 @@ from db.postgres.roles import as_application
 from tests.support.citus import Cluster, needs_citus, new_user
 from tests.support.polling import eventually
 from tests.support.servers import serving
-from tests.support.users import User
+from tests.support.users import User, all_tasks
 
 pytestmark = [needs_citus, pytest.mark.long]
 
@@ -55,18 +55,6 @@ class Writer(threading.Thread):
         self.join(30)
 
 
-def all_tasks(user: User) -> dict[str, bool]:
-    """The tasks that the server lists, and whether they are completed."""
-    tasks: dict[str, bool] = {}
-    url: str | None = f"{user.tasks}?limit=100"
-    while url:
-        page = user.get(url)
-        assert page.status_code == 200, page.text
-        tasks |= {each["id"]: each["completed"] for each in page.json()}
-        url = page.links.get("next", {}).get("url")
-    return tasks
-
-
 def test_shard_that_moves_under_load_loses_no_write(cluster: Cluster, server: str) -> None:
     source, target = cluster.workers
     [shard, *_] = cluster.shards_on(source)
@@ -93,7 +81,7 @@ def test_shard_that_moves_under_load_loses_no_write(cluster: Cluster, server: st
             each.stop()
 
     for each in writers:
-        stored = all_tasks(each.user)
+        stored = {task["id"]: task["completed"] for task in all_tasks(each.user, each.user.tasks)}
         assert set(each.confirmed) <= set(stored)
         assert all(stored[task] for task, toggled in each.confirmed.items() if toggled)
         assert set(each.refused) <= {503}

@@ -18,6 +18,7 @@ from uuid import uuid4
 import httpx
 
 from tests.support.polling import eventually
+from tests.support.users import all_tasks
 
 CLIENTS = 8
 USERS = 4
@@ -183,7 +184,7 @@ class Load:
         """The writes that are not as their responses said; first `ends` must be called."""
         found = Violations([], [], [])
         with httpx.Client(base_url=self._urls()[0], timeout=30, trust_env=False) as http:
-            tasks = {each.user: all_tasks(http, each.user) for each in self.writers}
+            tasks = {each.user: all_tasks(http, f"{each.user}/tasks") for each in self.writers}
         for writer in self.writers:
             compare(writer, tasks[writer.user], found)
         return found
@@ -212,18 +213,6 @@ def compare(writer: Writer, tasks: list[Fields], found: Violations) -> None:
     for task in tasks:
         if task["id"] == writer.toggled and task["completed"] is not bool(writer.toggles % 2):
             found.lost.append(f"{writer.toggles} toggles of {writer.name}")
-
-
-def all_tasks(http: httpx.Client, user: str) -> list[Fields]:
-    """All tasks of a user, page by page."""
-    tasks: list[Fields] = []
-    path = f"{user}/tasks?limit=100"
-    while path:
-        response = http.get(path)
-        assert response.status_code == 200, response.text
-        tasks += response.json()
-        path = response.links.get("next", {}).get("url", "")
-    return tasks
 
 
 @contextmanager

@@ -122,3 +122,15 @@ def in_trash(user: User, **filters: Any) -> list[dict[str, Any]]:
 
 def restored(user: User, task: Task, **headers: str) -> httpx.Response:
     return user.post(f"{task.url}/restore", headers=headers)
+
+
+def all_tasks(http: httpx.Client, tasks: str) -> list[dict[str, Any]]:
+    """All tasks of a user, page by page."""
+    found: list[dict[str, Any]] = []
+    url = f"{tasks}?limit=100"
+    while url:
+        page = http.get(url)
+        assert page.status_code == 200, page.text
+        found += page.json()
+        url = page.links.get("next", {}).get("url", "")
+    return found
