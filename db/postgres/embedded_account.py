@@ -64,11 +64,21 @@ class Account(NamedTuple):
             os.chown(file, -1, self.group, follow_symlinks=False)
             file.chmod(0o640)
 
+    def make_private(self, folder: Path) -> None:
+        """Let this account, and no other, pass through a folder of ours.
+
+        At no moment less than that: another process may have just done the same, and rely on it.
+        """
+        if self.group is None:
+            folder.chmod(0o700)
+        else:
+            os.chown(folder, -1, self.group)
+            folder.chmod(0o710)
+
     def let_through(self, folder: Path) -> None:
         """Let this account, and no other, pass through a folder of ours that is private."""
         if self.group is not None and not folder.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            os.chown(folder, -1, self.group)
-            folder.chmod(0o710)
+            self.make_private(folder)
 
     def can_use(self, path: Path) -> bool:
         """Whether this account can run a file, or enter a folder."""
@@ -77,7 +87,7 @@ class Account(NamedTuple):
     def require_reachable(self, folder: Path) -> None:
         """Refuse a folder that this account cannot enter, and name the barrier."""
         if not self.can_use(folder):
-            barrier = next(p for p in [*folder.parents[::-1], folder] if not self.can_use(p))
+            barrier = next((p for p in folder.parents[::-1] if not self.can_use(p)), folder)
             raise EmbeddedPostgresError(
                 f"PostgreSQL refuses root, so it runs as user {self.user}, which cannot enter "
                 f"{barrier}: set ERRAND_DATA_DIR to a folder that every user can reach, such as "

@@ -78,7 +78,7 @@ class Server:
         self._child: subprocess.Popen[bytes] | None = None
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not any(self.folder.iterdir()):
-            self.folder.chmod(0o700)
+            self._account.make_private(self.folder)
         require_private_folder(self.folder)
         self._account.let_through(self.folder)
         self._account.require_reachable(self.folder)

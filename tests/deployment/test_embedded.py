@@ -3,6 +3,8 @@
 import os
 import signal
 import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import psycopg2
 import pytest
 
 from db.postgres.embedded import running_postgres
+from db.postgres.embedded_server import Server
 from tests.support.embedded import (
     PATIENCE,
     assert_note_kept,
@@ -173,6 +176,17 @@ def test_six_racing_first_starts_share_one_server(new_folder: Path) -> None:
 
     assert not is_running(pid)
     assert server_log(new_folder).count("starting PostgreSQL") == 1
+
+
+def test_a_new_folder_is_reachable_while_other_processes_prepare_it(shelf: Path) -> None:
+    def prepare(folder: Path) -> Server:
+        together.wait(PATIENCE)
+        return Server(folder, durable=False, max_connections=1)
+
+    together = threading.Barrier(4)
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(40):
+            list(pool.map(prepare, [shelf / str(number)] * 4))
 
 
 def test_racing_exits_and_starts_never_lose_the_server(folder: Path) -> None:
