@@ -23,6 +23,10 @@ READERS_TASKS = 10_000
 WRITERS = 1_000
 TASKS_A_WRITER = 10
 LAST = FIRST + READERS_TASKS + WRITERS * TASKS_A_WRITER - 1
+RICH_WRITERS = 100
+READERS = range(READERS_TASKS)
+PLAIN_OF_WRITERS = range(READERS_TASKS, LAST + 1 - FIRST - RICH_WRITERS * TASKS_A_WRITER)
+RICH_OF_WRITERS = range(PLAIN_OF_WRITERS.stop, LAST + 1 - FIRST)
 
 USER_PREFIX = "00000000-0000-7000-8000-"
 TASK_PREFIX = "00000000-0000-7000-9000-"
@@ -58,6 +62,22 @@ TASKS = f"""
            timestamptz '2026-01-01' + number * interval '1 minute',
            timestamptz '2026-01-01' + number * interval '1 minute' {{value}}
       FROM generate_series(0, {LAST - FIRST}) AS number
+"""
+
+LIST_ID = "00000000-0000-7000-a000-000000000001"
+# Without recurrence and reminders: with them a toggle changes other rows, too.
+RICH_TASKS = f"""
+    WITH list AS (
+        INSERT INTO lists (user_id, id, title, position, revision)
+        SELECT id, '{LIST_ID}', 'Work', 'a0', 1 FROM users
+         ORDER BY id DESC LIMIT {RICH_WRITERS})
+    UPDATE tasks
+       SET list_id = '{LIST_ID}', priority = 1 + revision % 4, tags = '["Home", "Urgent"]',
+           tag_keys = '["home", "urgent"]', due_at = created_at + interval '1 year',
+           due = created_at + interval '1 year',
+           parent_id = CASE WHEN id::text NOT LIKE '%0' THEN
+                       overlay(id::text placing '0' from 36)::uuid END
+     WHERE revision > {RICH_OF_WRITERS.start}
 """
 
 # What is old is done.
@@ -126,7 +146,9 @@ def database(server: str, name: str, *, errands: bool, migrate: Sequence[str] | 
     """
     if errands:
         tasks = TASKS.format(column=", revision", value=", number + 1")
-        return errands_database(server, name, USERS, tasks, command=migrate)
+        # Another version of the schema may lack the columns of a rich task.
+        rich = [] if migrate else [RICH_TASKS]
+        return errands_database(server, name, USERS, tasks, *rich, command=migrate)
     url = new_database(server, name)
     run(url, PLAIN_SCHEMA, TASKS.format(column="", value=""), "VACUUM ANALYZE")
     return url

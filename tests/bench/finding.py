@@ -10,7 +10,7 @@ import httpx
 
 from tests.bench import growth, load
 from tests.bench.contestants import errand, say
-from tests.bench.data import READER, Postgres, readers_database, run, task_id
+from tests.bench.data import LIST_ID, READER, Postgres, readers_database, run, task_id
 from tests.bench.growth import Reading
 from tests.bench.load import Sample
 from tests.bench.peers import Server
@@ -18,8 +18,16 @@ from tests.bench.workloads import LIST_PATH
 from tests.support.fields import FILTERS, OF_SEARCHES, SORTS, choices_of
 
 TITLE = "finding: the first page of one user's list, by each filter and in each order; one client"
-LIST_ID = "00000000-0000-7000-a000-000000000001"
-CHOSEN = {"list_id": LIST_ID, "parent_id": task_id(0), "q": "milk", "tag": "home"}
+FIRST_DAY, NEXT_YEAR = "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z"
+# Each finds at least a page of tasks.
+CHOSEN = {
+    "list_id": LIST_ID,
+    "parent_id": task_id(0),
+    "q": "milk",
+    "tag": "home",
+    "due_before": NEXT_YEAR,
+    **dict.fromkeys(("due_after", "updated_since", "completed_since"), FIRST_DAY),
+}
 
 
 @dataclass(frozen=True)
@@ -39,9 +47,15 @@ RICH = f"""
         VALUES ('{READER}', '{LIST_ID}', 'Work', 'a0', {{tasks}} + 1))
     UPDATE tasks
        SET list_id = '{LIST_ID}', priority = 1 + revision % 4, tags = '["Home"]',
-           tag_keys = '["home"]', due_at = created_at + interval '1 year',
+           tag_keys = '["home"]', due_at = created_at + interval '1 month',
+           due = created_at + interval '1 month',
            parent_id = CASE WHEN revision % 100 = 11 THEN '{task_id(0)}'::uuid END
      WHERE user_id = '{READER}' AND revision % 10 = 1
+"""
+
+COMPLETED = f"""
+    UPDATE tasks SET completed_at = updated_at, completion_revision = revision
+     WHERE user_id = '{READER}' AND completed
 """
 
 
@@ -49,7 +63,7 @@ def measured(postgres: Postgres, options: argparse.Namespace) -> Iterator[Findin
     """Every filter alone and every order, at every size."""
     for tasks in growth.SIZES:
         own = readers_database(postgres.url, f"finding_{tasks}", tasks)
-        run(own, RICH.format(tasks=tasks), "VACUUM ANALYZE")
+        run(own, RICH.format(tasks=tasks), COMPLETED, "VACUUM ANALYZE")
         with errand(own) as server:
             wait_for_the_index_of_words(server)
             for reading in readings():

@@ -16,8 +16,11 @@ from tests.bench.data import (
     DESCRIPTION,
     FIRST,
     LAST,
+    PLAIN_OF_WRITERS,
     READER,
+    READERS,
     READERS_TASKS,
+    RICH_OF_WRITERS,
     TASKS_A_WRITER,
     TITLE,
     owner_id,
@@ -29,11 +32,6 @@ SPREAD = 5_000
 
 # A function that makes an id, in its place, would keep the statement from looking by its index.
 ANY_NEW = f"\\set new random({LAST + 1}, 999999999999)\n"
-ANY_OF_READER = f"\\set task random({FIRST}, {FIRST + READERS_TASKS - 1})\n\\set user {FIRST}\n"
-ANY_OF_WRITERS = (
-    f"\\set task random({FIRST + READERS_TASKS}, {LAST})\n"
-    f"\\set user {FIRST} + 1 + (:task - {FIRST + READERS_TASKS}) / {TASKS_A_WRITER}\n"
-)
 VALUES = {
     **{name: "NULL" if value is None else f"'{value}'" for name, value in DEFAULTS.items()},
     "user_id": "(:user_prefix::text || :user)",
@@ -58,22 +56,21 @@ class Request(NamedTuple):
 
 @dataclass(frozen=True)
 class Workload:
-    """Requests of one kind, for one of the reader's tasks each or for one of any other user's."""
+    """Requests of one kind, each for one of the tasks with these numbers."""
 
     name: str
     method: str
     path: str
     statement: Statement
-    of_reader: bool
+    numbers: range
     writes: bool = False
     body: str = ""
 
     def requests(self) -> Iterator[Request]:
         """Each of them, in the same random order for every peer."""
-        first, last = (0, READERS_TASKS - 1) if self.of_reader else (READERS_TASKS, LAST - FIRST)
         random = Random(self.name)
         for _ in range(SPREAD):
-            number = random.randint(first, last)
+            number = random.choice(self.numbers)
             user = owner_id(number)
             path = self.path.format(user=user, task=task_id(number))
             yield Request(self.method, path, user, self.body)
@@ -81,11 +78,19 @@ class Workload:
     def pgbench_script(self) -> str:
         """Errand's statement with pgbench's variables."""
         values = dict(VALUES)
-        chosen = ANY_OF_READER if self.of_reader else ANY_OF_WRITERS
         # pgbench takes what follows a colon for a variable even within quotes
         quoted = re.sub(r"'[^']*'", escaped_colons, self.statement.bare)
         sql = re.sub(r"%\((\w+)\)s", lambda place: values[place[1]], quoted)
-        return f"{chosen}{ANY_NEW}{sql.replace('%%', '%')};\n"
+        return f"{self._chosen}{ANY_NEW}{sql.replace('%%', '%')};\n"
+
+    @property
+    def _chosen(self) -> str:
+        """pgbench's variables: one of the tasks, and its user."""
+        owner = f"{FIRST} + 1 + (:task - {FIRST + READERS_TASKS}) / {TASKS_A_WRITER}"
+        return (
+            f"\\set task random({FIRST + self.numbers[0]}, {FIRST + self.numbers[-1]})\n"
+            f"\\set user {FIRST if self.numbers == READERS else owner}\n"
+        )
 
 
 def escaped_colons(quoted: re.Match[str]) -> str:
@@ -99,13 +104,15 @@ _TOGGLE = _TASK + "/complete"
 WORKLOADS = {
     each.name: each
     for each in (
-        Workload("get", "GET", _TASK, statements.GET, of_reader=True),
-        Workload("list", "GET", _TASKS, LIST, of_reader=True),
-        Workload("create", "POST", _TASKS, creating.CREATE_BRIEF, False, True, BODY),
-        Workload("toggle", "PATCH", _TOGGLE, statements.TOGGLE, False, True),
+        Workload("get", "GET", _TASK, statements.GET, READERS),
+        Workload("list", "GET", _TASKS, LIST, READERS),
+        Workload("create", "POST", _TASKS, creating.CREATE_BRIEF, PLAIN_OF_WRITERS, True, BODY),
+        Workload("toggle", "PATCH", _TOGGLE, statements.TOGGLE, PLAIN_OF_WRITERS, True),
+        # The peers' tasks have no more fields, so theirs are plain.
+        Workload("toggle-rich", "PATCH", _TOGGLE, statements.TOGGLE, RICH_OF_WRITERS, True),
         # Errand locks the user's row for each write: the worst case is one user who writes alone.
-        Workload("create-one-user", "POST", _TASKS, creating.CREATE_BRIEF, True, True, BODY),
-        Workload("toggle-one-user", "PATCH", _TOGGLE, statements.TOGGLE, True, True),
+        Workload("create-one-user", "POST", _TASKS, creating.CREATE_BRIEF, READERS, True, BODY),
+        Workload("toggle-one-user", "PATCH", _TOGGLE, statements.TOGGLE, READERS, True),
     )
 }
 USUAL = ("get", "list", "create", "toggle")
