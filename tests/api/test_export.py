@@ -92,7 +92,7 @@ def test_no_cell_of_csv_is_a_formula(alice: User, begin: str) -> None:
     assert row["title"] == row["description"] == row["list"] == "'" + text
 
 
-def test_csv_has_a_column_for_each_field_and_tells_null_from_empty(alice: User) -> None:
+def test_csv_has_a_column_for_each_field_and_distinguishes_null_from_empty(alice: User) -> None:
     task = alice.creates('a;"b"\n', description="", tags=["x", "y,z"]).document
 
     response = export(alice, format="csv")

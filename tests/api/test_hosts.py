@@ -142,7 +142,7 @@ def test_in_open_mode_a_page_of_another_site_cannot_write(
         ("http://127.0.0.1:3000", 200),
     ],
 )
-def test_in_open_mode_the_origin_tells_the_site_of_a_page_where_nothing_else_does(
+def test_in_open_mode_the_origin_shows_the_site_of_a_page_where_nothing_else_does(
     server: str, origin: str, status: int
 ) -> None:
     with User(server) as alice:

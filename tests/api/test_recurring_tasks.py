@@ -123,7 +123,7 @@ def test_clients_cannot_set_the_series(alice: User) -> None:
         assert_faults(response, f"{prefix(way)}/series_id")
 
 
-def test_readiness_tells_the_release_of_the_time_zones(alice: User) -> None:
+def test_readiness_shows_the_release_of_the_time_zones(alice: User) -> None:
     assert alice.get("/health/ready").json() == {"status": "ok", "time_zones": VERSION}
 
 

@@ -18,7 +18,7 @@ DATA = {**INERT, "Cache-Control": "private, no-cache"}
 ERROR = {**INERT, "Cache-Control": "no-store"}
 
 
-def assert_told(answer: httpx.Response, headers: dict[str, str]) -> None:
+def assert_headers(answer: httpx.Response, headers: dict[str, str]) -> None:
     assert {name: answer.headers.get(name) for name in headers} == headers
     names = [name.lower() for name, _ in answer.headers.raw]
     assert len(names) == len(set(names))
@@ -37,26 +37,26 @@ def test_responses_with_user_data_are_not_cached(alice: User) -> None:
         alice.get("/health/live"),
         alice.get("/", follow_redirects=False),
     ):
-        assert_told(answer, DATA)
+        assert_headers(answer, DATA)
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/health/%ff", "/health/live?x=1"])
 def test_errors_are_not_cached(server: str, path: str) -> None:
-    assert_told(http.get(server + path), ERROR)
+    assert_headers(http.get(server + path), ERROR)
 
 
 @pytest.mark.parametrize("sent", [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nHost: \x00\r\n\r\n"])
 def test_malformed_http_gets_the_security_headers(wire: Wire, sent: bytes) -> None:
     wire.sends(sent)
 
-    assert_told(wire.answer(), ERROR)
+    assert_headers(wire.answer(), ERROR)
 
 
 def test_incomplete_request_gets_the_security_headers(serve: Serve) -> None:
     with wire_to(serve(ERRAND_REQUEST_TIMEOUT="0.2")) as wire:
         wire.sends(request("GET", "/health/live")[:20])
 
-        assert_told(wire.answer(), ERROR)
+        assert_headers(wire.answer(), ERROR)
 
 
 @pytest.mark.parametrize("path", ["/docs", "/problems", "/openapi.json", "/docs/docs.js"])
@@ -66,7 +66,7 @@ def test_page_loads_nothing_from_other_origins_and_cannot_be_framed(server: str,
         each.strip().split(" ", 1) for each in page.headers["Content-Security-Policy"].split(";")
     )
 
-    assert_told(page, {**EVERYWHERE, "Cache-Control": "no-cache"})
+    assert_headers(page, {**EVERYWHERE, "Cache-Control": "no-cache"})
     assert page.headers["Cross-Origin-Opener-Policy"] == "same-origin"
     assert policy.pop("img-src") == "'self' data:"
     assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"

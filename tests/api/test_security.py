@@ -23,7 +23,7 @@ from tests.support.users import Task, User
 
 SAMPLE_USER = "0190a1b2-0000-7000-8000-00000000a11c"
 GUARDED = [each for each in OPERATIONS.values() if each.path.startswith("/api/")]
-OF_SOMEBODY = [each for each in GUARDED if "user_id" in each.path]
+OF_ONE_USER = [each for each in GUARDED if "user_id" in each.path]
 
 every_guarded_operation = for_each("operation", GUARDED, ids=[each.id for each in GUARDED])
 
@@ -133,7 +133,7 @@ def test_two_tokens_return_401(stranger: User, issuer: Issuer) -> None:
     assert_problem(response, 401, "unauthenticated")
 
 
-@for_each("operation", OF_SOMEBODY, ids=[each.id for each in OF_SOMEBODY])
+@for_each("operation", OF_ONE_USER, ids=[each.id for each in OF_ONE_USER])
 def test_data_of_another_user_returns_403_and_reveals_nothing(
     alice: User, bob: User, operation: Operation
 ) -> None:

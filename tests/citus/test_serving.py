@@ -194,7 +194,7 @@ def test_trash_of_all_shards_is_purged(cluster: Cluster, users: list[User]) -> N
         assert len(user.get(user.tasks).json()) == 1
 
 
-def test_change_of_another_server_wakes_who_waits_on_any_node(
+def test_change_of_another_server_wakes_clients_that_wait_on_any_node(
     cluster: Cluster, users: list[User]
 ) -> None:
     with serving(DATABASE_URL=as_application(cluster.url)) as other:

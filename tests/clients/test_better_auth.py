@@ -99,7 +99,7 @@ def bob(site: Site) -> Iterator[Member]:
         yield member.signs_up()
 
 
-def test_who_signs_up_has_tasks_under_the_same_id(errand: str, alice: Member) -> None:
+def test_a_member_who_signs_up_has_tasks_under_the_same_id(errand: str, alice: Member) -> None:
     tasks = f"{errand}/api/{alice.id}/tasks"
 
     created = http.post(tasks, json={"title": "Buy milk"}, headers=bearer(alice.token()))
@@ -108,7 +108,9 @@ def test_who_signs_up_has_tasks_under_the_same_id(errand: str, alice: Member) ->
     assert http.get(tasks, headers=bearer(alice.token())).json() == [created.json()]
 
 
-def test_nobody_gets_at_the_tasks_of_another(errand: str, alice: Member, bob: Member) -> None:
+def test_a_member_does_not_reach_the_tasks_of_another(
+    errand: str, alice: Member, bob: Member
+) -> None:
     tasks = f"{errand}/api/{alice.id}/tasks"
 
     assert_problem(http.get(tasks, headers=bearer(bob.token())), 403, "not-yours")

@@ -27,9 +27,13 @@ from tests.support.embedded import (
 
 @as_root
 def test_an_ordinary_user_runs_the_server_as_itself(shelf: Path) -> None:
-    nobody = pwd.getpwnam("nobody")
-    os.chown(shelf, nobody.pw_uid, nobody.pw_gid)
-    identity: dict[str, Any] = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+    unprivileged = pwd.getpwnam("nobody")
+    os.chown(shelf, unprivileged.pw_uid, unprivileged.pw_gid)
+    identity: dict[str, Any] = {
+        "user": unprivileged.pw_uid,
+        "group": unprivileged.pw_gid,
+        "extra_groups": [],
+    }
     environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     python = python_for_all(identity, environment)
 

@@ -30,8 +30,8 @@ def test_root_runs_the_server_as_a_user_that_no_other_process_has(folder: Path) 
         identity = set(server.uids()) | set(server.gids())
         assert query(url, "SELECT 1") == [(1,)]
         outside = (
-            run_as_nobody("ls", str(folder)),
-            run_as_nobody("cat", f"/proc/{server.pid}/environ"),
+            run_unprivileged("ls", str(folder)),
+            run_unprivileged("cat", f"/proc/{server.pid}/environ"),
         )
 
     [user] = identity
@@ -43,7 +43,7 @@ def test_root_runs_the_server_as_a_user_that_no_other_process_has(folder: Path) 
     assert {path.lstat().st_uid for path in (folder / "cluster").rglob("*")} == {user}
 
 
-def run_as_nobody(*command: str) -> subprocess.CompletedProcess[bytes]:
+def run_unprivileged(*command: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(command, user="nobody", group="nogroup", capture_output=True, check=False)
 
 

@@ -118,11 +118,11 @@ def test_a_backup_is_restored_into_an_empty_database(
         user.delete(user.creates().url)
     file, new = tmp_path / "errand.backup", empty_database(postgres_url)
 
-    said = succeeds("backup", file, "--no-verify", DATABASE_URL=as_owner(own_database))
+    output = succeeds("backup", file, "--no-verify", DATABASE_URL=as_owner(own_database))
     alice.creates("after the backup")
     succeeds("restore", file, DATABASE_URL=new)
 
-    assert said.startswith(f"{file} has ")
+    assert output.startswith(f"{file} has ")
     assert file.stat().st_mode & 0o077 == 0
     with serving(DATABASE_URL=as_application(new)) as url, User(url) as copy:
         copy.id = bob.id
@@ -195,7 +195,7 @@ def test_an_embedded_database_is_backed_up_and_verified_while_it_is_served(
         with User(url_of(process)) as user:
             user.creates()
             before = exported(user)
-            said = succeeds("backup", file, "--data-dir", data)
+            output = succeeds("backup", file, "--data-dir", data)
         process.terminate()
         process.communicate(timeout=20)
         succeeds("restore", file, "--data-dir", new)
@@ -206,4 +206,4 @@ def test_an_embedded_database_is_backed_up_and_verified_while_it_is_served(
         process.terminate()
         process.communicate(timeout=20)
 
-    assert "all users have the same data" in said
+    assert "all users have the same data" in output

@@ -45,7 +45,7 @@ class Outcome(StrEnum):
 
 
 class Violations(NamedTuple):
-    """Titles of writes that are not as their responses said."""
+    """Titles of writes that contradict their responses."""
 
     lost: list[str]
     doubled: list[str]
@@ -181,7 +181,7 @@ class Load:
         self._raise_failures()
 
     def violations(self) -> Violations:
-        """The writes that are not as their responses said; first `ends` must be called."""
+        """The writes that contradict their responses; first `ends` must be called."""
         found = Violations([], [], [])
         with httpx.Client(base_url=self._urls()[0], timeout=30, trust_env=False) as http:
             tasks = {each.user: all_tasks(http, f"{each.user}/tasks") for each in self.writers}

@@ -21,7 +21,7 @@ def found(writer: Writer, *titles: str, completed: bool = False) -> Violations:
     return violations
 
 
-def test_what_is_as_the_responses_said_is_no_violation() -> None:
+def test_writes_that_agree_with_their_responses_are_no_violation() -> None:
     writer = history(a=Outcome.CONFIRMED, b=Outcome.REFUSED, c=Outcome.UNKNOWN, d=Outcome.UNKNOWN)
 
     assert found(writer, "a", "c", "another client's") == NONE

@@ -1,4 +1,4 @@
-"""Statements, a pool to run them, and somebody who watches and meddles."""
+"""Statements, a pool that runs them, and an observer outside of the pool."""
 
 import asyncio
 import functools
@@ -37,6 +37,8 @@ from db.tasks import creating, statements
 from tests.support.network import way_to
 
 MOMENT = 0.05
+PROMPT = 5
+"""Seconds: far less than what would be waited for otherwise; slow machines take longer than we."""
 
 notes = Table("notes", MetaData(), Column("text", Text), Column("counter", Integer))
 
@@ -71,22 +73,22 @@ FAR_FUTURE = Statement(
     "far", select(literal_column("timestamptz '20000-01-01'").label("moment")), Access.READ
 )
 
-# The same as documents of a user's, of which several can be asked for together.
+# The same as documents of one user, which can run in groups.
 _owner = func.current_setting(literal_column("'errand.user_id'", Text), clauses.TRUE)
-_whosever = bindparam("user_id", type_=Uuid).is_not(None)
+_has_owner = bindparam("user_id", type_=Uuid).is_not(None)
 _as_document = func.to_json(notes.c.text, type_=JSON)
-_noted = insert(notes).from_select(["text"], select(_text).where(_whosever))
+_noted = insert(notes).from_select(["text"], select(_text).where(_has_owner))
 _noted_late = insert(notes).from_select(
-    ["text"], select(_text).select_from(_sleep).where(_whosever)
+    ["text"], select(_text).select_from(_sleep).where(_has_owner)
 )
 _noted_or_not = insert(notes).from_select(
-    ["text", "counter"], select(_text, _stumble).where(_whosever)
+    ["text", "counter"], select(_text, _stumble).where(_has_owner)
 )
-_said = func.json_build_array(_text, _owner, func.pg_backend_pid(), func.now(), type_=JSON)
-_said_late = func.to_json(_text, type_=JSON)
-SAY = Statement("say", select(_said).where(_whosever), Access.READ)
+_spoken = func.json_build_array(_text, _owner, func.pg_backend_pid(), func.now(), type_=JSON)
+_spoken_late = func.to_json(_text, type_=JSON)
+SAY = Statement("say", select(_spoken).where(_has_owner), Access.READ)
 SAY_LATE = Statement(
-    "say_late", select(_said_late).select_from(_sleep).where(_whosever), Access.READ
+    "say_late", select(_spoken_late).select_from(_sleep).where(_has_owner), Access.READ
 )
 NOTE = Statement("note", _noted.returning(_as_document), Access.WRITE)
 NOTE_LATE = Statement("note_late", _noted_late.returning(_as_document), Access.WRITE)
@@ -95,7 +97,7 @@ NOTE_UNLESS_IT_STUMBLES = Statement(
 )
 COUNT_ON = Statement(
     "count_on",
-    _counted.where(_whosever).returning(func.to_json(notes.c.counter, type_=JSON)),
+    _counted.where(_has_owner).returning(func.to_json(notes.c.counter, type_=JSON)),
     Access.WRITE,
 )
 CATALOGUE = [
@@ -212,8 +214,8 @@ async def _opened(options: PoolOptions) -> AsyncIterator[Pool]:
         await pool.close()
 
 
-async def eventually(condition: Callable[[], bool], within: float = 5) -> None:
-    """Wait until it is so."""
+async def eventually(condition: Callable[[], bool], within: float = 20) -> None:
+    """Wait until the condition is true."""
     deadline = time.monotonic() + within
     while not condition():
         assert time.monotonic() < deadline, inspect.getsource(condition)

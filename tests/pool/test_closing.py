@@ -12,6 +12,7 @@ from db.errors import ConnectionLost, DatabaseAway
 from tests.pool.scenes import (
     MOMENT,
     NAP,
+    PROMPT,
     WHO,
     WRITE,
     WRITE_SLOWLY,
@@ -24,7 +25,7 @@ from tests.support.network import Network
 
 
 @on_both_loops
-async def test_a_pool_closes_promptly_whatever_is_under_way(
+async def test_a_pool_closes_promptly_whatever_is_running(
     url: str, server: Observer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "asyncio")
@@ -42,15 +43,15 @@ async def test_a_pool_closes_promptly_whatever_is_under_way(
         requests[2].cancel()
         start = time.monotonic()
 
-    results = await asyncio.wait_for(asyncio.gather(*requests, return_exceptions=True), 1)
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < PROMPT
+    results = await asyncio.gather(*requests, return_exceptions=True)
     assert [type(each) for each in results] == [
         *(ConnectionLost, ConnectionLost, asyncio.CancelledError),
         *(DatabaseAway, DatabaseAway),
     ]
     with pytest.raises(DatabaseAway):
         await pool.fetch(WHO)
-    await eventually(lambda: not server.pids(), within=1)
+    await eventually(lambda: not server.pids())
     with warnings.catch_warnings(action="ignore", category=ResourceWarning):
         gc.collect()  # other tests may have left files
     assert [each for each in caplog.messages if "never retrieved" in each] == []
@@ -67,4 +68,4 @@ async def test_a_pool_closes_promptly_while_the_database_is_away(network: Networ
 
     with pytest.raises(DatabaseAway):
         await waiting
-    assert time.monotonic() - start < 0.5
+    assert time.monotonic() - start < PROMPT

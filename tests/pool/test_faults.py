@@ -17,6 +17,7 @@ from tests.pool.scenes import (
     MOMENT,
     NAP,
     NAP_LOCKED,
+    PROMPT,
     STUMBLE,
     WHO,
     WRITE,
@@ -118,8 +119,8 @@ async def test_a_statement_sent_as_the_server_ends_the_session_fails_at_once(
         time.sleep(MOMENT)  # noqa: ASYNC251
 
         with pytest.raises(ConnectionLost):
-            await asyncio.wait_for(write, 2)
-        assert await asyncio.wait_for(pool.fetch(WHO), 2) != [(pid,)]
+            await asyncio.wait_for(write, PROMPT)
+        assert await asyncio.wait_for(pool.fetch(WHO), PROMPT) != [(pid,)]
 
 
 @on_both_loops
@@ -133,7 +134,7 @@ async def test_sessions_that_end_while_they_are_prepared_do_not_delay_the_next(
             time.sleep(random.uniform(0, 0.004))  # noqa: ASYNC251
             await asyncio.sleep(random.uniform(0, 0.006))
 
-        assert await asyncio.wait_for(pool.fetch(WHO), 5)
+        assert await asyncio.wait_for(pool.fetch(WHO), PROMPT)
 
 
 @on_both_loops
@@ -147,7 +148,7 @@ async def test_a_session_that_ends_by_a_fatal_error_is_not_used_again(
         # So that the next statement is sent before the event loop can see what has happened.
         time.sleep(MOMENT)  # noqa: ASYNC251
         with pytest.raises(psycopg2.Error):
-            await asyncio.wait_for(connection.fetch("SELECT 1"), 2)
+            await asyncio.wait_for(connection.fetch("SELECT 1"), PROMPT)
 
         assert connection.lost
         pool.release(connection)
@@ -163,7 +164,7 @@ async def test_a_server_that_freezes_in_a_transaction_loses_its_locks(
         with pytest.raises(ConnectionLost):
             async with frozen.transaction() as transaction:
                 await transaction.fetch(COUNT, text="locked")
-                assert await asyncio.wait_for(other.fetch(COUNT, text="locked"), 5) == [(1,)]
+                assert await asyncio.wait_for(other.fetch(COUNT, text="locked"), PROMPT) == [(1,)]
 
 
 @pytest.mark.parametrize("code", ["53100", "53200", "58030", "08006"])
@@ -202,14 +203,12 @@ async def test_a_statement_that_the_session_does_not_know_is_run_in_another_sess
 async def test_a_database_that_is_away_is_found_again(network: Network) -> None:
     async with pool_of(2, network.url, wait=0.3) as pool:
         network.go_down()
-        start = time.monotonic()
         with pytest.raises(DatabaseAway):
-            await pool.fetch(WHO)
-        assert time.monotonic() - start < 0.4
+            await asyncio.wait_for(pool.fetch(WHO), PROMPT)
 
         network.come_back()
 
-        await asyncio.sleep(1)
+        await eventually(lambda: len(pool._free) == 2)
         assert await pool.fetch(WRITE, text="back again")
 
 
@@ -220,11 +219,11 @@ async def test_a_network_that_hangs_is_survived(network: Network) -> None:
         start = time.monotonic()
         with pytest.raises(StatementTimedOut, match=r"0\.3 s"):
             await pool.fetch(WHO)
-        assert 0.3 <= time.monotonic() - start < 0.6
+        assert 0.3 <= time.monotonic() - start < PROMPT
 
         network.flow()
 
-        await asyncio.sleep(0.5)
+        await eventually(lambda: len(pool._free) == 2)
         for _ in range(4):
             assert await pool.fetch(WRITE, text="it flows")
 
@@ -236,13 +235,12 @@ async def test_a_network_that_hangs_stops_nothing_else(network: Network) -> None
         with pytest.raises(StatementTimedOut):
             await pool.fetch(WHO)
 
-        longest = 0.0
+        # A blocking call would wait as long as the network hangs.
+        start = time.monotonic()
         for _ in range(50):
-            start = time.monotonic()
             await asyncio.sleep(0.01)
-            longest = max(longest, time.monotonic() - start)
 
-        assert longest < 1  # what blocks would wait as long as the network hangs
+        assert time.monotonic() - start < PROMPT
         network.flow()
 
 
@@ -275,10 +273,9 @@ async def test_a_host_that_is_down_is_passed_over(network: Network, detour: Netw
 @on_both_loops
 async def test_a_host_that_hangs_is_passed_over_once(network: Network, detour: Network) -> None:
     network.hang()
-    start = time.monotonic()
 
     async with pool_of(4, two_hosts(network, detour)):
-        assert time.monotonic() - start < 2
+        pass
 
     assert network.connections_made <= 2
 
@@ -294,7 +291,7 @@ async def test_a_host_that_hangs_does_not_delay_the_one_that_comes_back(
 
         detour.come_back()
 
-        assert await asyncio.wait_for(pool.fetch(WHO), 2)
+        assert await asyncio.wait_for(pool.fetch(WHO), PROMPT)
 
 
 @on_both_loops
@@ -322,7 +319,7 @@ def two_hosts(one: Network, other: Network) -> str:
     return make_dsn(one.url, **places)
 
 
-# Statements that take too long, or that nobody waits for any more
+# Statements that take too long, or whose callers were cancelled
 
 
 @on_both_loops
@@ -368,7 +365,7 @@ async def test_a_cancelled_request_cancels_its_statement_in_the_server(
 
 
 @on_both_loops
-async def test_a_late_cancellation_hits_nobody_elses_statement(url: str) -> None:
+async def test_a_late_cancellation_does_not_hit_another_statement(url: str) -> None:
     async with pool_of(2, url) as pool:
         for _ in range(150):
             nap = pool.fetch(NAP, seconds=random.uniform(0, 0.002))

@@ -1,4 +1,4 @@
-"""Requests that share a trip to the database, and a commit, and nothing else."""
+"""Calls that share a round trip to the database and a commit, and nothing else."""
 
 import asyncio
 import gc
@@ -19,12 +19,14 @@ from db.postgres.group_commit import READS, WRITES, Groups
 from db.postgres.pool import Pool
 from db.postgres.statement import Statement
 from tests.pool.scenes import (
+    COUNT,
     COUNT_ON,
     MOMENT,
     NAP,
     NOTE,
     NOTE_LATE,
     NOTE_UNLESS_IT_STUMBLES,
+    PROMPT,
     SAY,
     SAY_LATE,
     Observer,
@@ -43,7 +45,7 @@ Fetch = Callable[..., Any]
 
 @asynccontextmanager
 async def groups_of(size: int, url: str, **options: Any) -> AsyncIterator[tuple[Fetch, Pool]]:
-    """What asks for a statement on behalf of the user of that number, and the pool beneath."""
+    """A function that runs a statement for the user with a number, and the pool that it uses."""
     async with pool_of(size, url, **options) as pool:
         shared = Groups(pool)
 
@@ -54,36 +56,38 @@ async def groups_of(size: int, url: str, **options: Any) -> AsyncIterator[tuple[
 
 
 @pytest.fixture
-def awaited_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who waits for company waits for as long as those before them take."""
+def groups_count_to_their_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A queued call waits for the running group until it ends, however long that takes."""
     monkeypatch.setattr(groups, "COUNTED_SECONDS", 10)
 
 
-def transactions(said: list[list[Any]]) -> set[tuple[int, str]]:
-    """In which connections and transactions these were said."""
-    return {(pid, moment) for _, _, pid, moment in said}
+def transactions(results: list[list[Any]]) -> set[tuple[int, str]]:
+    """The connections and transactions in which the calls ran."""
+    return {(pid, moment) for _, _, pid, moment in results}
 
 
 @on_both_loops
-async def test_what_comes_together_is_one_transaction(url: str) -> None:
+async def test_concurrent_calls_run_in_one_transaction(url: str) -> None:
     async with groups_of(3, url) as (fetch, _):
-        said = await asyncio.gather(*(fetch(SAY, text=str(number)) for number in range(READS.most)))
+        results = await asyncio.gather(
+            *(fetch(SAY, text=str(number)) for number in range(READS.most))
+        )
 
-    assert [text for text, *_ in said] == [str(number) for number in range(READS.most)]
-    assert len(transactions(said)) == 1
+    assert [text for text, *_ in results] == [str(number) for number in range(READS.most)]
+    assert len(transactions(results)) == 1
 
 
 @on_both_loops
-async def test_each_is_done_for_its_own_user(url: str) -> None:
+async def test_each_call_of_a_group_runs_for_its_own_user(url: str) -> None:
     async with groups_of(3, url) as (fetch, _):
         users = [5, 3, 4, 5]
-        said = await asyncio.gather(*(fetch(SAY, user, text="x") for user in users))
+        results = await asyncio.gather(*(fetch(SAY, user, text="x") for user in users))
 
-    assert [UUID(owner).int for _, owner, *_ in said] == users
+    assert [UUID(owner).int for _, owner, *_ in results] == users
 
 
 @on_both_loops
-async def test_what_waits_for_a_connection_goes_together(url: str) -> None:
+async def test_calls_that_wait_for_a_connection_run_in_full_groups(url: str) -> None:
     async with groups_of(1, url) as (fetch, pool):
         busy = asyncio.ensure_future(pool.fetch(NAP, seconds=0.3))
         await asyncio.sleep(MOMENT)
@@ -91,65 +95,65 @@ async def test_what_waits_for_a_connection_goes_together(url: str) -> None:
         await asyncio.sleep(MOMENT)
         waiting += [asyncio.ensure_future(fetch(SAY, text="x")) for _ in range(READS.most + 1)]
 
-        said = await asyncio.gather(*waiting)
+        results = await asyncio.gather(*waiting)
         await busy
 
-    assert len(transactions(said)) == 3
+    assert len(transactions(results)) == 3
 
 
-@pytest.mark.usefixtures("awaited_to_the_end")
+@pytest.mark.usefixtures("groups_count_to_their_end")
 @on_both_loops
-async def test_who_writes_waits_for_those_who_write_already_and_goes_with_others_who_do(
+async def test_writes_wait_for_the_running_group_and_form_the_next_one(
     url: str, server: Observer
 ) -> None:
     async with groups_of(3, url) as (fetch, _):
-        asked = []
-        for text, seconds in [("first", 0.6), ("second", 0), ("third", 0)]:
-            asked.append(asyncio.ensure_future(fetch(NOTE_LATE, text=text, seconds=seconds)))
+        calls = []
+        for text, seconds in [("first", 1), ("second", 0), ("third", 0)]:
+            calls.append(asyncio.ensure_future(fetch(NOTE_LATE, text=text, seconds=seconds)))
             await asyncio.sleep(MOMENT)
 
-        assert not any(each.done() for each in asked)
-        await asyncio.gather(*asked)
+        assert not any(each.done() for each in calls)
+        await asyncio.gather(*calls)
 
     first, second, third = server.ask("SELECT xmin FROM notes ORDER BY text")
     assert first != second == third
 
 
-@pytest.mark.usefixtures("awaited_to_the_end")
+@pytest.mark.usefixtures("groups_count_to_their_end")
 @on_both_loops
-async def test_a_full_group_waits_for_nobody(url: str) -> None:
+async def test_a_full_group_does_not_wait_for_the_running_one(url: str) -> None:
     async with groups_of(2, url) as (fetch, _):
-        first = asyncio.ensure_future(fetch(NOTE_LATE, text="first", seconds=1))
+        first = asyncio.ensure_future(fetch(NOTE_LATE, text="first", seconds=30))
         await asyncio.sleep(MOMENT)
 
         calls = (fetch(NOTE_LATE, 2, text="x", seconds=0) for _ in range(WRITES.most))
         await asyncio.gather(*calls)
 
         assert not first.done()
-        await first
+        first.cancel()
 
 
 @on_both_loops
-async def test_nobody_waits_long_for_a_group_that_waits_for_a_lock(
+async def test_a_call_runs_while_an_earlier_group_waits_for_a_lock(
     url: str, lock: connection
 ) -> None:
     async with groups_of(2, url) as (fetch, _):
         locked = asyncio.ensure_future(fetch(COUNT_ON, text="locked"))
         await asyncio.sleep(MOMENT)
 
-        assert await asyncio.wait_for(fetch(COUNT_ON, 2, text="free"), 2) == 1
+        assert await asyncio.wait_for(fetch(COUNT_ON, 2, text="free"), PROMPT) == 1
         assert not locked.done()
         lock.rollback()
-        assert await asyncio.wait_for(locked, 2) == 1
+        assert await asyncio.wait_for(locked, PROMPT) == 1
 
 
 @on_both_loops
-async def test_without_prepared_statements_each_is_a_transaction_of_its_own(url: str) -> None:
+async def test_without_prepared_statements_each_call_is_a_transaction_of_its_own(url: str) -> None:
     async with groups_of(1, url, prepare=False) as (fetch, _):
-        said = await asyncio.gather(*(fetch(SAY, text=text) for text in "abc"))
+        results = await asyncio.gather(*(fetch(SAY, text=text) for text in "abc"))
 
-    assert [text for text, *_ in said] == ["a", "b", "c"]
-    assert len(transactions(said)) == 3
+    assert [text for text, *_ in results] == ["a", "b", "c"]
+    assert len(transactions(results)) == 3
 
 
 @pytest.mark.parametrize(
@@ -162,7 +166,7 @@ async def test_without_prepared_statements_each_is_a_transaction_of_its_own(url:
     ],
 )
 @on_both_loops
-async def test_where_no_function_can_be_made_each_is_a_transaction_of_its_own(
+async def test_where_no_function_can_be_created_each_call_is_a_transaction_of_its_own(
     new_notes: Callable[[], str], obstacle: str
 ) -> None:
     url = new_notes()
@@ -170,18 +174,18 @@ async def test_where_no_function_can_be_made_each_is_a_transaction_of_its_own(
     [database] = owner.ask("SELECT quote_ident(current_database())")
     owner.ask(obstacle.format(database=database))
     async with groups_of(1, url) as (fetch, _):
-        said = await asyncio.gather(*(fetch(SAY, text=text) for text in "abc"))
+        results = await asyncio.gather(*(fetch(SAY, text=text) for text in "abc"))
 
-    assert [text for text, *_ in said] == ["a", "b", "c"]
-    assert len(transactions(said)) == 3
+    assert [text for text, *_ in results] == ["a", "b", "c"]
+    assert len(transactions(results)) == 3
 
 
 @on_both_loops
-async def test_more_than_the_network_takes_at_once_is_sent_as_well(url: str) -> None:
+async def test_a_group_may_be_larger_than_a_socket_buffer(url: str) -> None:
     async with groups_of(1, url) as (fetch, _):
-        said = await asyncio.gather(*(fetch(SAY, text="x" * LARGE) for _ in range(READS.most)))
+        results = await asyncio.gather(*(fetch(SAY, text="x" * LARGE) for _ in range(READS.most)))
 
-    assert {len(text) for text, *_ in said} == {LARGE}
+    assert {len(text) for text, *_ in results} == {LARGE}
 
 
 @on_both_loops
@@ -198,7 +202,7 @@ async def test_nothing_is_written_twice_when_a_group_fails(url: str, server: Obs
 
 
 @on_both_loops
-async def test_one_that_cannot_be_done_fails_alone(url: str, server: Observer) -> None:
+async def test_a_call_whose_statement_fails_fails_alone(url: str, server: Observer) -> None:
     async with groups_of(2, url) as (fetch, _):
         before, failed, behind = await asyncio.gather(
             fetch(NOTE_UNLESS_IT_STUMBLES, text="before", code="22000", times=0),
@@ -215,7 +219,7 @@ async def test_one_that_cannot_be_done_fails_alone(url: str, server: Observer) -
 
 
 @on_both_loops
-async def test_one_that_the_commit_refuses_fails_alone(url: str, server: Observer) -> None:
+async def test_a_call_that_the_commit_refuses_fails_alone(url: str, server: Observer) -> None:
     async with groups_of(1, url) as (fetch, _):
         failed, done = await asyncio.gather(
             fetch(NOTE, text=COMMIT_FAILS), fetch(NOTE, text="done"), return_exceptions=True
@@ -229,7 +233,7 @@ async def test_one_that_the_commit_refuses_fails_alone(url: str, server: Observe
 
 @pytest.mark.parametrize("unfit", ["cut\0off", "\ud800"], ids=["NUL", "half a pair"])
 @on_both_loops
-async def test_what_cannot_be_sent_fails_alone(url: str, unfit: str) -> None:
+async def test_a_call_that_cannot_be_sent_fails_alone(url: str, unfit: str) -> None:
     async with groups_of(1, url) as (fetch, pool):
         whole = asyncio.ensure_future(fetch(SAY, text="whole"))
 
@@ -240,42 +244,48 @@ async def test_what_cannot_be_sent_fails_alone(url: str, unfit: str) -> None:
 
 
 @on_both_loops
-async def test_who_waits_for_a_lock_does_not_hold_up_the_others(url: str, lock: connection) -> None:
+async def test_a_call_that_waits_for_a_lock_does_not_delay_the_rest_of_its_group(
+    url: str, lock: connection
+) -> None:
     async with groups_of(2, url) as (fetch, _):
         locked = asyncio.ensure_future(fetch(COUNT_ON, text="locked"))
         free = asyncio.ensure_future(fetch(COUNT_ON, 2, text="free"))
 
-        assert await asyncio.wait_for(free, 2) == 1
+        assert await asyncio.wait_for(free, PROMPT) == 1
         assert not locked.done()
         lock.rollback()
-        assert await asyncio.wait_for(locked, 2) == 1
+        assert await asyncio.wait_for(locked, PROMPT) == 1
 
 
 @on_both_loops
-async def test_who_reads_does_not_go_with_those_who_write(url: str) -> None:
+async def test_a_read_does_not_wait_for_a_group_of_writes(url: str) -> None:
     async with groups_of(2, url) as (fetch, _):
-        writing = asyncio.ensure_future(fetch(NOTE_LATE, text="x", seconds=0.5))
+        writing = asyncio.ensure_future(fetch(NOTE_LATE, text="x", seconds=30))
         reading = asyncio.ensure_future(fetch(SAY, text="x"))
 
         await reading
         assert not writing.done()
-        await writing
+        writing.cancel()
 
 
 @on_both_loops
-async def test_a_group_for_which_nobody_waits_is_cancelled(url: str, server: Observer) -> None:
+async def test_a_group_is_cancelled_when_the_callers_of_all_its_calls_are(
+    url: str, server: Observer
+) -> None:
     async with groups_of(1, url) as (fetch, pool):
-        asked = [fetch(NOTE_LATE, text=text, seconds=30) for text in ("one", "other")]
-        await asyncio.gather(*map(abandoned, asked))
+        calls = [fetch(NOTE_LATE, text=text, seconds=30) for text in ("one", "other")]
+        await asyncio.gather(*map(abandoned, calls))
 
-        await eventually(lambda: len(pool._free) == 1, within=2)
+        await eventually(lambda: len(pool._free) == 1)
         assert await fetch(NOTE, text="later") == "later"
 
     assert [server.written(text) for text in ("one", "other")] == [0, 0]
 
 
 @on_both_loops
-async def test_who_goes_takes_nobody_along(url: str, server: Observer) -> None:
+async def test_a_cancelled_caller_does_not_cancel_the_rest_of_the_group(
+    url: str, server: Observer
+) -> None:
     async with groups_of(1, url) as (fetch, _):
         staying = asyncio.ensure_future(fetch(NOTE_LATE, text="stays", seconds=0.2))
         await abandoned(fetch(NOTE, text="goes"))
@@ -285,9 +295,9 @@ async def test_who_goes_takes_nobody_along(url: str, server: Observer) -> None:
     assert server.written("stays") == 1
 
 
-@pytest.mark.usefixtures("awaited_to_the_end")
+@pytest.mark.usefixtures("groups_count_to_their_end")
 @on_both_loops
-async def test_who_waits_for_company_is_served_though_the_others_go(
+async def test_a_queued_call_runs_although_the_calls_around_it_are_cancelled(
     url: str, server: Observer
 ) -> None:
     async with groups_of(1, url) as (fetch, _):
@@ -298,13 +308,13 @@ async def test_who_waits_for_company_is_served_though_the_others_go(
 
         first.cancel()
 
-        assert await asyncio.wait_for(staying, 2) == "stays"
+        assert await asyncio.wait_for(staying, PROMPT) == "stays"
 
     assert [server.written(text) for text in ("first", "stays", "goes")] == [0, 1, 0]
 
 
 @on_both_loops
-async def test_who_goes_while_waiting_for_a_connection_is_not_served(
+async def test_a_call_that_is_cancelled_before_it_has_a_connection_does_not_run(
     url: str, server: Observer
 ) -> None:
     async with groups_of(1, url) as (fetch, pool):
@@ -319,37 +329,35 @@ async def test_who_goes_while_waiting_for_a_connection_is_not_served(
 
 
 @on_both_loops
-async def test_what_was_read_when_the_connection_broke_is_read_again(
-    url: str, server: Observer
-) -> None:
+async def test_reads_whose_connection_breaks_run_again(url: str, server: Observer) -> None:
     async with groups_of(2, url) as (fetch, _):
-        asked = [asyncio.ensure_future(fetch(SAY_LATE, text=text, seconds=0.3)) for text in "ab"]
+        calls = [asyncio.ensure_future(fetch(SAY_LATE, text=text, seconds=0.3)) for text in "ab"]
         await asyncio.sleep(MOMENT)
         server.kill("active")
 
-        assert await asyncio.gather(*asked) == ["a", "b"]
+        assert await asyncio.gather(*calls) == ["a", "b"]
 
 
 @on_both_loops
-async def test_what_was_written_when_the_connection_broke_nobody_knows(
-    url: str, server: Observer
-) -> None:
+async def test_writes_whose_connection_breaks_fail_as_uncertain(url: str, server: Observer) -> None:
     async with groups_of(2, url) as (fetch, _):
-        asked = [asyncio.ensure_future(fetch(NOTE_LATE, text=text, seconds=5)) for text in "ab"]
+        calls = [asyncio.ensure_future(fetch(NOTE_LATE, text=text, seconds=5)) for text in "ab"]
         await asyncio.sleep(MOMENT)
         server.kill("active")
 
-        answers = await asyncio.gather(*asked, return_exceptions=True)
+        results = await asyncio.gather(*calls, return_exceptions=True)
 
-    assert [type(each) for each in answers] == [ConnectionLost, ConnectionLost]
+    assert [type(each) for each in results] == [ConnectionLost, ConnectionLost]
     assert [server.written(text) for text in "ab"] == [0, 0]
 
 
 @on_both_loops
-async def test_what_is_sent_on_a_broken_connection_is_answered(url: str, server: Observer) -> None:
+async def test_calls_that_are_sent_on_a_broken_connection_get_a_result_or_an_error(
+    url: str, server: Observer
+) -> None:
     async with groups_of(1, url) as (fetch, _):
         server.kill()
-        time.sleep(MOMENT)  # noqa: ASYNC251 - so that nobody can have noticed
+        time.sleep(MOMENT)  # noqa: ASYNC251 - so that the pool cannot notice
         reading = [asyncio.ensure_future(fetch(SAY, text="x")) for _ in "ab"]
         writing = [fetch(NOTE, text=text) for text in "ab"]
         written = await asyncio.gather(*writing, return_exceptions=True)
@@ -360,7 +368,7 @@ async def test_what_is_sent_on_a_broken_connection_is_answered(url: str, server:
 
 
 @on_both_loops
-async def test_who_reads_for_too_long_does_not_take_others_along(url: str) -> None:
+async def test_a_read_that_times_out_fails_alone(url: str) -> None:
     async with groups_of(2, url, timeout=0.4) as (fetch, _):
         quick, endless, other = await asyncio.gather(
             fetch(SAY_LATE, text="quick", seconds=0),
@@ -374,7 +382,7 @@ async def test_who_reads_for_too_long_does_not_take_others_along(url: str) -> No
 
 
 @on_both_loops
-async def test_those_for_whom_a_group_has_no_time_are_served_alone(
+async def test_calls_that_a_group_does_not_reach_in_time_run_later(
     url: str, server: Observer
 ) -> None:
     async with groups_of(2, url, timeout=0.4) as (fetch, _):
@@ -388,49 +396,46 @@ async def test_those_for_whom_a_group_has_no_time_are_served_alone(
 
 
 @on_both_loops
-async def test_what_takes_too_long_is_given_up(url: str) -> None:
+async def test_a_call_that_takes_too_long_is_cancelled(url: str) -> None:
     async with groups_of(1, url, timeout=0.2) as (fetch, pool):
-        start = time.monotonic()
         with pytest.raises(StatementTimedOut):
-            await fetch(SAY_LATE, text="x", seconds=30)
+            await asyncio.wait_for(fetch(SAY_LATE, text="x", seconds=30), PROMPT)
 
-        assert time.monotonic() - start < 1
-        await eventually(lambda: len(pool._free) == 1, within=2)
+        await eventually(lambda: len(pool._free) == 1)
         assert await fetch(SAY_LATE, text="x", seconds=0) == "x"
 
 
 @on_both_loops
-async def test_each_waits_for_a_connection_only_so_long(url: str) -> None:
-    async with groups_of(1, url, wait=0.4) as (fetch, pool):
-        busy = asyncio.ensure_future(pool.fetch(NAP, seconds=0.7))
+async def test_each_call_has_its_own_deadline_for_a_connection(url: str, lock: connection) -> None:
+    async with groups_of(1, url, wait=1) as (fetch, pool):
+        busy = asyncio.ensure_future(pool.fetch(COUNT, text="locked"))
         await asyncio.sleep(MOMENT)
         early = asyncio.ensure_future(fetch(SAY, text="early"))
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.8)
         late = asyncio.ensure_future(fetch(SAY, text="late"))
 
-        with pytest.raises(Overloaded, match=r"within 0\.4 s"):
+        with pytest.raises(Overloaded, match="within 1 s"):
             await early
+        lock.rollback()
         assert (await late)[0] == "late"
         await busy
 
 
 @on_both_loops
-async def test_all_who_have_waited_too_long_are_told_at_once(url: str) -> None:
+async def test_all_calls_whose_wait_times_out_fail_at_once(url: str) -> None:
     async with groups_of(1, url, wait=0.3) as (fetch, pool):
-        busy = asyncio.ensure_future(pool.fetch(NAP, seconds=1))
+        busy = asyncio.ensure_future(pool.fetch(NAP, seconds=30))
         await asyncio.sleep(MOMENT)
-        start = time.monotonic()
-        asked = [fetch(SAY, text="x") for _ in range(3 * READS.most)]
+        calls = [fetch(SAY, text="x") for _ in range(3 * READS.most)]
 
-        answers = await asyncio.gather(*asked, return_exceptions=True)
+        results = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), PROMPT)
 
-        assert time.monotonic() - start < 0.7
-        assert {type(each) for each in answers} == {Overloaded}
-        await busy
+        assert {type(each) for each in results} == {Overloaded}
+        busy.cancel()
 
 
 @on_both_loops
-async def test_who_comes_later_with_a_statement_of_their_own_waits_longer(url: str) -> None:
+async def test_a_later_statement_waits_behind_the_queued_groups(url: str) -> None:
     async with groups_of(1, url) as (fetch, pool):
         busy = asyncio.ensure_future(pool.fetch(NAP, seconds=0.3))
         await asyncio.sleep(MOMENT)
@@ -445,7 +450,7 @@ async def test_who_comes_later_with_a_statement_of_their_own_waits_longer(url: s
 
 
 @on_both_loops
-async def test_answers_do_not_stay_until_python_looks_for_cycles(url: str) -> None:
+async def test_results_are_freed_without_a_garbage_collection(url: str) -> None:
     gc.disable()
     try:
         async with groups_of(1, url) as (fetch, _):
@@ -458,28 +463,30 @@ async def test_answers_do_not_stay_until_python_looks_for_cycles(url: str) -> No
 
 
 @on_both_loops
-async def test_a_pool_closes_promptly_with_groups_under_way(url: str) -> None:
+async def test_a_pool_closes_promptly_with_groups_running(url: str) -> None:
     async with groups_of(1, url) as (fetch, _):
-        under_way = [asyncio.ensure_future(fetch(NOTE_LATE, text="x", seconds=30)) for _ in "ab"]
+        running = [asyncio.ensure_future(fetch(NOTE_LATE, text="x", seconds=30)) for _ in "ab"]
         await asyncio.sleep(MOMENT)
         waiting = [asyncio.ensure_future(fetch(SAY, text="x")) for _ in "ab"]
         await asyncio.sleep(MOMENT)
         start = time.monotonic()
 
-    asked = asyncio.gather(*under_way, *waiting, return_exceptions=True)
-    answers = await asyncio.wait_for(asked, 1)
-    assert time.monotonic() - start < 1
-    assert [type(each) for each in answers] == [*[ConnectionLost] * 2, *[DatabaseAway] * 2]
+    assert time.monotonic() - start < PROMPT
+    results = await asyncio.gather(*running, *waiting, return_exceptions=True)
+    assert [type(each) for each in results] == [*[ConnectionLost] * 2, *[DatabaseAway] * 2]
 
 
-@pytest.mark.usefixtures("awaited_to_the_end")
+@pytest.mark.usefixtures("groups_count_to_their_end")
 @on_both_loops
-async def test_a_pool_closes_promptly_while_some_wait_for_company(url: str) -> None:
+async def test_a_pool_closes_promptly_with_queued_calls(url: str) -> None:
     async with groups_of(2, url) as (fetch, _):
-        asked = [asyncio.ensure_future(fetch(NOTE_LATE, text="x", seconds=30))]
+        calls = [asyncio.ensure_future(fetch(NOTE_LATE, text="x", seconds=30))]
         await asyncio.sleep(MOMENT)
-        asked += [asyncio.ensure_future(fetch(NOTE_LATE, text="x", seconds=0)) for _ in "ab"]
+        calls += [asyncio.ensure_future(fetch(NOTE_LATE, text="x", seconds=0)) for _ in "ab"]
         await asyncio.sleep(MOMENT)
 
-    answers = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 1)
-    assert [type(each) for each in answers] == [ConnectionLost, DatabaseAway, DatabaseAway]
+        start = time.monotonic()
+
+    assert time.monotonic() - start < PROMPT
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(each) for each in results] == [ConnectionLost, DatabaseAway, DatabaseAway]

@@ -19,6 +19,7 @@ from tests.pool.scenes import (
     MOMENT,
     NOTE,
     NOTE_LATE,
+    PROMPT,
     SAY,
     WRITE,
     Observer,
@@ -61,8 +62,8 @@ async def test_an_owner_whose_row_is_locked_holds_one_connection(
 
         assert len(server.ask(WAITING)) == 1
         for _ in range(20):
-            assert (await asyncio.wait_for(fetch(SAY, OWNER, text="x"), 2))[0] == "x"
-            assert await asyncio.wait_for(fetch(COUNT_ON, OTHER, text="free"), 2)
+            assert (await asyncio.wait_for(fetch(SAY, OWNER, text="x"), PROMPT))[0] == "x"
+            assert await asyncio.wait_for(fetch(COUNT_ON, OTHER, text="free"), PROMPT)
         assert len(server.ask(WAITING)) == 1
         assert not any(each.done() for each in blocked)
 
@@ -126,7 +127,7 @@ async def test_a_transaction_waits_for_the_owners_lock_without_a_connection(
             waiting = [asyncio.ensure_future(transact()) for _ in range(8)]
             await asyncio.sleep(MOMENT)
 
-            assert await asyncio.wait_for(fetch(NOTE, OTHER, text="other"), 2) == "other"
+            assert await asyncio.wait_for(fetch(NOTE, OTHER, text="other"), PROMPT) == "other"
         await asyncio.gather(*waiting)
     assert server.written("x") == 9
 
@@ -173,7 +174,7 @@ async def test_cancelled_writes_release_the_owners_lock(url: str) -> None:
             for result in await asyncio.gather(*tasks, return_exceptions=True):
                 assert result in ("x", None) or isinstance(result, asyncio.CancelledError)
 
-        assert await asyncio.wait_for(fetch(NOTE, OWNER, text="last"), 2) == "last"
+        assert await asyncio.wait_for(fetch(NOTE, OWNER, text="last"), PROMPT) == "last"
         await eventually(lambda: not pool.owner_locks._waiters)
 
 
@@ -198,7 +199,10 @@ async def test_the_lock_of_a_cancelled_call_goes_to_the_next_write(
         await asyncio.sleep(MOMENT)
         await abandoned(fetch(NOTE, OWNER, text="gone"))
 
-        assert await asyncio.wait_for(fetch(NOTE_LATE, OWNER, text="next", seconds=0), 2) == "next"
+        assert (
+            await asyncio.wait_for(fetch(NOTE_LATE, OWNER, text="next", seconds=0), PROMPT)
+            == "next"
+        )
         await first
     assert server.written("gone") == 0
 
@@ -215,5 +219,5 @@ async def test_a_pool_that_closes_fails_the_writes_that_wait_for_a_lock(url: str
             works.append(asyncio.ensure_future(work))
             await asyncio.sleep(MOMENT)
 
-    results = await asyncio.wait_for(asyncio.gather(*works, return_exceptions=True), 1)
+    results = await asyncio.wait_for(asyncio.gather(*works, return_exceptions=True), PROMPT)
     assert [type(each) for each in results] == [ConnectionLost, DatabaseAway, DatabaseAway]

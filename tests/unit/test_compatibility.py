@@ -208,14 +208,16 @@ def test_breaking_change_is_found(where: str, value: Any, change: str) -> None:
         ("NOTE required", ["id", "text", "kind"], "kind is now always there"),
     ],
 )
-def test_change_that_breaks_nobody_is_listed_as_such(where: str, value: Any, change: str) -> None:
+def test_change_that_breaks_no_client_is_listed_as_such(
+    where: str, value: Any, change: str
+) -> None:
     found = changes(CONTRACT, changed(where, value))
 
     assert [each for each in found if change in each.text], found
     assert not [each for each in found if each.breaks]
 
 
-def test_a_token_that_is_no_longer_needed_is_listed_and_breaks_nobody() -> None:
+def test_a_token_that_is_no_longer_needed_is_listed_and_breaks_no_client() -> None:
     found = changes(changed("security", [{"bearer": []}]), CONTRACT)
 
     assert {each.text.partition(": ")[2] for each in found} == {"no authentication now suffices"}

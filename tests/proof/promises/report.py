@@ -93,7 +93,7 @@ def scene_at(
     *,
     quiet: bool = False,
 ) -> Iterator[Scene]:
-    """Two users of a deployment; what they made is removed at the end, which is said.
+    """Two users of a deployment; what they made is removed at the end, and the report says so.
 
     Where requests are few, each promise does less.
     """
