@@ -20,7 +20,7 @@ from openapi.server.exchange import Exchange
 from openapi.server.protocol import Protocol
 from openapi.server.request_log import RequestLog
 from tests.support.databases import as_owner, statements_that_wait
-from tests.support.issuer import Issuer
+from tests.support.issuer import running_issuer
 from tests.support.polling import eventually
 from tests.support.responses import assert_problem
 from tests.support.servers import Serve, started, trusting, url_of
@@ -187,14 +187,15 @@ def test_slow_body_is_read_whole(server: str, alice: User) -> None:
 
 
 def test_body_is_read_whole_while_its_token_is_verified_slowly(
-    serve: Serve, issuer: Issuer
+    serve: Serve,
 ) -> None:
-    server = serve(**trusting(issuer))
-    issuer.rotate()
-    issuer.is_slow(0.5)
+    with running_issuer() as issuer:
+        server = serve(**trusting(issuer))
+        issuer.rotate()
+        issuer.is_slow(0.5)
 
-    with User(server, issuer) as alice:
-        created = alice.creates("Buy milk")
+        with User(server, issuer) as alice:
+            created = alice.creates("Buy milk")
 
     assert created.document["title"] == "Buy milk"
 

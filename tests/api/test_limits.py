@@ -15,7 +15,7 @@ from openapi.http.problems import Problem
 from tests.support import http
 from tests.support.issuer import Issuer, SigningKey, new_private
 from tests.support.responses import assert_problem, left
-from tests.support.servers import Serve, executed, serving, trusting, url_of
+from tests.support.servers import Serve, executed, serving, trusting, url_of, wait_until_ready
 from tests.support.users import User, new_address
 
 QUOTA = 5
@@ -24,6 +24,7 @@ QUOTA = 5
 @pytest.fixture(scope="module")
 def limited(database_url: str) -> Iterator[str]:
     with serving(DATABASE_URL=database_url, ERRAND_RATE_LIMIT=str(QUOTA)) as url:
+        wait_until_ready(url)
         yield url
 
 

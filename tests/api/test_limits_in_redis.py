@@ -13,7 +13,7 @@ from openapi.access.rate_limits_in_redis import LONGEST_WAIT
 from tests.support.polling import eventually
 from tests.support.redis import Redis, needs_redis
 from tests.support.responses import left
-from tests.support.servers import Serve, serving, started, url_of
+from tests.support.servers import Serve, serving, started, url_of, wait_until_ready
 from tests.support.users import User
 from tests.support.wire import request, wire_to
 
@@ -46,6 +46,8 @@ def two_servers(database_url: str) -> Iterator[Pair]:
     settings = {"ERRAND_RATE_LIMIT": str(QUOTA), "ERRAND_REDIS_URL": redis.url}
     settings["DATABASE_URL"] = database_url
     with serving(**settings) as here, serving(**settings) as there:
+        for url in (here, there):
+            wait_until_ready(url)
         yield Pair(redis, here, there)
     redis.dies()
 

@@ -154,6 +154,7 @@ def test_a_long_poll_survives_a_database_that_is_away_for_a_moment(
 ) -> None:
     database_url = new_database()
     with User(serve(DATABASE_URL=database_url, ERRAND_WAIT_TIMEOUT="0.2")) as alice:
+        assert eventually(lambda: alice.get("/health/ready").status_code == 200)
         polling = long_poll(pool, alice)
         with away(database_url, postgres_url):
             time.sleep(A_POLL_LATER)
@@ -189,19 +190,20 @@ def test_the_revision_is_no_longer_read_for_a_client_that_has_disconnected(
 def test_one_query_looks_for_the_changes_of_all_users_who_are_waited_for(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[Mapping[UUID, int]] = []
     monkeypatch.setattr(change_notifications, "INTERVAL", 0.3)
+    users = [uuid4() for _ in range(50)]
 
     async def scene() -> None:
         async with open_database(database_url) as (database, notifications):
             find_changed = notifications._find_changed
+            all_asked = asyncio.Event()
 
-            async def counted(known: Mapping[UUID, int]) -> Mapping[UUID, int]:
-                asked.append(known)
+            async def observed(known: Mapping[UUID, int]) -> Mapping[UUID, int]:
+                if known.keys() == set(users):
+                    all_asked.set()
                 return await find_changed(known)
 
-            notifications._find_changed = counted
-            users = [uuid4() for _ in range(50)]
+            notifications._find_changed = observed
             for user_id in users[::2]:
                 await tasks.create(database, user_id, {"title": "x"})
             newest = [(await page_of(database, notifications, each, 0)).next for each in users]
@@ -211,7 +213,7 @@ def test_one_query_looks_for_the_changes_of_all_users_who_are_waited_for(
                 )
                 for user_id, since in zip(users, newest, strict=True)
             ]
-            await asyncio.sleep(0.7)
+            await asyncio.wait_for(all_asked.wait(), 20)
             assert not any(each.done() for each in polling)
             async with open_database(database_url) as (other_process, _):
                 for user_id in users:
@@ -219,8 +221,6 @@ def test_one_query_looks_for_the_changes_of_all_users_who_are_waited_for(
             assert all([(await each).changes for each in polling])
 
     asyncio.run(scene())
-
-    assert len(asked[0]) == 50
 
 
 def last_read_of_a_revision(database_url: str) -> Any:

@@ -13,6 +13,7 @@ from db.tasks import lists, tasks
 from db.tasks.list_queries import ListQuery
 from openapi.settings import load_settings
 from tests.support.fields import sorted_tasks
+from tests.support.servers import PATIENT
 
 # No field on offer is null yet: this one is, and the compiler of lists takes it.
 NULLABLE = "description"
@@ -40,7 +41,7 @@ def test_nulls_come_last_in_both_directions(
     new_database: Callable[[], str], sort: str, limit: int
 ) -> None:
     async def run() -> tuple[list[Any], list[Pages]]:
-        options = load_settings(database_url=new_database()).pool_options()
+        options = load_settings(database_url=new_database(), **PATIENT).pool_options()
         user_id = uuid4()
         async with Database(options, CATALOGUE) as database:
             created = [

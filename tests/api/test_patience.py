@@ -86,9 +86,9 @@ def test_line_break_behind_a_request_keeps_no_connection_open(serve: Serve) -> N
 
 
 def test_connection_in_use_is_kept_open(serve: Serve) -> None:
-    with wire_to(serve(ERRAND_IDLE_TIMEOUT="0.5")) as wire:
+    with wire_to(serve(ERRAND_IDLE_TIMEOUT="1.5")) as wire:
         for _ in range(4):
-            time.sleep(0.3)
+            time.sleep(0.5)
             wire.sends(WHOLE)
 
             assert wire.answer().status_code == 201

@@ -106,6 +106,7 @@ def test_failures_of_the_database_are_counted(
     start: Start, own_database: str, postgres_url: str
 ) -> None:
     metrics = start(ERRAND_WAIT_TIMEOUT="0.2")
+    assert eventually(lambda: metrics.value("errand_database_connections", state="idle") == 2)
     with User(metrics.server_url) as alice:
         assert alice.get(alice.tasks).status_code == 200
         with away(own_database, postgres_url):

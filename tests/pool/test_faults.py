@@ -50,8 +50,8 @@ async def test_a_connection_lost_while_idle_is_replaced(url: str, server: Observ
 @on_both_loops
 async def test_a_read_whose_connection_breaks_is_run_again(url: str, server: Observer) -> None:
     async with pool_of(2, url) as pool:
-        nap = asyncio.ensure_future(pool.fetch(NAP, seconds=0.3))
-        await asyncio.sleep(MOMENT)
+        nap = asyncio.ensure_future(pool.fetch(NAP, seconds=1))
+        await eventually(lambda: bool(server.pids("active")))
         [victim] = server.pids("active")
 
         server.kill("active")
@@ -63,8 +63,8 @@ async def test_a_read_whose_connection_breaks_is_run_again(url: str, server: Obs
 @on_both_loops
 async def test_a_statement_that_locks_is_not_run_again(url: str, server: Observer) -> None:
     async with pool_of(2, url) as pool:
-        nap = asyncio.ensure_future(pool.fetch(NAP_LOCKED, seconds=0.3))
-        await asyncio.sleep(MOMENT)
+        nap = asyncio.ensure_future(pool.fetch(NAP_LOCKED, seconds=30))
+        await eventually(lambda: bool(server.pids("active")))
 
         server.kill("active")
 
@@ -92,8 +92,8 @@ async def test_no_read_fails_while_every_connection_breaks(url: str, server: Obs
 @on_both_loops
 async def test_a_write_whose_connection_breaks_is_not_run_again(url: str, server: Observer) -> None:
     async with pool_of(1, url) as pool:
-        write = asyncio.ensure_future(pool.fetch(WRITE_SLOWLY, text="once", seconds=0.3))
-        await asyncio.sleep(MOMENT)
+        write = asyncio.ensure_future(pool.fetch(WRITE_SLOWLY, text="once", seconds=1))
+        await eventually(lambda: bool(server.pids("active")))
 
         server.kill("active")
 
@@ -219,7 +219,7 @@ async def test_a_network_that_hangs_is_survived(network: Network) -> None:
         start = time.monotonic()
         with pytest.raises(StatementTimedOut, match=r"0\.3 s"):
             await pool.fetch(WHO)
-        assert 0.3 <= time.monotonic() - start < PROMPT
+        assert 0.2 <= time.monotonic() - start < PROMPT
 
         network.flow()
 
@@ -332,7 +332,7 @@ async def test_a_statement_that_times_out_is_cancelled_in_the_server(
         with pytest.raises(StatementTimedOut, match=r"0\.2 s"):
             await pool.fetch(WRITE_SLOWLY, text="too slow", seconds=30)
 
-        await eventually(lambda: not server.pids("active"), within=1)
+        await eventually(lambda: not server.pids("active"), within=PROMPT)
         assert await pool.fetch(WHO) == [(pid,)]
         assert server.written("too slow") == 0
 
@@ -343,7 +343,7 @@ async def test_a_statement_that_the_server_itself_cancels_has_timed_out(
 ) -> None:
     async with pool_of(1, url) as pool:
         nap = asyncio.ensure_future(pool.fetch(NAP, seconds=30))
-        await asyncio.sleep(MOMENT)
+        await eventually(lambda: bool(server.pids("active")))
 
         server.ask("SELECT pg_cancel_backend(%s)", *server.pids("active"))
 
@@ -358,9 +358,12 @@ async def test_a_cancelled_request_cancels_its_statement_in_the_server(
     async with pool_of(1, url) as pool:
         [pid] = server.pids()
 
-        await abandoned(pool.fetch(NAP, seconds=30))
+        nap = asyncio.ensure_future(pool.fetch(NAP, seconds=30))
+        await eventually(lambda: bool(server.pids("active")))
 
-        await eventually(lambda: not server.pids("active"), within=1)
+        nap.cancel()
+
+        await eventually(lambda: not server.pids("active"), within=PROMPT)
         assert await pool.fetch(WHO) == [(pid,)]
 
 

@@ -318,7 +318,7 @@ async def test_a_call_that_is_cancelled_before_it_has_a_connection_does_not_run(
     url: str, server: Observer
 ) -> None:
     async with groups_of(1, url) as (fetch, pool):
-        busy = asyncio.ensure_future(pool.fetch(NAP, seconds=0.3))
+        busy = asyncio.ensure_future(pool.fetch(NAP, seconds=1))
         await asyncio.sleep(MOMENT)
         await abandoned(fetch(NOTE, text="goes"))
 
@@ -331,8 +331,8 @@ async def test_a_call_that_is_cancelled_before_it_has_a_connection_does_not_run(
 @on_both_loops
 async def test_reads_whose_connection_breaks_run_again(url: str, server: Observer) -> None:
     async with groups_of(2, url) as (fetch, _):
-        calls = [asyncio.ensure_future(fetch(SAY_LATE, text=text, seconds=0.3)) for text in "ab"]
-        await asyncio.sleep(MOMENT)
+        calls = [asyncio.ensure_future(fetch(SAY_LATE, text=text, seconds=0.5)) for text in "ab"]
+        await eventually(lambda: bool(server.pids("active")))
         server.kill("active")
 
         assert await asyncio.gather(*calls) == ["a", "b"]
@@ -342,7 +342,7 @@ async def test_reads_whose_connection_breaks_run_again(url: str, server: Observe
 async def test_writes_whose_connection_breaks_fail_as_uncertain(url: str, server: Observer) -> None:
     async with groups_of(2, url) as (fetch, _):
         calls = [asyncio.ensure_future(fetch(NOTE_LATE, text=text, seconds=5)) for text in "ab"]
-        await asyncio.sleep(MOMENT)
+        await eventually(lambda: bool(server.pids("active")))
         server.kill("active")
 
         results = await asyncio.gather(*calls, return_exceptions=True)
@@ -387,7 +387,7 @@ async def test_calls_that_a_group_does_not_reach_in_time_run_later(
 ) -> None:
     async with groups_of(2, url, timeout=0.4) as (fetch, _):
         noted = await asyncio.gather(
-            *(fetch(NOTE_LATE, text=f"{number:02}", seconds=0.01) for number in range(WRITES.most))
+            *(fetch(NOTE_LATE, text=f"{number:02}", seconds=0.002) for number in range(WRITES.most))
         )
 
     assert noted == [f"{number:02}" for number in range(WRITES.most)]

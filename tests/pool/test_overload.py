@@ -53,7 +53,7 @@ async def test_without_a_database_requests_are_refused_soon(network: Network) ->
         network.go_down()
         await asyncio.sleep(MOMENT)
 
-        with pytest.raises(DatabaseAway, match="for 1 s"):
+        with pytest.raises(DatabaseAway, match="There was no connection"):
             await pool.fetch(WHO)
         standing = [asyncio.ensure_future(pool.fetch(WHO)) for _ in range(10)]
         await asyncio.sleep(0.2)

@@ -195,7 +195,7 @@ async def test_the_lock_of_a_cancelled_call_goes_to_the_next_write(
     url: str, server: Observer
 ) -> None:
     async with groups_of(1, url) as (fetch, _):
-        first = asyncio.ensure_future(fetch(NOTE_LATE, OWNER, text="first", seconds=0.3))
+        first = asyncio.ensure_future(fetch(NOTE_LATE, OWNER, text="first", seconds=1))
         await asyncio.sleep(MOMENT)
         await abandoned(fetch(NOTE, OWNER, text="gone"))
 

@@ -18,6 +18,7 @@ from db.tasks.list_queries import ListQuery, Start
 from db.tasks.list_statements import statement_of
 from openapi.settings import load_settings
 from tests.support.network import way_to
+from tests.support.servers import PATIENT
 
 QUERY = ListQuery.of({"completed": True}, "title", deleted=False)
 NAME = statement_of(QUERY.shape(Start.FIRST)).name
@@ -30,7 +31,7 @@ def counting(condition: str) -> Statement:
 
 
 def database_of(url: str, most_prepared: int = 64) -> Database:
-    options = load_settings(database_url=url, pool_size=1).pool_options()
+    options = load_settings(database_url=url, pool_size=1, **PATIENT).pool_options()
     return Database(replace(options, most_prepared=most_prepared), CATALOGUE)
 
 

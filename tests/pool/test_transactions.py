@@ -186,13 +186,14 @@ async def test_a_serialization_failure_is_tried_again(url: str, server: Observer
 async def test_a_deadlock_is_tried_again(url: str, server: Observer) -> None:
     server.note("one")
     server.note("other")
-    impatient = make_dsn(url, options="-c deadlock_timeout=50ms")
+    # PostgreSQL looks for a deadlock once, when a wait has lasted so long.
+    impatient = make_dsn(url, options="-c deadlock_timeout=1s")
     async with pool_of(1, impatient) as pool:
         server.ask("SET deadlock_timeout = '10s'")
         server.ask("BEGIN")
         server.ask("UPDATE notes SET counter = 10 WHERE text = 'other'")
         count = asyncio.ensure_future(pool.fetch(COUNT_TWO, text="one", other="other"))
-        await asyncio.sleep(MOMENT / 5)
+        await asyncio.sleep(MOMENT)
 
         await asyncio.to_thread(server.ask, "UPDATE notes SET counter = 10 WHERE text = 'one'")
         server.ask("COMMIT")

@@ -1,5 +1,6 @@
 """What tests do with a database without the server."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -12,6 +13,7 @@ from db.postgres.embedded_server import NAME as OWNER
 from db.postgres.roles import as_application
 from tests.support.polling import eventually
 
+TERMINATE_ALL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'"
 MANY_TASKS = """
     INSERT INTO tasks (user_id, id, title, description, revision)
     SELECT '{0}', gen_random_uuid(), 'Task ' || number, repeat('x', 100), number
@@ -100,7 +102,10 @@ def away(database_url: str, postgres_url: str) -> Iterator[None]:
     name = parse_dsn(database_url)["dbname"]
     with administration(postgres_url) as execute:
         execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-        execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        # A connection that was just being made is not seen at first.
+        for _ in range(3):
+            execute(TERMINATE_ALL.format(name))
+            time.sleep(0.1)
         yield
         execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
 

@@ -13,8 +13,10 @@ import psutil
 
 from openapi.command_line import main
 from openapi.settings import variable
+from tests.support import http
 from tests.support.forks import Fork
 from tests.support.issuer import Issuer
+from tests.support.polling import eventually
 
 LISTENING = "Errand listens on "
 # A machine that is busy with tests is slow, and no test is to fail for that.
@@ -25,6 +27,11 @@ MANY_CONNECTIONS = {variable("pool_size"): "8"}
 FEW_CONNECTIONS = {variable("pool_size"): "2"}
 
 Server = Fork | subprocess.Popen[str]
+
+
+def wait_until_ready(url: str) -> None:
+    """Wait until the server has a connection to its database."""
+    assert eventually(lambda: http.get(f"{url}/health/ready").status_code == 200)
 
 
 class Serve(Protocol):
