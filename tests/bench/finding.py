@@ -53,9 +53,11 @@ RICH = f"""
      WHERE user_id = '{READER}' AND revision % 10 = 1
 """
 
+# A task that was never completed stands where it was created in the order of completion.
 COMPLETED = f"""
-    UPDATE tasks SET completed_at = updated_at, completion_revision = revision
-     WHERE user_id = '{READER}' AND completed
+    UPDATE tasks
+       SET completed_at = CASE WHEN completed THEN updated_at END, completion_revision = revision
+     WHERE user_id = '{READER}'
 """
 
 
