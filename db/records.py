@@ -82,7 +82,7 @@ class Run(NamedTuple):
 class Layout(NamedTuple):
     """How records are made of columns and constants."""
 
-    runs: list["Run"]
+    runs: list[Run]
     """Constants beside each other are one piece of each record."""
     read: Callable[..., list[Record]]
     """Makes the records of the columns and the pieces.
@@ -112,8 +112,7 @@ def _layout(names: tuple[str, ...], columns: tuple[str, ...]) -> Layout:
         f"lambda {', '.join(arguments)}:"
         f" [{{{', '.join(fields)}}} for {values}, in zip({values}, strict=True)]"
     )
-    prefixes = [len(orjson.dumps(first)) + len("{:") for first, *_ in runs]
-    return Layout([Run(*each) for each in zip(runs, prefixes, strict=True)], read)
+    return Layout([Run(run, len(orjson.dumps(run[0])) + len("{:")) for run in runs], read)
 
 
 def _joined(run: Run, constants: Record) -> orjson.Fragment:
