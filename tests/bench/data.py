@@ -66,15 +66,18 @@ TASKS = f"""
 
 LIST_ID = "00000000-0000-7000-a000-000000000001"
 # Without recurrence and reminders: with them a toggle changes other rows, too.
+RICH_FIELDS = f"""
+    list_id = '{LIST_ID}', priority = 1 + revision % 4, tags = '["Home", "Urgent"]',
+    tag_keys = '["home", "urgent"]', due_at = created_at + interval '1 month',
+    due = created_at + interval '1 month'
+"""
 RICH_TASKS = f"""
     WITH list AS (
         INSERT INTO lists (user_id, id, title, position, revision)
         SELECT id, '{LIST_ID}', 'Work', 'a0', 1 FROM users
          ORDER BY id DESC LIMIT {RICH_WRITERS})
     UPDATE tasks
-       SET list_id = '{LIST_ID}', priority = 1 + revision % 4, tags = '["Home", "Urgent"]',
-           tag_keys = '["home", "urgent"]', due_at = created_at + interval '1 year',
-           due = created_at + interval '1 year',
+       SET {RICH_FIELDS},
            parent_id = CASE WHEN id::text NOT LIKE '%0' THEN
                        overlay(id::text placing '0' from 36)::uuid END
      WHERE revision > {RICH_OF_WRITERS.start}

@@ -10,7 +10,7 @@ import httpx
 
 from tests.bench import growth, load
 from tests.bench.contestants import errand, say
-from tests.bench.data import LIST_ID, READER, Postgres, readers_database, run, task_id
+from tests.bench.data import LIST_ID, READER, RICH_FIELDS, Postgres, readers_database, run, task_id
 from tests.bench.growth import Reading
 from tests.bench.load import Sample
 from tests.bench.peers import Server
@@ -46,9 +46,7 @@ RICH = f"""
         INSERT INTO lists (user_id, id, title, position, revision)
         VALUES ('{READER}', '{LIST_ID}', 'Work', 'a0', {{tasks}} + 1))
     UPDATE tasks
-       SET list_id = '{LIST_ID}', priority = 1 + revision % 4, tags = '["Home"]',
-           tag_keys = '["home"]', due_at = created_at + interval '1 month',
-           due = created_at + interval '1 month',
+       SET {RICH_FIELDS},
            parent_id = CASE WHEN revision % 100 = 11 THEN '{task_id(0)}'::uuid END
      WHERE user_id = '{READER}' AND revision % 10 = 1
 """
