@@ -28,7 +28,7 @@ from tests.support.databases import administration, away
 from tests.support.feed import changed
 from tests.support.issuer import Issuer
 from tests.support.polling import eventually
-from tests.support.servers import PATIENT, Serve, started, url_of
+from tests.support.servers import PATIENT, Serve, started, url_of, wait_until_ready
 from tests.support.users import Task, User
 from tests.support.wire import request, wire_to
 
@@ -153,12 +153,13 @@ def test_a_long_poll_survives_a_database_that_is_away_for_a_moment(
     pool: ThreadPoolExecutor,
 ) -> None:
     database_url = new_database()
-    with User(serve(DATABASE_URL=database_url, ERRAND_WAIT_TIMEOUT="0.2")) as alice:
-        assert eventually(lambda: alice.get("/health/ready").status_code == 200)
+    server = serve(DATABASE_URL=database_url, ERRAND_WAIT_TIMEOUT="0.2")
+    with User(server) as alice:
+        wait_until_ready(server)
         polling = long_poll(pool, alice)
         with away(database_url, postgres_url):
             time.sleep(A_POLL_LATER)
-        assert eventually(lambda: alice.get("/health/ready").status_code == 200)
+        wait_until_ready(server)
         with administration(database_url) as execute:
             execute(f"INSERT INTO users (id) VALUES ('{alice.id}')")
             execute(

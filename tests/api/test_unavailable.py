@@ -24,7 +24,7 @@ from tests.support.databases import (
 )
 from tests.support.polling import eventually
 from tests.support.responses import assert_problem
-from tests.support.servers import Serve, started, url_of
+from tests.support.servers import Serve, started, url_of, wait_until_ready
 from tests.support.users import User
 
 BATCH = {"operations": [{"op": "create", "title": "x"}]}
@@ -43,7 +43,7 @@ def test_requests_return_503_while_the_database_is_away(
 ) -> None:
     url = serve(DATABASE_URL=own_database, ERRAND_WAIT_TIMEOUT="0.3")
     with User(url) as alice:
-        assert eventually(lambda: alice.get("/health/ready").status_code == 200)
+        wait_until_ready(url)
         task = alice.creates()
 
         with away(own_database, postgres_url):
@@ -124,7 +124,7 @@ def test_requests_wait_for_a_connection_until_the_wait_timeout(
 ) -> None:
     url = serve(DATABASE_URL=own_database, ERRAND_POOL_SIZE="1", ERRAND_WAIT_TIMEOUT="0.3")
     with User(url) as alice, ThreadPoolExecutor(2) as pool:
-        assert eventually(lambda: alice.get("/health/ready").status_code == 200)
+        wait_until_ready(url)
         task = alice.creates()
         lock_users(locked)
 

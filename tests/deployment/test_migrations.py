@@ -35,7 +35,7 @@ from tests.support.databases import (
 )
 from tests.support.folders import temporary_folder
 from tests.support.polling import eventually
-from tests.support.servers import errand, serving, started, url_of
+from tests.support.servers import errand, serving, started, url_of, wait_until_ready
 
 TASKS = f"/api/{uuid4()}/tasks"
 
@@ -216,7 +216,7 @@ def test_server_that_finds_an_earlier_schema_is_not_ready_until_it_is_migrated(
         url = url_of(server)
     refused = [http.get(f"{url}{path}").status_code for path in ("/health/ready", TASKS)]
     query_as_owner(own_database, version, NEWEST)
-    assert eventually(lambda: http.get(f"{url}/health/ready").status_code == 200)
+    wait_until_ready(url)
     served = http.get(f"{url}{TASKS}").status_code
     server.terminate()
     server.communicate(timeout=20)

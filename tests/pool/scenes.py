@@ -4,7 +4,7 @@ import asyncio
 import functools
 import inspect
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -220,6 +220,17 @@ async def eventually(condition: Callable[[], bool], within: float = 20) -> None:
     while not condition():
         assert time.monotonic() < deadline, inspect.getsource(condition)
         await asyncio.sleep(0.01)
+
+
+async def running(server: Observer, number: int = 1) -> list[int]:
+    """The server processes that run statements of the pool, once there are so many."""
+    await eventually(lambda: len(server.pids("active")) >= number)
+    return server.pids("active")
+
+
+async def prompt_results(calls: Iterable[Awaitable[Any]]) -> list[Any]:
+    """The results of the calls, or their errors; all must come promptly."""
+    return await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), PROMPT)
 
 
 async def abandoned(work: Coroutine[Any, Any, Any], after: float = MOMENT) -> None:

@@ -20,6 +20,7 @@ from tests.pool.scenes import (
     eventually,
     on_both_loops,
     pool_of,
+    prompt_results,
 )
 from tests.support.network import Network
 
@@ -43,8 +44,8 @@ async def test_a_pool_closes_promptly_whatever_is_running(
         requests[2].cancel()
         start = time.monotonic()
 
+    results = await prompt_results(requests)
     assert time.monotonic() - start < PROMPT
-    results = await asyncio.gather(*requests, return_exceptions=True)
     assert [type(each) for each in results] == [
         *(ConnectionLost, ConnectionLost, asyncio.CancelledError),
         *(DatabaseAway, DatabaseAway),

@@ -34,6 +34,8 @@ from tests.pool.scenes import (
     eventually,
     on_both_loops,
     pool_of,
+    prompt_results,
+    running,
 )
 from tests.support.databases import as_owner
 
@@ -332,7 +334,7 @@ async def test_a_call_that_is_cancelled_before_it_has_a_connection_does_not_run(
 async def test_reads_whose_connection_breaks_run_again(url: str, server: Observer) -> None:
     async with groups_of(2, url) as (fetch, _):
         calls = [asyncio.ensure_future(fetch(SAY_LATE, text=text, seconds=0.5)) for text in "ab"]
-        await eventually(lambda: bool(server.pids("active")))
+        await running(server)
         server.kill("active")
 
         assert await asyncio.gather(*calls) == ["a", "b"]
@@ -342,7 +344,7 @@ async def test_reads_whose_connection_breaks_run_again(url: str, server: Observe
 async def test_writes_whose_connection_breaks_fail_as_uncertain(url: str, server: Observer) -> None:
     async with groups_of(2, url) as (fetch, _):
         calls = [asyncio.ensure_future(fetch(NOTE_LATE, text=text, seconds=5)) for text in "ab"]
-        await eventually(lambda: bool(server.pids("active")))
+        await running(server)
         server.kill("active")
 
         results = await asyncio.gather(*calls, return_exceptions=True)
@@ -428,7 +430,7 @@ async def test_all_calls_whose_wait_times_out_fail_at_once(url: str) -> None:
         await asyncio.sleep(MOMENT)
         calls = [fetch(SAY, text="x") for _ in range(3 * READS.most)]
 
-        results = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), PROMPT)
+        results = await prompt_results(calls)
 
         assert {type(each) for each in results} == {Overloaded}
         busy.cancel()
@@ -465,14 +467,14 @@ async def test_results_are_freed_without_a_garbage_collection(url: str) -> None:
 @on_both_loops
 async def test_a_pool_closes_promptly_with_groups_running(url: str) -> None:
     async with groups_of(1, url) as (fetch, _):
-        running = [asyncio.ensure_future(fetch(NOTE_LATE, text="x", seconds=30)) for _ in "ab"]
+        calls = [asyncio.ensure_future(fetch(NOTE_LATE, text="x", seconds=30)) for _ in "ab"]
         await asyncio.sleep(MOMENT)
-        waiting = [asyncio.ensure_future(fetch(SAY, text="x")) for _ in "ab"]
+        calls += [asyncio.ensure_future(fetch(SAY, text="x")) for _ in "ab"]
         await asyncio.sleep(MOMENT)
         start = time.monotonic()
 
+    results = await prompt_results(calls)
     assert time.monotonic() - start < PROMPT
-    results = await asyncio.gather(*running, *waiting, return_exceptions=True)
     assert [type(each) for each in results] == [*[ConnectionLost] * 2, *[DatabaseAway] * 2]
 
 
@@ -484,9 +486,8 @@ async def test_a_pool_closes_promptly_with_queued_calls(url: str) -> None:
         await asyncio.sleep(MOMENT)
         calls += [asyncio.ensure_future(fetch(NOTE_LATE, text="x", seconds=0)) for _ in "ab"]
         await asyncio.sleep(MOMENT)
-
         start = time.monotonic()
 
+    results = await prompt_results(calls)
     assert time.monotonic() - start < PROMPT
-    results = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(each) for each in results] == [ConnectionLost, DatabaseAway, DatabaseAway]

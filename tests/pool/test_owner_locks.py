@@ -28,6 +28,7 @@ from tests.pool.scenes import (
     in_both_modes,
     on_both_loops,
     pool_of,
+    prompt_results,
 )
 
 OWNER, OTHER = UUID(int=1), UUID(int=2)
@@ -199,10 +200,8 @@ async def test_the_lock_of_a_cancelled_call_goes_to_the_next_write(
         await asyncio.sleep(MOMENT)
         await abandoned(fetch(NOTE, OWNER, text="gone"))
 
-        assert (
-            await asyncio.wait_for(fetch(NOTE_LATE, OWNER, text="next", seconds=0), PROMPT)
-            == "next"
-        )
+        following = fetch(NOTE_LATE, OWNER, text="next", seconds=0)
+        assert await asyncio.wait_for(following, PROMPT) == "next"
         await first
     assert server.written("gone") == 0
 
@@ -219,5 +218,5 @@ async def test_a_pool_that_closes_fails_the_writes_that_wait_for_a_lock(url: str
             works.append(asyncio.ensure_future(work))
             await asyncio.sleep(MOMENT)
 
-    results = await asyncio.wait_for(asyncio.gather(*works, return_exceptions=True), PROMPT)
+    results = await prompt_results(works)
     assert [type(each) for each in results] == [ConnectionLost, DatabaseAway, DatabaseAway]

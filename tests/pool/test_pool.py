@@ -25,10 +25,10 @@ from tests.pool.scenes import (
     WHO,
     WRITE,
     Observer,
-    eventually,
     in_both_modes,
     on_both_loops,
     pool_of,
+    running,
 )
 from tests.support.network import Network
 
@@ -40,7 +40,7 @@ async def test_it_runs_as_many_statements_at_once_as_it_has_connections(
     async with pool_of(3, url) as pool:
         requests = [asyncio.ensure_future(pool.fetch(NAP, seconds=0.5)) for _ in range(4)]
 
-        await eventually(lambda: len(server.pids("active")) == 3)
+        assert len(await running(server, 3)) == 3
 
         rows = await asyncio.gather(*requests)
         assert len({pid for [(pid, _)] in rows}) == 3
