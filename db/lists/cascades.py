@@ -27,6 +27,7 @@ from db.schema.clauses import (
     ONE,
     lists,
     param,
+    range_of,
     tasks,
     this_owner,
     this_user,
@@ -73,9 +74,9 @@ class _Cascade:
     def change_tasks(self, values: Values) -> CTE:
         """The change of the tasks."""
         found = tasks.c.id == self.numbered.c.id
-        return (
-            update(tasks).where(this_user, found).values(values).returning(tasks.c.id).cte("moved")
-        )
+        changes = {**values, "revision_range": range_of(values["revision"])}
+        changed = update(tasks).where(this_user, found).values(changes)
+        return changed.returning(tasks.c.id).cte("moved")
 
 
 def _stamps(owner: CTE, number: ColumnElement[int]) -> Values:

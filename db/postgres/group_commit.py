@@ -35,10 +35,11 @@ class Bounds(NamedTuple):
 
 
 # Writes: one group after the other makes fewer commits, which costs PostgreSQL less time. Reads of
-# one task: with two groups both PostgreSQL and this process are busy; with pages one is enough.
+# one task: with two groups both PostgreSQL and this process are busy. With pages one is enough, but
+# not a large one: PostgreSQL would have nothing to do while this process writes the responses.
 WRITES = Bounds(most=LARGEST_GROUP, running=1)
 READS = Bounds(most=16, running=2)
-PAGES = Bounds(most=16, running=1)
+PAGES = Bounds(most=8, running=1)
 
 # A group counts as running for at most so long, which is more than PostgreSQL computes. One that
 # takes longer waits for a lock of another server or for a slow disk, or reads many rows: the next

@@ -149,7 +149,7 @@ RULED_COLUMNS = [
     *(name for name in WRITABLE_COLUMNS if "ruled" in tasks.c[name].info),
 ]
 PLAIN_COLUMNS = [name for name in WRITTEN_COLUMNS if name not in RULED_COLUMNS]
-COMPUTED_COLUMNS = ["due", *(each.name for each in tasks.c if each.computed is not None)]
+COMPUTED_COLUMNS = ["due", "revision_range", "completion_range"]
 STORED_COLUMNS = [each.name for each in tasks.c if each.name not in (OWNER, *COMPUTED_COLUMNS)]
 # The others of a new task are as the client sent them, or follow from these.
 COLUMNS_OF_NEW = [
@@ -176,9 +176,14 @@ def values_of(names: list[str]) -> ColumnElement[Any]:
     return func.json_build_array(*values, type_=JSON).label("document")
 
 
-def revision_range(revision: ColumnElement[int]) -> ColumnElement[int]:
-    """The range of a revision, as the generated column has it."""
+def range_of(revision: ColumnElement[int]) -> ColumnElement[int]:
+    """The range of a revision: the column `revision_range` or `completion_range`."""
     return revision.op(">>")(literal_column(str(REVISION_RANGE_BITS), Integer))
+
+
+def stamped(revision: ColumnElement[int], moment: ColumnElement[Any]) -> dict[str, Any]:
+    """What every write of a task sets."""
+    return {"updated_at": moment, "revision": revision, "revision_range": range_of(revision)}
 
 
 def due_of(due_on: ColumnElement[Any], due_at: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -232,7 +237,7 @@ def changed(
     if adds:
         condition &= tasks.c.recurrence.is_(None) & tasks.c.reminders.is_(None)
     owner = _next_of_owner(condition & provided, adds=adds)
-    stamps = {"updated_at": MOMENT, "revision": owner.c.revision}
+    stamps = stamped(owner.c.revision, MOMENT)
     return update(tasks).where(condition).values({**values, **stamps}).returning(ONE_TASK)
 
 
@@ -271,10 +276,12 @@ def completion(completed: ColumnElement[bool]) -> ColumnElement[Any]:
     return case((stays, tasks.c.completed_at), (completed, MOMENT))
 
 
-def latest_completion(completed: ColumnElement[bool]) -> ColumnElement[int]:
-    """The revision of this task's latest completion, if a change leaves it `completed` or not."""
-    completes = completed & ~tasks.c.completed
-    return case((completes, REVISION), else_=tasks.c.completion_revision)
+def latest_completion(completes: ColumnElement[bool]) -> dict[str, Any]:
+    """The revision of this task's latest completion, which may be this change."""
+    return {
+        "completion_revision": case((completes, REVISION), else_=tasks.c.completion_revision),
+        "completion_range": case((completes, range_of(REVISION)), else_=tasks.c.completion_range),
+    }
 
 
 _changes = bindparam("changes", type_=JSONB)

@@ -142,8 +142,9 @@ class Task(TaskFields, table=True):
     has one. `completion_revision` is that of the latest completion, or else of the creation: a
     reopening leaves it as it is. It has a range, too. `completed`, `completed_at` and `updated_at`
     are in no index or its condition, either.
-    `due` is `clauses.due_of` of the dates. A generated column would cost a toggle a twentieth more:
-    PostgreSQL reads the expression again for each statement.
+    `due` is `clauses.due_of` of the dates; the ranges are `clauses.range_of` of the revisions. Each
+    generated column would cost a toggle a twentieth more: PostgreSQL reads its expression again for
+    each statement.
     `skipped_due` is the local time at which the task is due, if the clocks skip it.
     `reminder_times` are the times of its reminders, in UTC; null if it has none.
     `deletion` is the revision of the deletion that took the task along. A task that is not in the
@@ -171,11 +172,7 @@ class Task(TaskFields, table=True):
     completion_revision: int = Field(
         sa_column=Column(BigInteger, nullable=False, server_default=text("0"))
     )
-    completion_range: int = Field(
-        sa_column=Column(
-            BigInteger, Computed(f"(completion_revision >> {REVISION_RANGE_BITS})", persisted=True)
-        )
-    )
+    completion_range: int = Field(sa_column=Column(BigInteger))
     created_at: datetime = Field(sa_column=_moment(sort=True))
     updated_at: datetime = Field(
         sa_column=_moment(sort=True, filters={"updated_since": Filter.SINCE})
@@ -183,11 +180,7 @@ class Task(TaskFields, table=True):
     deleted_at: datetime | None = Field(sa_column=_moment(nullable=True))
     revision: int = Field(sa_column=Column(BigInteger, nullable=False))
     deletion: int | None = Field(sa_column=Column(BigInteger))
-    revision_range: int = Field(
-        sa_column=Column(
-            BigInteger, Computed(f"(revision >> {REVISION_RANGE_BITS})", persisted=True)
-        )
-    )
+    revision_range: int = Field(sa_column=Column(BigInteger))
 
 
 class TaskTag(SQLModel, table=True):

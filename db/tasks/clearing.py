@@ -12,7 +12,7 @@ from sqlalchemy import CTE, Integer, func, select, update
 
 from db.database import Session
 from db.postgres.statement import Access, Statement
-from db.schema.clauses import LATER, MICROSECOND, ONE, tasks, this_owner, this_user, users
+from db.schema.clauses import LATER, MICROSECOND, ONE, stamped, tasks, this_owner, this_user, users
 from db.schema.digests import TASK_HASH, changed_by, total
 from db.tasks.statements import LOCK_USER
 
@@ -71,8 +71,7 @@ def _cleared() -> CTE:
         .where(tasks.c.id == _completed.c.id)
         .values(
             deleted_at=moment,
-            updated_at=moment,
-            revision=owner.c.revision + _completed.c.number,
+            **stamped(owner.c.revision + _completed.c.number, moment),
         )
         .returning(tasks.c.id)
         .cte("cleared")

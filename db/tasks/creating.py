@@ -27,6 +27,8 @@ from db.schema.clauses import (
     due_of,
     param,
     position_of,
+    range_of,
+    stamped,
     tasks,
     this_owner,
     users,
@@ -65,19 +67,20 @@ def _creation(
 
     It sets these fields; the others have their defaults.
     """
-    stamped = owner.cte("owner")
-    position = position_of(stamped.c.revision)
+    counted = owner.cte("owner")
+    revision = counted.c.revision
+    position = position_of(revision)
     if "position" in fields:
         position = func.coalesce(fields["position"], position)
     stored = {
         **fields,
-        "user_id": stamped.c.id,
+        "user_id": counted.c.id,
         "position": position,
         "completed_at": case((_new["completed"], MOMENT)),
         "created_at": MOMENT,
-        "updated_at": MOMENT,
-        "revision": stamped.c.revision,
-        "completion_revision": stamped.c.revision,
+        "completion_revision": revision,
+        "completion_range": range_of(revision),
+        **stamped(revision, MOMENT),
     }
     return Statement(
         name,

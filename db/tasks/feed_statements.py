@@ -12,7 +12,7 @@ from db.schema.clauses import (
     document,
     lists,
     param,
-    revision_range,
+    range_of,
     tasks,
     these_lists,
     this_owner,
@@ -44,7 +44,7 @@ _columns = [*TASK, as_written(tasks.c.deleted_at), null().label("list")]
 # The few tasks of a revision range are sorted by revision.
 _changed_tasks = (
     _new(select(*_columns).where(this_user), tasks)
-    .where(tasks.c.revision_range >= revision_range(_after))
+    .where(tasks.c.revision_range >= range_of(_after))
     .order_by(tasks.c.revision_range, tasks.c.revision)
 )
 _changed_lists = _new(

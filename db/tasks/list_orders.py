@@ -24,7 +24,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from db.schema.clauses import param, revision_range, tasks, this_user
+from db.schema.clauses import param, range_of, tasks, this_user
 from db.schema.fields import Filter
 from db.tasks.list_queries import COMPLETION, FILTERS, RELEVANCE, Order, Shape, Start
 from db.tasks.search_statements import has_words
@@ -104,7 +104,7 @@ def beyond(shape: Shape, rows: FromClause = tasks) -> ColumnElement[bool]:
         return true()
     key = key_of_page(shape)
     if shape.order.field == "updated_at":
-        key = [revision_range(key[0]), key[0]]
+        key = [range_of(key[0]), key[0]]
     if shape.order.field == COMPLETION:
         key = key[:2]
     return compared(shape, _terms(shape.order, rows), key)
@@ -177,7 +177,7 @@ def _completed(shape: Shape) -> Select[Any]:
     side: ColumnElement[bool] = true()
     if shape.start is not Start.FIRST and not shape.key_is_null:
         latest = key_of_page(shape)[2]
-        side = compared(shape, terms, [revision_range(latest), latest])
+        side = compared(shape, terms, [range_of(latest), latest])
     wanted = [bindparam(COMPLETED, type_=Boolean())] if COMPLETED in shape.filters else []
     ordered = select(*tasks.c).where(this_user, side, *wanted)
     return ordered.order_by(*(directed(shape, each) for each in terms))

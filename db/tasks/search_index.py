@@ -18,7 +18,7 @@ from db.owner import OWNER
 from db.postgres.connection import Row
 from db.postgres.statement import Access, Statement
 from db.postgres.transaction import Transaction
-from db.schema.clauses import param, revision_range, tasks, this_owner, this_user, users
+from db.schema.clauses import param, range_of, tasks, this_owner, this_user, users
 from db.tasks.list_queries import ListQuery, Shape, Start
 from db.tasks.list_statements import statement_of
 from db.tasks.search_statements import task_texts
@@ -34,7 +34,7 @@ _written = (
     select(tasks.c.id, tasks.c.title, tasks.c.description, tasks.c.revision)
     .where(this_user)
     .where(users.c.revision > users.c.indexed_revision)
-    .where(tasks.c.revision_range >= revision_range(users.c.indexed_revision))
+    .where(tasks.c.revision_range >= range_of(users.c.indexed_revision))
     .where(tasks.c.revision > users.c.indexed_revision)
     .order_by(tasks.c.revision_range, tasks.c.revision)
     .limit(bindparam("limit", type_=Integer))

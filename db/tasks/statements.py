@@ -49,6 +49,7 @@ from db.schema.clauses import (
     lists,
     merged,
     param,
+    range_of,
     secrets,
     tasks,
     these_lists,
@@ -80,7 +81,7 @@ UPDATE = Statement(
             **{name: merged(tasks.c[name]) for name in PLAIN_COLUMNS},
             "due": due_of(merged(tasks.c.due_on), merged(tasks.c.due_at)),
             "completed_at": completion(merged(tasks.c.completed)),
-            "completion_revision": latest_completion(merged(tasks.c.completed)),
+            **latest_completion(merged(tasks.c.completed) & ~tasks.c.completed),
         }
     ),
     Access.WRITE,
@@ -101,7 +102,7 @@ TOGGLE = Statement(
         {
             "completed": ~tasks.c.completed,
             "completed_at": case((tasks.c.completed, null()), else_=MOMENT),
-            "completion_revision": latest_completion(~tasks.c.completed),
+            **latest_completion(~tasks.c.completed),
         }
     ),
     Access.WRITE,
@@ -209,6 +210,8 @@ _rows = {
     OWNER: _counted.c.id,
     **{name: from_json(_batch.c[name], tasks.c[name]) for name in STORED_COLUMNS},
     "due": due_of(_batch.c.due_on, _batch.c.due_at),
+    "revision_range": range_of(_batch.c.revision),
+    "completion_range": range_of(_batch.c.completion_revision),
 }
 _upserted = insert(tasks).from_select([*_rows], select(*_rows.values()))
 # The new revisions are higher than all stored ones, so no two tasks ever have the same one.

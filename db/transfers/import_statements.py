@@ -32,6 +32,7 @@ from db.schema.clauses import (
     UTC,
     lists,
     param,
+    range_of,
     tasks,
     these_lists,
     this_owner,
@@ -220,7 +221,7 @@ RENUMBER_COMPLETIONS = Statement(
     update(tasks)
     .where(this_user, this_owner, tasks.c.id == _ordered.c.id)
     .where(tasks.c.completion_revision != _number_of)
-    .values(completion_revision=_number_of),
+    .values(completion_revision=_number_of, completion_range=range_of(_number_of)),
     Access.WRITE,
 )
 

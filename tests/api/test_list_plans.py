@@ -24,7 +24,7 @@ from db.tasks.search_statements import LEAST, MOST, MOST_CANDIDATES
 from db.tasks.statements import FIND_FAMILIES
 from db.tasks.words import mark_of
 from tests.support.cases import for_each
-from tests.support.databases import COMPUTE_DUE, administration
+from tests.support.databases import COMPUTE_COLUMNS, administration
 from tests.support.fields import (
     FILTERS,
     OF_SEARCHES,
@@ -139,7 +139,7 @@ def crowded(new_database: Callable[[], str]) -> Iterator[connection]:
             """ WHEN n % 100 = 1 THEN '["home", "x"]' WHEN n % 2 = 1 THEN '["home"]' END::jsonb"""
             ") AS of_task (tags)"
         )
-        execute(COMPUTE_DUE)
+        execute(COMPUTE_COLUMNS)
         execute(
             "INSERT INTO task_texts (user_id, task_id, lexemes)"
             f" SELECT user_id, id, concat('{mark_of(OWNER)}', title, ':1A')::tsvector FROM tasks"

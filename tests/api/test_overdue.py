@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 
-from tests.support.databases import COMPUTE_DUE, administration
+from tests.support.databases import COMPUTE_COLUMNS, administration
 from tests.support.responses import assert_faults
 from tests.support.users import User
 
@@ -91,7 +91,7 @@ def test_the_etag_of_what_is_overdue_changes_with_the_time(alice: User, database
             "UPDATE tasks SET due_at = (due_at AT TIME ZONE 'UTC' - interval '1 hour')"
             f" AT TIME ZONE 'UTC' WHERE user_id = '{alice.id}'"
         )
-        execute(COMPUTE_DUE)
+        execute(COMPUTE_COLUMNS)
 
     condition = {"If-None-Match": before.headers["etag"]}
     changed = alice.get(alice.tasks, params=params, headers=condition)

@@ -57,8 +57,11 @@ def store_task(execute: Callable[[str], Any], user_id: Any, task_id: Any, title:
     )
 
 
-COMPUTE_DUE = "UPDATE tasks SET due = coalesce(due_at, due_on::timestamp AT TIME ZONE 'UTC')"
-"""What follows an INSERT of the tests that has dates; the statements of `db` need nothing more."""
+COMPUTE_COLUMNS = """
+    UPDATE tasks SET due = coalesce(due_at, due_on::timestamp AT TIME ZONE 'UTC'),
+        revision_range = revision >> 8, completion_range = completion_revision >> 8
+"""
+"""What follows an INSERT of the tests; the statements of `db` need nothing more."""
 
 
 def as_owner(url: str) -> str:

@@ -1,6 +1,7 @@
 """The statements that connections prepare are all that there are."""
 
 import pkgutil
+import re
 from collections.abc import Iterator
 from importlib import import_module
 
@@ -34,3 +35,25 @@ def test_every_name_is_the_name_of_one_statement() -> None:
     names = [each.name for each in CATALOGUE]
 
     assert len(names) == len(set(names))
+
+
+# The columns that a statement sets.
+WRITES_OF_TASKS = re.compile(
+    r"UPDATE tasks SET .*?(?= FROM | WHERE )|INSERT INTO tasks \(.*?\)", re.DOTALL
+)
+COLUMN_OF_REVISION = re.compile(r"\b(?:revision|completion)(?:_\w+)?(?==|,|\))")
+
+
+def test_each_write_of_a_revision_of_a_task_writes_its_range() -> None:
+    writes = [
+        {*COLUMN_OF_REVISION.findall(written)}
+        for statement in CATALOGUE
+        for written in WRITES_OF_TASKS.findall(statement.text)
+    ]
+
+    of_revisions = [names for names in writes if "revision" in names]
+    of_completions = [names for names in writes if "completion_revision" in names]
+    assert len(of_revisions) >= 12
+    assert len(of_completions) >= 8
+    assert all("revision_range" in names for names in of_revisions)
+    assert all("completion_range" in names for names in of_completions)
