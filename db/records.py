@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, NamedTuple, overload
 
 import orjson
@@ -46,6 +47,11 @@ class Records:
             return self.constants | columns
         return Records(len(range(self.size)[place]), columns, self.constants, self.names)
 
+    def value(self, name: str, place: int) -> Any:
+        """One field of one of the records."""
+        values = self.columns.get(name)
+        return self.constants[name] if values is None else values[place]
+
     def without(self, field: str) -> "Records":
         """The records without one of their fields."""
         columns = {name: values for name, values in self.columns.items() if name != field}
@@ -75,8 +81,14 @@ class Run(NamedTuple):
     """Constants beside each other."""
 
     names: list[str]
+    values_in: Callable[[Record], tuple[Any, ...]]
     prefix: int
     """The length of what stands before the first value in their JSON."""
+
+    @classmethod
+    def of(cls, names: list[str]) -> "Run":
+        """The run of the constants with these names."""
+        return cls(names, itemgetter(*names), len(orjson.dumps(names[0])) + len("{:"))
 
 
 class Layout(NamedTuple):
@@ -112,10 +124,12 @@ def _layout(names: tuple[str, ...], columns: tuple[str, ...]) -> Layout:
         f"lambda {', '.join(arguments)}:"
         f" [{{{', '.join(fields)}}} for {values}, in zip({values}, strict=True)]"
     )
-    return Layout([Run(run, len(orjson.dumps(run[0])) + len("{:")) for run in runs], read)
+    return Layout([Run.of(run) for run in runs], read)
 
 
-def _joined(run: Run, constants: Record) -> orjson.Fragment:
+def _joined(run: Run, constants: Record) -> Any:
     """The value of the first field; the names and values of the others follow it."""
-    written = orjson.dumps({name: constants[name] for name in run.names})
+    if len(run.names) == 1:
+        return constants[run.names[0]]
+    written = orjson.dumps(dict(zip(run.names, run.values_in(constants), strict=True)))
     return orjson.Fragment(written[run.prefix : -1])

@@ -14,6 +14,7 @@ from db.postgres.roles import as_application
 from tests.support.citus import HAS_CITUS, WITHOUT_CITUS, Cluster, running_cluster
 from tests.support.databases import (
     administration,
+    create_rare_fields_of,
     created_database,
     database_named,
     temporary_database,
@@ -61,6 +62,7 @@ def cluster() -> Iterator[Cluster]:
     """A coordinator and two workers, with the tables distributed."""
     with temporary_folder() as folder, running_cluster(folder) as running:
         migrate(running.url)
+        create_rare_fields_of(running.url)
         distribute(running.url)
         yield running
 
@@ -78,6 +80,7 @@ def postgres_url() -> Iterator[str]:
             execute("ALTER SYSTEM SET autovacuum = off")
             execute("SELECT pg_reload_conf()")
         migrate(database_named("template", url))
+        create_rare_fields_of(database_named("template", url))
         yield url
 
 

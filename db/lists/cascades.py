@@ -34,6 +34,7 @@ from db.schema.clauses import (
     users,
 )
 from db.schema.digests import LIST_HASH, TASK_HASH, changed_by, hash_of, total
+from db.schema.rare_fields import rare_of
 
 Values = dict[str, ColumnElement[Any]]
 
@@ -112,13 +113,14 @@ def _restoration() -> Select[Any]:
     added = total(hash_of(next_revision + numbered.c.number)) + hash_of(next_revision)
     owner = cascade.owner(changed_by(added=added))
     # A parent that was restored before is no longer in the list.
-    comes_back = tasks.c.parent_id.in_(select(numbered.c.id))
+    parent = case((tasks.c.parent_id.in_(select(numbered.c.id)), tasks.c.parent_id))
     moved = cascade.change_tasks(
         {
             **_stamps(owner, ONE + numbered.c.number),
             "deleted_at": null(),
             "deletion": null(),
-            "parent_id": case((comes_back, tasks.c.parent_id)),
+            "parent_id": parent,
+            "rare_fields": rare_of({**tasks.c, "parent_id": parent}),
         }
     )
     restored = (

@@ -23,6 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 
 from db.postgres.statement import Access, Statement
+from db.schema.changes import merged
 from db.schema.clauses import (
     DELETED_LIST_COLUMNS,
     LIST_COLUMNS,
@@ -32,7 +33,6 @@ from db.schema.clauses import (
     WRITABLE_LIST_COLUMNS,
     document,
     lists,
-    merged,
     param,
     position_of,
     these_lists,

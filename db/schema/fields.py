@@ -178,3 +178,13 @@ DEFAULTS = {
     if not field.is_required()
 }
 """What a new task has in the fields that its client leaves out; its position is computed."""
+
+RARE_FIELDS = {
+    **{
+        name: default
+        for name, default in DEFAULTS.items()
+        if name not in ("description", "completed", "position")
+    },
+    "series_id": None,
+}
+"""The fields in which most tasks have the default, and what that is; see `rare_fields`."""

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import create_model
 from pydantic_core import PydanticUndefined
 from sqlalchemy import (
+    JSON,
     BigInteger,
     Column,
     Computed,
@@ -145,6 +146,7 @@ class Task(TaskFields, table=True):
     `due` is `clauses.due_of` of the dates; the ranges are `clauses.range_of` of the revisions. Each
     generated column would cost a toggle a twentieth more: PostgreSQL reads its expression again for
     each statement.
+    `rare_fields` is `rare_fields.rare_of` of the fields that most tasks do not use.
     `skipped_due` is the local time at which the task is due, if the clocks skip it.
     `reminder_times` are the times of its reminders, in UTC; null if it has none.
     `deletion` is the revision of the deletion that took the task along. A task that is not in the
@@ -164,6 +166,7 @@ class Task(TaskFields, table=True):
         sa_column=Column(Texts, info={"filters": {"tag": Filter.ALL_OF}})
     )
     series_id: UUID | None = Field(sa_column=Column(Uuid, info={"filter": Filter.EQUAL}))
+    rare_fields: dict[str, Any] | None = Field(sa_column=Column(JSON))
     skipped_due: str | None = Field()
     reminder_times: list[str] | None = Field(sa_column=Column(Texts))
     completed_at: datetime | None = Field(

@@ -17,10 +17,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
 from db.postgres.statement import Access, Statement
+from db.schema.changes import MOMENT
 from db.schema.clauses import (
     COLUMNS_OF_NEW,
     FIRST_REVISION,
-    MOMENT,
     NEXT,
     ONE,
     PLAIN_COLUMNS,
@@ -35,6 +35,8 @@ from db.schema.clauses import (
     values_of,
 )
 from db.schema.digests import changed_by, hash_of
+from db.schema.fields import RARE_FIELDS
+from db.schema.rare_fields import rare_of
 
 _owner_id = param("user_id", users.c.id)
 _new = {name: param(name, tasks.c[name]) for name in ("user_id", "id", *PLAIN_COLUMNS)}
@@ -72,8 +74,10 @@ def _creation(
     position = position_of(revision)
     if "position" in fields:
         position = func.coalesce(fields["position"], position)
+    rare = {"rare_fields": rare_of(fields)} if RARE_FIELDS.keys() & fields.keys() else {}
     stored = {
         **fields,
+        **rare,
         "user_id": counted.c.id,
         "position": position,
         "completed_at": case((_new["completed"], MOMENT)),

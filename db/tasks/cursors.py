@@ -43,11 +43,12 @@ class Cursor(NamedTuple):
 FIRST_PAGE = Cursor(Start.FIRST, ())
 
 
-def key_of(task: dict[str, Any], query: ListQuery) -> Key:
-    """The key of the task in the order of the list."""
+def key_of(tasks: Records, place: int, query: ListQuery) -> Key:
+    """The key of the task at this place of a page, in the order of the list."""
     if query.order.field == "due":
+        task = tasks[place]
         return (due_of(task), task["id"])
-    return tuple([_text(task[name]) for name in query.order.key])
+    return tuple([_text(tasks.value(name, place)) for name in query.order.key])
 
 
 def neighbour_cursors(
@@ -64,9 +65,9 @@ def neighbour_cursors(
         # An empty page still has a position: the key at which it began.
         back = Cursor(_opposite(current.start), current.key)
     elif backwards:
-        back = Cursor(Start.AFTER, key_of(tasks[-1], query))
+        back = Cursor(Start.AFTER, key_of(tasks, -1, query))
     else:
-        back = Cursor(Start.BEFORE, key_of(tasks[0], query))
+        back = Cursor(Start.BEFORE, key_of(tasks, 0, query))
     return (onwards, back) if backwards else (back, onwards)
 
 

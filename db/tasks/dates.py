@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from itertools import repeat
 from typing import Any
 
 from sqlalchemy import DateTime, Uuid
@@ -21,6 +22,8 @@ REPLACED = {
 }
 """The other of two fields of which a task has a value in one at the most."""
 _CHANGING = {*MOMENTS, *IDS, *REPLACED}
+
+WITH_MICROSECONDS = len("2026-01-31T09:26:53.589793")
 
 
 def settled(fields: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -48,3 +51,27 @@ def in_utc(moment: str) -> str:
 def rfc_3339(moment: datetime) -> str:
     """A moment in UTC as text, as the server writes all (RFC 3339)."""
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def is_moment(name: str) -> bool:
+    """Whether a column of tasks has moments."""
+    return name in tasks.c and isinstance(tasks.c[name].type, DateTime)
+
+
+def moments_of(written: list[str | None]) -> list[str | None]:
+    """Moments in UTC as PostgreSQL writes them in JSON, written as this server writes all.
+
+    PostgreSQL leaves out zeros at the end, or the whole fraction.
+    """
+    if written and None not in written:
+        # A page has a hundred moments: no bytecode runs for each.
+        padded = map(str.ljust, written, repeat(WITH_MICROSECONDS), repeat("0"))  # type: ignore[arg-type]
+        text = "Z ".join(padded) + "Z"
+        if text.count(".") == len(written):
+            return [*text.split(" ")]
+    return [each and _with_zeros(each) for each in written]
+
+
+def _with_zeros(written: str) -> str:
+    seconds, _, fraction = written.partition(".")
+    return f"{seconds}.{fraction:0<6}Z"

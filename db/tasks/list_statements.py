@@ -33,12 +33,12 @@ from sqlalchemy import (
 
 from db.owner import OWNER
 from db.postgres.statement import Access, Statement
-from db.schema.clauses import OWNER_REVISION, as_written, tasks, this_user
-from db.schema.fields import Filter
+from db.schema.clauses import OWNER_REVISION, UTC, as_written, tasks, this_user
+from db.schema.fields import RARE_FIELDS, Filter
+from db.tasks.dates import is_moment
 from db.tasks.few_pages import few_rows, has_too_many, newest_tagged
 from db.tasks.list_orders import beyond, matches, of_list, order_by, sections
 from db.tasks.list_queries import FILTERS, RELEVANCE, SEARCH, ListQuery, Shape, Start
-from db.tasks.rare_fields import RARE, rare_array
 from db.tasks.search_pages import found_rows, ranked, rows_by_rank, skipped
 from db.tasks.search_statements import HAS_TOO_MANY_CANDIDATES, INDEXED_REVISION, relevance_of
 
@@ -54,14 +54,14 @@ def statement_of(shape: Shape) -> Statement:
     """The statement that reads a page of this shape.
 
     It returns a document: the owner's revision and, from the same snapshot, an array for each usual
-    field of the tasks, or null if the field is null in all of them, and one for the rare fields.
-    Objects would repeat the names of the fields for each task.
+    field of the tasks, and one for the rare fields, or null if it is null in all of them. Objects
+    would repeat the names of the fields for each task.
     """
     page = _page(shape)
     found = page.limit(bindparam("limit", type_=Integer)).subquery("page")
-    names = [name for name in shape.names if name != OWNER and name not in RARE]
+    names = [name for name in shape.names if name != OWNER and name not in RARE_FIELDS]
     # The arrays keep the order of the page: `array_agg` reads its rows in that order.
-    arrays = [*(_array(name, found) for name in names), rare_array(found)]
+    arrays = [_array(name, found) for name in (*names, "rare_fields")]
     if shape.filters_rows:
         arrays.append(func.array_agg(found.c.edge))
     if shape.is_search:
@@ -80,7 +80,8 @@ def statement_of(shape: Shape) -> Statement:
 
 def _array(name: str, page: FromClause) -> ColumnElement[Any]:
     column = page.c[name]
-    array = func.array_agg(as_written(column))
+    # JSON has moments as ISO 8601. `dates.moments_of` completes them in less time than `to_char`.
+    array = func.array_agg(func.timezone(UTC, column) if is_moment(name) else as_written(column))
     is_nullable = name in tasks.c and tasks.c[name].nullable
     return case((func.count(column) > _zero, array)) if is_nullable else array
 

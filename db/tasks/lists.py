@@ -8,11 +8,13 @@ from db.database import Session
 from db.errors import CursorRefused
 from db.owner import OWNER
 from db.records import Records
+from db.schema.fields import RARE_FIELDS
+from db.schema.rare_fields import rare_columns
 from db.tasks import cursors
 from db.tasks.cursors import Key, key_of
+from db.tasks.dates import is_moment, moments_of
 from db.tasks.list_queries import ListQuery, Shape, Start
 from db.tasks.list_statements import statement_of
-from db.tasks.rare_fields import RARE, rare_columns
 from db.tasks.search_index import search
 from db.tasks.tasks import NO_REVISION
 
@@ -102,8 +104,8 @@ def _read(
     if edges is not None and tasks:
         tasks, more_after = _up_to_last_row(tasks, edges, query)
     if len(tasks) > limit:
+        more_after = key_of(tasks, limit - 1, query)
         tasks = tasks[:limit]
-        more_after = key_of(tasks[-1], query)
     if shape.start.is_backwards:
         tasks = tasks[::-1]
     return tasks, more_after
@@ -115,21 +117,27 @@ def _records(owner: str, columns: list[Any], shape: Shape) -> Records:
         return NO_TASKS
     *usual, rare = columns
     names = shape.names
-    rare_values, constants = rare_columns(rare)
-    named = dict(zip(_usual(names), usual, strict=True))
-    constants = {
-        **constants,
-        **{name: None for name, values in named.items() if values is None},
-        OWNER: owner,
-    }
-    varying = {name: values for name, values in named.items() if values is not None}
-    return Records(len(rare), {**varying, **rare_values}, constants, names)
+    varying, constants = rare_columns(rare)
+    constants[OWNER] = owner
+    moments = _moments(names)
+    for name, values in zip(_usual(names), usual, strict=True):
+        if values is None:
+            constants[name] = None
+        else:
+            varying[name] = moments_of(values) if name in moments else values
+    return Records(len(columns[0]), varying, constants, names)
 
 
 @lru_cache
 def _usual(names: tuple[str, ...]) -> tuple[str, ...]:
     """The fields that have an array of their own."""
-    return tuple(name for name in names if name not in RARE and name != OWNER)
+    return tuple(name for name in names if name not in RARE_FIELDS and name != OWNER)
+
+
+@lru_cache
+def _moments(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of them that are moments."""
+    return tuple(name for name in _usual(names) if is_moment(name))
 
 
 def _up_to_last_row(
@@ -142,5 +150,5 @@ def _up_to_last_row(
     """
     for index, matches in enumerate(edges):
         if matches is not None:
-            return tasks[: index + matches], key_of(tasks[index], query)
+            return tasks[: index + matches], key_of(tasks, index, query)
     return tasks, None

@@ -30,9 +30,9 @@ from sqlalchemy.dialects.postgresql import insert
 
 from db.owner import OWNER
 from db.postgres.statement import Access, Statement
+from db.schema.changes import MOMENT, changed, completion, latest_completion, merged
 from db.schema.clauses import (
     LATER,
-    MOMENT,
     ONE_TASK,
     PLAIN_COLUMNS,
     RFC_3339,
@@ -40,14 +40,10 @@ from db.schema.clauses import (
     TRASH_COLUMNS,
     UTC,
     as_written,
-    changed,
-    completion,
     document,
     due_of,
     from_json,
-    latest_completion,
     lists,
-    merged,
     param,
     range_of,
     secrets,
@@ -61,6 +57,7 @@ from db.schema.clauses import (
     users,
 )
 from db.schema.digests import TASK_HASH, changed_by, hash_of, total
+from db.schema.rare_fields import rare_of
 
 _owner_id = param("user_id", users.c.id)
 
@@ -74,12 +71,14 @@ CHANGED_USERS = Statement("changed_users", select(_of_many.c.id, _of_many.c.revi
 
 GET = Statement("get_task", select(ONE_TASK).where(this_task), Access.READ)
 
+_merged = {name: merged(tasks.c[name]) for name in PLAIN_COLUMNS}
 UPDATE = Statement(
     "update_task",
     changed(
         {
-            **{name: merged(tasks.c[name]) for name in PLAIN_COLUMNS},
-            "due": due_of(merged(tasks.c.due_on), merged(tasks.c.due_at)),
+            **_merged,
+            "due": due_of(_merged["due_on"], _merged["due_at"]),
+            "rare_fields": rare_of({**tasks.c, **_merged}),
             "completed_at": completion(merged(tasks.c.completed)),
             **latest_completion(merged(tasks.c.completed) & ~tasks.c.completed),
         }
@@ -206,9 +205,11 @@ _counted = (
     .returning(users.c.id)
     .cte("owner")
 )
+_stored_values = {name: from_json(_batch.c[name], tasks.c[name]) for name in STORED_COLUMNS}
 _rows = {
     OWNER: _counted.c.id,
-    **{name: from_json(_batch.c[name], tasks.c[name]) for name in STORED_COLUMNS},
+    **_stored_values,
+    "rare_fields": rare_of(_stored_values),
     "due": due_of(_batch.c.due_on, _batch.c.due_at),
     "revision_range": range_of(_batch.c.revision),
     "completion_range": range_of(_batch.c.completion_revision),

@@ -23,8 +23,9 @@ from db.errors import (
 from db.postgres.connection import Row
 from db.postgres.statement import Statement
 from db.quotas import MAX_TASKS
-from db.schema.clauses import ACTIVE_COLUMNS, COLUMNS_OF_NEW
+from db.schema.clauses import BRIEF_COLUMNS, COLUMNS_OF_NEW
 from db.schema.fields import DEFAULTS
+from db.schema.rare_fields import with_rare
 from db.tasks import creating, statements
 from db.tasks.dates import settled
 from db.tasks.positions import of_revision
@@ -128,8 +129,8 @@ def _created(values: Task, written: list[Any]) -> Task:
     """The new task: its values, and those that the database has written."""
     task: Task = {"id": None, "user_id": None, **values, **_READ_ONLY}
     task.update(zip(COLUMNS_OF_NEW, written, strict=True))
-    task["created_at"] = task["updated_at"]
-    task["completed_at"] = task["updated_at"] if task["completed"] else None
+    moment = task["created_at"] = task["updated_at"]
+    task["completed_at"] = moment if task["completed"] else None
     if task["position"] is None:
         task["position"] = of_revision(task["revision"])
     return task
@@ -213,7 +214,7 @@ async def _fetch_any(database: Session, user_id: UUID, task_id: UUID) -> Task | 
 
 def _named(values: list[Any] | None) -> Task | None:
     """The task with these values of its fields."""
-    return None if values is None else dict(zip(ACTIVE_COLUMNS, values, strict=True))
+    return None if values is None else with_rare(dict(zip(BRIEF_COLUMNS, values, strict=True)))
 
 
 def as_read(task: Task) -> Task:

@@ -11,7 +11,7 @@ import pytest
 from db.zones import zone_of
 from handlers.icalendar_zones import YEARS, zone_lines
 from tests.support import http
-from tests.support.databases import COMPUTE_COLUMNS, administration, as_owner
+from tests.support.databases import administration, as_owner
 from tests.support.issuer import Issuer
 from tests.support.responses import assert_problem
 from tests.support.users import User
@@ -134,7 +134,6 @@ def test_calendar_has_the_thousand_tasks_that_are_due_last(alice: User, database
             f" SELECT '{alice.id}', gen_random_uuid(), number, number, date '2026-01-01' + number"
             f" FROM generate_series(0, {MOST_TASKS}) AS number"
         )
-        execute(COMPUTE_COLUMNS)
 
     todos = read(alice, path)
 

@@ -282,6 +282,8 @@ PRIVATE = {
     "deletion": Column("bigint", None, nullable=True),
     # the local time at which a task is due, if the clocks skip it
     "skipped_due": Column("character varying", None, nullable=True),
+    # those fields that most tasks do not use, as clients read them
+    "rare_fields": Column("json", None, nullable=True),
     # the times of the reminders
     "reminder_times": Column("jsonb", None, nullable=True),
     # made of `due_on` or `due_at`, for an index

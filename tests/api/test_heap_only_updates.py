@@ -9,6 +9,7 @@ import psycopg2
 import pytest
 from psycopg2.extensions import cursor
 
+from db.schema.models import REVISION_RANGE_BITS
 from db.tasks.statements import TOGGLE
 from tests.support.databases import administration
 
@@ -51,7 +52,8 @@ def test_a_toggle_is_a_heap_only_update(
     since = "2026-01-31T17:00:00Z" if completed else None
     done = {"completed": completed, "completed_at": since}
     revisions = {"revision": REVISION, "completion_revision": REVISION}
-    values = {"title": "x", **revisions, **done, **fields}
+    ranges = dict.fromkeys(("revision_range", "completion_range"), REVISION >> REVISION_RANGE_BITS)
+    values = {"title": "x", **revisions, **ranges, **done, **fields}
     run.execute(
         f"INSERT INTO tasks (user_id, id, {', '.join(values)})"
         f" VALUES (%s, %s, {', '.join(['%s'] * len(values))})",

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.databases import COMPUTE_COLUMNS, administration
+from tests.support.databases import administration
 from tests.support.users import Task, User
 
 both_ways = pytest.mark.parametrize("sort", ["completed_at", "-completed_at"])
@@ -89,7 +89,6 @@ def test_completed_tasks_are_found_among_thousands_of_open_ones(
             f" SELECT '{alice.id}', gen_random_uuid(), 'open', n, revision + n"
             f" FROM users, generate_series(1, 1500) n WHERE id = '{alice.id}'"
         )
-        execute(COMPUTE_COLUMNS)
         execute(f"UPDATE users SET revision = revision + 1500 WHERE id = '{alice.id}'")
     latest = [alice.creates(str(number), completed=True) for number in range(3, 6)]
     done = [task.document["id"] for task in (*first, *latest)]

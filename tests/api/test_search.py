@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from db.tasks.search_index import MOST_BATCHES, MOST_TASKS
 from tests.support.cases import for_each
-from tests.support.databases import COMPUTE_COLUMNS, administration, query_as_owner
+from tests.support.databases import administration, query_as_owner
 from tests.support.fields import SORTS, matches, sorted_tasks
 from tests.support.references import in_this_run
 from tests.support.responses import assert_faults
@@ -307,7 +307,6 @@ def store_many(database_url: str, user: User, count: int, title: str, descriptio
             f" CASE WHEN n % 4 > 0 THEN date '2026-01-01' + n % 100 END, {title}, {description}"
             f" FROM users, generate_series(1, {count}) n WHERE id = '{user.id}'"
         )
-        execute(COMPUTE_COLUMNS)
         execute(f"UPDATE users SET revision = revision + {count} WHERE id = '{user.id}'")
 
 

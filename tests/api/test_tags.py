@@ -9,7 +9,7 @@ from unicodedata import normalize
 import pytest
 
 from tests.support.cases import for_each
-from tests.support.databases import COMPUTE_COLUMNS, administration, query_as_owner
+from tests.support.databases import administration, query_as_owner
 from tests.support.feed import PURGE
 from tests.support.fields import SORTS, sorted_tasks
 from tests.support.responses import assert_faults
@@ -144,7 +144,6 @@ def test_tasks_with_a_tag_are_listed_in_every_order(
             """ (SELECT CASE WHEN n % 10 = 0 THEN '["x", "y"]' ELSE '["x"]' END::jsonb)"""
             " AS of_task (tags)"
         )
-        execute(COMPUTE_COLUMNS)
     with_x, with_y = (walked(alice, tag=tag, sort="created_at") for tag in ("x", "y"))
 
     for sort in SORTS:

@@ -14,9 +14,13 @@ from pathlib import Path
 
 import psycopg2
 from psycopg2.extensions import make_dsn, parse_dsn
+from sqlalchemy import update
 
 from db.migrate import migrate
 from db.postgres.embedded import running_postgres
+from db.schema.clauses import tasks
+from db.schema.rare_fields import rare_of
+from tests.support.databases import compiled
 
 FIRST = 100_000_000_000
 READERS_TASKS = 10_000
@@ -64,6 +68,13 @@ TASKS = f"""
       FROM generate_series(0, {LAST - FIRST}) AS number
 """
 
+# A revision, and the columns that are made of it: those of an earlier schema are generated.
+REVISION = {
+    "column": ", revision, revision_range, completion_range",
+    "value": ", number + 1, number + 1 >> 8, 0",
+}
+REVISION_ALONE = {"column": ", revision", "value": ", number + 1"}
+
 LIST_ID = "00000000-0000-7000-a000-000000000001"
 # Without recurrence and reminders: with them a toggle changes other rows, too.
 RICH_FIELDS = f"""
@@ -82,15 +93,23 @@ RICH_TASKS = f"""
                        overlay(id::text placing '0' from 36)::uuid END
      WHERE revision > {RICH_OF_WRITERS.start}
 """
+RARE_FIELDS = (
+    compiled(update(tasks).values(rare_fields=rare_of({**tasks.c})))
+    + """
+     WHERE list_id IS NOT NULL
+"""
+)
 
 # What is old is done.
 READERS_OWN = f"""
     WITH reader AS (INSERT INTO users (id, revision) VALUES ('{READER}', {{tasks}}))
-    INSERT INTO tasks (id, user_id, title, description, completed, created_at, updated_at, revision)
+    INSERT INTO tasks (id, user_id, title, description, completed, created_at, updated_at, revision,
+                       revision_range, completion_range)
     SELECT ('{TASK_PREFIX}' || {FIRST} + number)::uuid, '{READER}', '{TITLE}', '{DESCRIPTION}',
            number < {{tasks}} / 2,
            timestamptz '2026-01-01' + number * interval '1 minute',
-           timestamptz '2026-01-01' + number * interval '1 minute', number + 1
+           timestamptz '2026-01-01' + number * interval '1 minute', number + 1,
+           number + 1 >> 8, 0
       FROM generate_series(0, {{tasks}} - 1) AS number
 """
 
@@ -101,11 +120,13 @@ CROWD = f"""
       FROM generate_series(0, {{users}} - 1) AS number
 """
 THEIRS = f"""
-    INSERT INTO tasks (id, user_id, title, description, created_at, updated_at, revision)
+    INSERT INTO tasks (id, user_id, title, description, created_at, updated_at, revision,
+                       revision_range, completion_range)
     SELECT ('{TASK_PREFIX}' || {FIRST} + number)::uuid,
            ('{USER_PREFIX}' || {FIRST} + number % {{users}})::uuid, '{TITLE}', '{DESCRIPTION}',
            timestamptz '2026-01-01' + number * interval '1 second',
-           timestamptz '2026-01-01' + number * interval '1 second', number / {{users}} + 1
+           timestamptz '2026-01-01' + number * interval '1 second', number / {{users}} + 1,
+           number / {{users}} + 1 >> 8, 0
       FROM generate_series(0, {{users}} * {TASKS_OF_EACH} - 1) AS number
 """
 
@@ -148,10 +169,12 @@ def database(server: str, name: str, *, errands: bool, migrate: Sequence[str] | 
     The URL is its owner's: row-level security does not apply, as for every peer and pgbench.
     """
     if errands:
-        tasks = TASKS.format(column=", revision", value=", number + 1")
         # Another version of the schema may lack the columns of a rich task.
-        rich = [] if migrate else [RICH_TASKS]
-        return errands_database(server, name, USERS, tasks, *rich, command=migrate)
+        if migrate:
+            own = [TASKS.format(**REVISION_ALONE)]
+        else:
+            own = [TASKS.format(**REVISION), RICH_TASKS, RARE_FIELDS]
+        return errands_database(server, name, USERS, *own, command=migrate)
     url = new_database(server, name)
     run(url, PLAIN_SCHEMA, TASKS.format(column="", value=""), "VACUUM ANALYZE")
     return url

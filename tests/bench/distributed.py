@@ -10,7 +10,7 @@ from db.distribution import distribute
 from db.migrate import migrate
 from tests.bench import load, peers
 from tests.bench.contestants import errand, say
-from tests.bench.data import TASKS, USERS, Postgres, run
+from tests.bench.data import REVISION, TASKS, USERS, Postgres, run
 from tests.bench.load import Sample
 from tests.bench.peers import Server
 from tests.bench.workloads import USUAL, USUAL_CLIENTS, WORKLOADS, Workload
@@ -59,7 +59,7 @@ def filled(url: str) -> str:
     """The database with all tasks."""
     say("storing tasks")
     migrate(url)
-    tasks = TASKS.format(column=", revision", value=", number + 1")
+    tasks = TASKS.format(**REVISION)
     run(url, USERS, tasks, "VACUUM ANALYZE")
     return url
 

@@ -10,7 +10,16 @@ import httpx
 
 from tests.bench import growth, load
 from tests.bench.contestants import errand, say
-from tests.bench.data import LIST_ID, READER, RICH_FIELDS, Postgres, readers_database, run, task_id
+from tests.bench.data import (
+    LIST_ID,
+    RARE_FIELDS,
+    READER,
+    RICH_FIELDS,
+    Postgres,
+    readers_database,
+    run,
+    task_id,
+)
 from tests.bench.growth import Reading
 from tests.bench.load import Sample
 from tests.bench.peers import Server
@@ -54,7 +63,8 @@ RICH = f"""
 # A task that was never completed stands where it was created in the order of completion.
 COMPLETED = f"""
     UPDATE tasks
-       SET completed_at = CASE WHEN completed THEN updated_at END, completion_revision = revision
+       SET completed_at = CASE WHEN completed THEN updated_at END, completion_revision = revision,
+           completion_range = revision_range
      WHERE user_id = '{READER}'
 """
 
@@ -63,7 +73,7 @@ def measured(postgres: Postgres, options: argparse.Namespace) -> Iterator[Findin
     """Every filter alone and every order, at every size."""
     for tasks in growth.SIZES:
         own = readers_database(postgres.url, f"finding_{tasks}", tasks)
-        run(own, RICH.format(tasks=tasks), COMPLETED, "VACUUM ANALYZE")
+        run(own, RICH.format(tasks=tasks), RARE_FIELDS, COMPLETED, "VACUUM ANALYZE")
         with errand(own) as server:
             wait_for_the_index_of_words(server)
             for reading in readings():

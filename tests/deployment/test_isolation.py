@@ -264,7 +264,8 @@ def owners(database: str) -> Iterator[Any]:
 def everything_of_bobs(cursor: Any) -> list[list[Row]]:
     found = []
     for table in OWNED_TABLES:
-        cursor.execute(f"SELECT * FROM {table} AS row WHERE row::text LIKE '%{BOB}%' ORDER BY row")
+        of_bob = f"SELECT * FROM {table} AS row WHERE row::text LIKE '%{BOB}%'"
+        cursor.execute(f"{of_bob} ORDER BY row::text")
         found.append(cursor.fetchall())
     return found
 

@@ -8,11 +8,17 @@ from uuid import uuid4
 
 import psycopg2
 from psycopg2.extensions import connection, make_dsn, parse_dsn
+from sqlalchemy import ClauseElement, func, update
+from sqlalchemy.dialects import postgresql
 
 from db.postgres.embedded_server import NAME as OWNER
 from db.postgres.roles import as_application
+from db.schema.clauses import due_of, range_of, tasks
+from db.schema.fields import RARE_FIELDS
+from db.schema.rare_fields import rare_of
 from tests.support.polling import eventually
 
+DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 TERMINATE_ALL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'"
 MANY_TASKS = """
     INSERT INTO tasks (user_id, id, title, description, revision)
@@ -23,16 +29,48 @@ MANY_TASKS = """
 """For a user who has a row: tasks that no server has written."""
 
 
+def compiled(clause: ClauseElement) -> str:
+    """The SQL of a clause without parameters."""
+    return str(clause.compile(dialect=DIALECT))
+
+
+COMPUTED = {
+    "due": due_of(tasks.c.due_on, tasks.c.due_at),
+    "rare_fields": func.rare_fields_of(*(tasks.c[name] for name in RARE_FIELDS)),
+    "revision_range": range_of(tasks.c.revision),
+    "completion_range": range_of(tasks.c.completion_revision),
+}
+COMPUTE_COLUMNS = compiled(update(tasks).values(COMPUTED))
+"""What follows a write of a test's own; the statements of `db` compute these columns."""
+
+
 @contextmanager
 def administration(url: str) -> Iterator[Callable[[str], None]]:
-    """Run statements as the owner of the tables, outside of a transaction."""
+    """Run statements as the owner of the tables, outside of a transaction.
+
+    Tasks that they insert have the computed columns at the end.
+    """
     connection = psycopg2.connect(as_owner(url))
     connection.autocommit = True
     try:
         with connection.cursor() as cursor:
             yield cursor.execute
+            cursor.execute("SELECT to_regproc('rare_fields_of') IS NOT NULL")
+            if cursor.fetchone() == (True,):
+                cursor.execute(f"{COMPUTE_COLUMNS} WHERE revision_range IS NULL")
     finally:
         connection.close()
+
+
+def create_rare_fields_of(url: str) -> None:
+    """Create the function that `COMPUTE_COLUMNS` calls: a cluster wants an immutable one there."""
+    parameters = [f"{name} {tasks.c[name].type.compile(DIALECT)}" for name in RARE_FIELDS]
+    value = compiled(rare_of({**tasks.c})).replace("tasks.", "rare_fields_of.")
+    query_as_owner(
+        url,
+        f"CREATE FUNCTION rare_fields_of({', '.join(parameters)}) RETURNS json"
+        f" LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN {value}; END $$",
+    )
 
 
 def query(opened: connection, sql: str, *values: Any) -> list[Any]:
@@ -55,13 +93,6 @@ def store_task(execute: Callable[[str], Any], user_id: Any, task_id: Any, title:
         "INSERT INTO tasks (user_id, id, title, revision)"
         f" VALUES ('{user_id}', '{task_id}', '{title}', 1)"
     )
-
-
-COMPUTE_COLUMNS = """
-    UPDATE tasks SET due = coalesce(due_at, due_on::timestamp AT TIME ZONE 'UTC'),
-        revision_range = revision >> 8, completion_range = completion_revision >> 8
-"""
-"""What follows an INSERT of the tests; the statements of `db` need nothing more."""
 
 
 def as_owner(url: str) -> str:
