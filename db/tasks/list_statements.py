@@ -132,9 +132,10 @@ def _scanned(
     number = func.row_number(type_=BigInteger()).over()
     numbered = select(*scanned.c, number.label("number")).subquery("numbered")
     is_last = numbered.c.number == _most_scanned
+    are_null = and_(true(), *(numbered.c[each].is_(None) for each in null_fields))
     conditions = [
         *_unserved(shape, numbered),
-        *(numbered.c[each].is_(None) for each in null_fields),
+        are_null,
         *([numbered.c.completed_at.is_not(None)] if valued else []),
         *([] if rank is None else [relevance_of(numbered) == literal_column(str(rank), Integer)]),
     ]
@@ -143,6 +144,9 @@ def _scanned(
         cast(null(), each.type).label(each.key) if each.key in null_fields else each
         for each in numbered.c
     ]
+    if null_fields:  # the last row may have a value: its key is one of this section
+        rare = case((are_null, numbered.c.rare_fields)).label("rare_fields")
+        columns = [rare if each.key == "rare_fields" else each for each in columns]
     if valued:  # the last row may be open: its key is one of this section
         at = func.coalesce(numbered.c.completed_at, numbered.c.updated_at).label("completed_at")
         columns = [at if each.key == "completed_at" else each for each in columns]
