@@ -41,7 +41,8 @@ from db.schema.digests import NOTHING, changed_by, hash_of
 MOMENT = literal_column("owner.changed_at", DateTime(timezone=True))
 REVISION = literal_column("owner.revision", BigInteger)
 # PostgreSQL writes into a row which transaction has replaced it, and reads that again when a
-# statement goes on after it has waited for a lock. After a lock or a rollback it is not 0, either.
+# statement goes on after it has waited for a lock. It is not 0, either, after a rollback, a lock
+# (such as a foreign key's) or an ON CONFLICT DO UPDATE: then the task is read once more in vain.
 NOT_REPLACED = literal_column("tasks.xmax = 0", Boolean)
 
 _expected = bindparam("expected", type_=ARRAY(BigInteger))

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 
@@ -254,17 +255,44 @@ def test_tasks_without_a_date_are_found_behind_many_with_one(
             f" SELECT '{alice.id}', gen_random_uuid(), 'x', n, date '2026-01-01' + n % 7"
             " FROM generate_series(1, 2500) n"
         )
-    pages = [alice.get(alice.tasks, params={"sort": sort, "limit": 2, "has_due": False})]
-    while "next" in pages[-1].links:
-        pages.append(alice.get(pages[-1].links["next"]["url"]))
-    back = [alice.get(pages[-1].links["prev"]["url"])]
-    while "prev" in back[-1].links:
-        back.append(alice.get(back[-1].links["prev"]["url"]))
+    first = alice.get(alice.tasks, params={"sort": sort, "limit": 2, "has_due": False})
+    pages = followed(alice, first, "next")
+    back = followed(alice, pages[-1], "prev")[1:]
 
     found = [task["id"] for page in pages for task in page.json()]
     assert found == sorted((task["id"] for task in never), reverse=sort.startswith("-"))
     before = found[: len(found) - len(pages[-1].json())]
     assert [task["id"] for page in reversed(back) for task in page.json()] == before
+
+
+@pytest.mark.parametrize("sort", ["due", "-due"])
+def test_a_list_ends_after_the_tasks_without_a_date_behind_many_with_one(
+    alice: User, database_url: str, sort: str
+) -> None:
+    alice.creates("never")
+    with administration(database_url) as execute:
+        execute(
+            "INSERT INTO tasks (user_id, id, title, revision, due_on)"
+            f" SELECT '{alice.id}', gen_random_uuid(), 'x', n, date '2026-01-01' + n % 7"
+            " FROM generate_series(1, 1100) n"
+        )
+
+    first = alice.get(alice.tasks, params={"sort": sort, "limit": 100})
+    pages = followed(alice, first, "next")
+
+    found = [task["title"] for page in pages for task in page.json()]
+    assert found == ["x"] * 1100 + ["never"]
+    back = [task["id"] for page in followed(alice, pages[-1], "prev")[::-1] for task in page.json()]
+    assert back == [task["id"] for page in pages for task in page.json()]
+
+
+def followed(user: User, page: httpx.Response, relation: str) -> list[httpx.Response]:
+    """The page, and those to which its links lead one after the other."""
+    pages = [page]
+    while relation in pages[-1].links:
+        pages.append(user.get(pages[-1].links[relation]["url"]))
+        assert len(pages) < 50, "the links do not end"
+    return pages
 
 
 @for_each("name", ["due_before", "due_after", "completed_since", "updated_since"])

@@ -10,6 +10,7 @@ from db.catalogue import CATALOGUE
 from db.citus.database import HOLD
 from db.citus.shards import PLACEMENTS
 from db.postgres.statement import Statement
+from db.schema.fields import RARE_FIELDS
 
 OF_CLUSTERS = {PLACEMENTS.name, HOLD.name}
 """Those that only connections to a cluster run: they prepare statements on demand."""
@@ -42,6 +43,18 @@ WRITES_OF_TASKS = re.compile(
     r"UPDATE tasks SET .*?(?= FROM | WHERE )|INSERT INTO tasks \(.*?\)", re.DOTALL
 )
 COLUMN_OF_REVISION = re.compile(r"\b(?:revision|completion)(?:_\w+)?(?==|,|\))")
+
+
+def test_each_write_of_a_rare_field_writes_all_of_them_as_one() -> None:
+    writes = [
+        {*re.findall(r"\b\w+\b(?==|,|\))", written)}
+        for statement in CATALOGUE
+        for written in WRITES_OF_TASKS.findall(statement.text)
+    ]
+
+    of_rare_fields = [names for names in writes if RARE_FIELDS.keys() & names]
+    assert len(of_rare_fields) >= 6
+    assert all("rare_fields" in names for names in of_rare_fields)
 
 
 def test_each_write_of_a_revision_of_a_task_writes_its_range() -> None:
