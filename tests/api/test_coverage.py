@@ -18,7 +18,7 @@ from handlers.context import Context
 from openapi.server.app import App
 from openapi.settings import load_settings
 from tests.support.cases import for_each
-from tests.support.databases import administration, away, store_task
+from tests.support.databases import COMPUTE_COLUMNS, administration, away, store_task
 from tests.support.issuer import running_issuer
 from tests.support.operations import OPERATIONS, Operation, ask, assert_as_described
 from tests.support.servers import serving, trusting
@@ -114,6 +114,7 @@ def broken_server(new_database: Callable[[], str]) -> Iterator[str]:
             "INSERT INTO tasks (user_id, id, title, revision, deleted_at)"
             " SELECT user_id, gen_random_uuid(), title, revision, now() FROM tasks"
         )
+        execute(COMPUTE_COLUMNS)
         execute(
             "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql"
             " AS $$ BEGIN RAISE 'because'; END $$"

@@ -13,7 +13,7 @@ from sqlalchemy import (
 
 from db.errors import DatabaseAway, Overloaded
 from db.postgres.statement import Access, Statement
-from db.schema.clauses import ACTIVE_COLUMNS
+from db.schema.clauses import BRIEF_COLUMNS
 from db.schema.fields import DEFAULTS
 from db.tasks import creating, statements
 from tests.pool.scenes import (
@@ -103,8 +103,8 @@ async def test_two_changes_at_the_same_microsecond_differ_in_their_time(
         first = await pool.fetch(statements.TOGGLE, user_id=user, task_id=task, expected=None)
         second = await pool.fetch(statements.TOGGLE, user_id=user, task_id=task, expected=None)
 
-    assert first[0][0][ACTIVE_COLUMNS.index("updated_at")] == "2999-01-01T00:00:00.000001Z"
-    assert second[0][0][ACTIVE_COLUMNS.index("updated_at")] == "2999-01-01T00:00:00.000002Z"
+    assert first[0][0][BRIEF_COLUMNS.index("updated_at")] == "2999-01-01T00:00:00.000001Z"
+    assert second[0][0][BRIEF_COLUMNS.index("updated_at")] == "2999-01-01T00:00:00.000002Z"
 
 
 @on_both_loops

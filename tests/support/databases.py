@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import psycopg2
-from psycopg2.extensions import connection, make_dsn, parse_dsn
+from psycopg2.extensions import connection, cursor, make_dsn, parse_dsn
 from sqlalchemy import ClauseElement, func, update
 from sqlalchemy.dialects import postgresql
 
@@ -40,6 +40,7 @@ COMPUTED = {
     "revision_range": range_of(tasks.c.revision),
     "completion_range": range_of(tasks.c.completion_revision),
 }
+HAS_TASKS = "SELECT to_regclass('tasks') IS NOT NULL AND to_regproc('rare_fields_of') IS NOT NULL"
 COMPUTE_COLUMNS = compiled(update(tasks).values(COMPUTED))
 """What follows a write of a test's own; the statements of `db` compute these columns."""
 
@@ -53,13 +54,19 @@ def administration(url: str) -> Iterator[Callable[[str], None]]:
     connection = psycopg2.connect(as_owner(url))
     connection.autocommit = True
     try:
-        with connection.cursor() as cursor:
-            yield cursor.execute
-            cursor.execute("SELECT to_regproc('rare_fields_of') IS NOT NULL")
-            if cursor.fetchone() == (True,):
-                cursor.execute(f"{COMPUTE_COLUMNS} WHERE revision_range IS NULL")
+        with connection.cursor() as opened:
+            yield opened.execute
+            opened.execute(HAS_TASKS)
+            if opened.fetchone() == (True,):
+                _compute_missing(opened)
     finally:
         connection.close()
+
+
+def _compute_missing(opened: cursor) -> None:
+    opened.execute("SELECT count(*) FROM tasks WHERE revision_range IS NULL")
+    if opened.fetchone() != (0,):
+        opened.execute(f"{COMPUTE_COLUMNS} WHERE revision_range IS NULL")
 
 
 def create_rare_fields_of(url: str) -> None:
@@ -75,9 +82,9 @@ def create_rare_fields_of(url: str) -> None:
 
 def query(opened: connection, sql: str, *values: Any) -> list[Any]:
     """The first column of what a statement returns."""
-    with opened.cursor() as cursor:
-        cursor.execute(sql, values)
-        return [row[0] for row in cursor.fetchall()] if cursor.description else []
+    with opened.cursor() as reading:
+        reading.execute(sql, values)
+        return [row[0] for row in reading.fetchall()] if reading.description else []
 
 
 def query_as_owner(url: str, sql: str, *values: Any) -> list[Any]:
