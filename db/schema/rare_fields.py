@@ -68,7 +68,7 @@ def _is_not_plain(values: Values) -> ColumnElement[bool]:
 def with_rare(task: dict[str, Any]) -> dict[str, Any]:
     """The task with a field for each of its rare ones."""
     rare = task.pop("rare_fields")
-    return {**task, **RARE_FIELDS} if rare is None else {**task, **RARE_FIELDS, **rare}
+    return {**task, **RARE_FIELDS, **(rare or {})}
 
 
 def rare_columns(

@@ -9,7 +9,8 @@ from sqlalchemy import DateTime, Uuid
 
 from db.schema.clauses import WRITABLE_COLUMNS, tasks
 
-MOMENTS = [name for name in WRITABLE_COLUMNS if isinstance(tasks.c[name].type, DateTime)]
+MOMENTS = frozenset(each.name for each in tasks.c if isinstance(each.type, DateTime))
+WRITABLE_MOMENTS = MOMENTS.intersection(WRITABLE_COLUMNS)
 IDS = [name for name in WRITABLE_COLUMNS if isinstance(tasks.c[name].type, Uuid)]
 REPLACED = {
     this: other
@@ -21,7 +22,7 @@ REPLACED = {
     ]
 }
 """The other of two fields of which a task has a value in one at the most."""
-_CHANGING = {*MOMENTS, *IDS, *REPLACED}
+_CHANGING = {*WRITABLE_MOMENTS, *IDS, *REPLACED}
 
 WITH_MICROSECONDS = len("2026-01-31T09:26:53.589793")
 
@@ -32,7 +33,7 @@ def settled(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     if not changing:
         return fields
     replaced = dict.fromkeys(REPLACED[name] for name in changing if name in REPLACED)
-    moments = {name: in_utc(fields[name]) for name in changing if name in MOMENTS}
+    moments = {name: in_utc(fields[name]) for name in changing if name in WRITABLE_MOMENTS}
     ids = {name: fields[name].lower() for name in changing if name in IDS}
     return {**replaced, **fields, **moments, **ids}
 
@@ -53,22 +54,17 @@ def rfc_3339(moment: datetime) -> str:
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def is_moment(name: str) -> bool:
-    """Whether a column of tasks has moments."""
-    return name in tasks.c and isinstance(tasks.c[name].type, DateTime)
-
-
-def moments_of(written: list[str | None]) -> list[str | None]:
+def moments_of(written: list[Any]) -> list[Any]:
     """Moments in UTC as PostgreSQL writes them in JSON, written as this server writes all.
 
     PostgreSQL leaves out zeros at the end, or the whole fraction.
     """
     if written and None not in written:
         # A page has a hundred moments: no bytecode runs for each.
-        padded = map(str.ljust, written, repeat(WITH_MICROSECONDS), repeat("0"))  # type: ignore[arg-type]
+        padded = map(str.ljust, written, repeat(WITH_MICROSECONDS), repeat("0"))
         text = "Z ".join(padded) + "Z"
         if text.count(".") == len(written):
-            return [*text.split(" ")]
+            return text.split(" ")
     return [each and _with_zeros(each) for each in written]
 
 

@@ -35,7 +35,7 @@ from db.owner import OWNER
 from db.postgres.statement import Access, Statement
 from db.schema.clauses import OWNER_REVISION, UTC, as_written, tasks, this_user
 from db.schema.fields import RARE_FIELDS, Filter
-from db.tasks.dates import is_moment
+from db.tasks.dates import MOMENTS
 from db.tasks.few_pages import few_rows, has_too_many, newest_tagged
 from db.tasks.list_orders import beyond, matches, of_list, order_by, sections
 from db.tasks.list_queries import FILTERS, RELEVANCE, SEARCH, ListQuery, Shape, Start
@@ -59,9 +59,8 @@ def statement_of(shape: Shape) -> Statement:
     """
     page = _page(shape)
     found = page.limit(bindparam("limit", type_=Integer)).subquery("page")
-    names = [name for name in shape.names if name != OWNER and name not in RARE_FIELDS]
     # The arrays keep the order of the page: `array_agg` reads its rows in that order.
-    arrays = [_array(name, found) for name in (*names, "rare_fields")]
+    arrays = [_array(name, found) for name in (*usual_names(shape.names), "rare_fields")]
     if shape.filters_rows:
         arrays.append(func.array_agg(found.c.edge))
     if shape.is_search:
@@ -78,10 +77,16 @@ def statement_of(shape: Shape) -> Statement:
     )
 
 
+@lru_cache
+def usual_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The fields that have an array of their own."""
+    return tuple(name for name in names if name not in RARE_FIELDS and name != OWNER)
+
+
 def _array(name: str, page: FromClause) -> ColumnElement[Any]:
     column = page.c[name]
     # JSON has moments as ISO 8601. `dates.moments_of` completes them in less time than `to_char`.
-    array = func.array_agg(func.timezone(UTC, column) if is_moment(name) else as_written(column))
+    array = func.array_agg(func.timezone(UTC, column) if name in MOMENTS else as_written(column))
     is_nullable = name in tasks.c and tasks.c[name].nullable
     return case((func.count(column) > _zero, array)) if is_nullable else array
 
@@ -140,16 +145,17 @@ def _scanned(
         *([] if rank is None else [relevance_of(numbered) == literal_column(str(rank), Integer)]),
     ]
     match = and_(*(each.is_(True) for each in conditions))
+    # The last row need not match: its key is one of this section nevertheless.
+    replaced: dict[str, ColumnElement[Any]] = {
+        name: cast(null(), numbered.c[name].type) for name in null_fields
+    }
+    if null_fields:
+        replaced["rare_fields"] = case((are_null, numbered.c.rare_fields))
+    if valued:
+        replaced["completed_at"] = func.coalesce(numbered.c.completed_at, numbered.c.updated_at)
     columns = [
-        cast(null(), each.type).label(each.key) if each.key in null_fields else each
-        for each in numbered.c
+        replaced[each.key].label(each.key) if each.key in replaced else each for each in numbered.c
     ]
-    if null_fields:  # the last row may have a value: its key is one of this section
-        rare = case((are_null, numbered.c.rare_fields)).label("rare_fields")
-        columns = [rare if each.key == "rare_fields" else each for each in columns]
-    if valued:  # the last row may be open: its key is one of this section
-        at = func.coalesce(numbered.c.completed_at, numbered.c.updated_at).label("completed_at")
-        columns = [at if each.key == "completed_at" else each for each in columns]
     if rank is not None:
         columns.append(literal_column(str(rank), Integer).label(RELEVANCE))
     # The rows keep their order. ORDER BY here would sort them again, and read all rows for it.

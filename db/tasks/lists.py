@@ -1,6 +1,5 @@
 """Pages of a user's tasks."""
 
-from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -8,13 +7,12 @@ from db.database import Session
 from db.errors import CursorRefused
 from db.owner import OWNER
 from db.records import Records
-from db.schema.fields import RARE_FIELDS
 from db.schema.rare_fields import rare_columns
 from db.tasks import cursors
 from db.tasks.cursors import Key, key_of
-from db.tasks.dates import is_moment, moments_of
+from db.tasks.dates import MOMENTS, moments_of
 from db.tasks.list_queries import ListQuery, Shape, Start
-from db.tasks.list_statements import statement_of
+from db.tasks.list_statements import statement_of, usual_names
 from db.tasks.search_index import search
 from db.tasks.tasks import NO_REVISION
 
@@ -119,25 +117,12 @@ def _records(owner: str, columns: list[Any], shape: Shape) -> Records:
     names = shape.names
     varying, constants = rare_columns(rare)
     constants[OWNER] = owner
-    moments = _moments(names)
-    for name, values in zip(_usual(names), usual, strict=True):
+    for name, values in zip(usual_names(names), usual, strict=True):
         if values is None:
             constants[name] = None
         else:
-            varying[name] = moments_of(values) if name in moments else values
+            varying[name] = moments_of(values) if name in MOMENTS else values
     return Records(len(columns[0]), varying, constants, names)
-
-
-@lru_cache
-def _usual(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The fields that have an array of their own."""
-    return tuple(name for name in names if name not in RARE_FIELDS and name != OWNER)
-
-
-@lru_cache
-def _moments(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of them that are moments."""
-    return tuple(name for name in _usual(names) if is_moment(name))
 
 
 def _up_to_last_row(

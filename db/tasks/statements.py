@@ -79,8 +79,8 @@ UPDATE = Statement(
             **_merged,
             "due": due_of(_merged["due_on"], _merged["due_at"]),
             "rare_fields": rare_of({**tasks.c, **_merged}),
-            "completed_at": completion(merged(tasks.c.completed)),
-            **latest_completion(merged(tasks.c.completed) & ~tasks.c.completed),
+            "completed_at": completion(_merged["completed"]),
+            **latest_completion(_merged["completed"] & ~tasks.c.completed),
         }
     ),
     Access.WRITE,

@@ -11,12 +11,12 @@ from typing import Any, Self
 from uuid import UUID
 
 import orjson
-from sqlalchemy import DateTime, Uuid
+from sqlalchemy import Uuid
 
 from db.errors import FieldRefused, LineFault, LinesRefused
 from db.schema.clauses import tasks
 from db.tasks import reminders
-from db.tasks.dates import REPLACED, in_utc
+from db.tasks.dates import MOMENTS, REPLACED, in_utc
 from db.transfers.lines import Incoming, Line, Lines
 
 AT_ONCE = 10
@@ -26,7 +26,6 @@ BATCH = 200
 MOST_FAULTS = 100
 MOST_LISTS = 2000
 IN_MEMORY = 256 * 1024
-MOMENTS = {each.name for each in tasks.c if isinstance(each.type, DateTime)}
 IDS = {each.name for each in tasks.c if isinstance(each.type, Uuid)}
 
 TWICE = "This id is on an earlier line, too."
