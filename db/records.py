@@ -14,7 +14,7 @@ MOST_LAYOUTS = 1024
 class Records:
     """Records with the same fields; a field that is the same in all of them is kept once.
 
-    They are not changed: what is made of them is new.
+    They are not changed, but for `cut`: what is made of them is new.
     """
 
     __slots__ = ("columns", "constants", "names", "size")
@@ -46,6 +46,13 @@ class Records:
         if isinstance(place, int):
             return self.constants | columns
         return Records(len(range(self.size)[place]), columns, self.constants, self.names)
+
+    def cut(self, size: int) -> None:
+        """Keep only so many, the first ones."""
+        if size < self.size:
+            self.size = size
+            for values in self.columns.values():
+                del values[size:]
 
     def value(self, name: str, place: int) -> Any:
         """One field of one of the records."""

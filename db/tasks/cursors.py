@@ -84,7 +84,7 @@ def _opposite(start: Start) -> Start:
 async def signed(database: Session, cursor: Cursor, user_id: UUID, query: ListQuery) -> str:
     """The cursor as a token, valid for this list only."""
     key = [NULL if each is None else VALUE + each.encode() for each in cursor.key]
-    content = bytes([STARTS.index(cursor.start)]) + query.digest() + SEPARATOR.join(key)
+    content = bytes([STARTS.index(cursor.start)]) + query.digest + SEPARATOR.join(key)
     return (await read_signer(database)).sign(content, PURPOSE, user_id)
 
 
@@ -94,7 +94,7 @@ async def verified(database: Session, token: str, user_id: UUID, query: ListQuer
         content = (await read_signer(database)).verify(token, PURPOSE, user_id)
     except Forged:
         raise CursorRefused(UNUSABLE) from None
-    if content[1 : 1 + DIGEST_SIZE] != query.digest():
+    if content[1 : 1 + DIGEST_SIZE] != query.digest:
         raise CursorRefused(OF_ANOTHER_LIST)
     start = STARTS[content[0]]
     if start is Start.FIRST:

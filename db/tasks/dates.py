@@ -25,6 +25,7 @@ REPLACED = {
 _CHANGING = {*WRITABLE_MOMENTS, *IDS, *REPLACED}
 
 WITH_MICROSECONDS = len("2026-01-31T09:26:53.589793")
+WHOLE_SECOND = ".000000Z"
 
 
 def settled(fields: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -61,8 +62,11 @@ def moments_of(written: list[Any]) -> list[Any]:
     """
     if written and None not in written:
         # A page has a hundred moments: no bytecode runs for each.
-        padded = map(str.ljust, written, repeat(WITH_MICROSECONDS), repeat("0"))
-        text = "Z ".join(padded) + "Z"
+        if "." in written[0]:
+            padded = map(str.ljust, written, repeat(WITH_MICROSECONDS), repeat("0"))
+            text = "Z ".join(padded) + "Z"
+        else:
+            text = f"{WHOLE_SECOND} ".join(written) + WHOLE_SECOND
         if text.count(".") == len(written):
             return text.split(" ")
     return [each and _with_zeros(each) for each in written]

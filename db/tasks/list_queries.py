@@ -1,8 +1,10 @@
 """Queries for lists: the filters, the order, and the start of the page."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from enum import Enum
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -159,6 +161,13 @@ class Shape(NamedTuple):
         return next((each for each in FINDERS if each in self.filters), None)
 
     @property
+    def sorts_few(self) -> bool:
+        """Whether the tasks of the finder are sorted if they are few: no index has their order."""
+        is_listed = not self.deleted and self.start is not Start.OFFSET
+        has_no_range = self.finder is not None and self.finder != self.ranged
+        return has_no_range and is_listed and not self.is_search
+
+    @property
     def is_tagged(self) -> bool:
         """Whether the tasks with the first of several tags are read, and compared with all."""
         return self.ranged is not None and FILTERS[self.ranged][1] is Filter.ALL_OF
@@ -187,7 +196,8 @@ class Shape(NamedTuple):
         return f"{name[:LONGEST_NAME]}_{blake2b(name.encode(), digest_size=6).hexdigest()}"
 
 
-class ListQuery(NamedTuple):
+@dataclass(frozen=True)
+class ListQuery:
     """The filters and the order of a list."""
 
     deleted: bool
@@ -205,22 +215,19 @@ class ListQuery(NamedTuple):
         Raises `OrderRefused` if the list cannot be sorted so.
         """
         filters = _without_none(filters)
+        if not filters:
+            return _unfiltered(sort, deleted)
         order = Order.of(sort, deleted=deleted)
-        query = cls(deleted, filters, order, zone if OVERDUE in filters else None)
-        if query.order.field == RELEVANCE and not query.is_search:
+        return cls(deleted, filters, order, zone if OVERDUE in filters else None)
+
+    def __post_init__(self) -> None:
+        if self.order.field == RELEVANCE and not self.is_search:
             raise OrderRefused(ONLY_SEARCHES)
-        return query
 
     @property
     def is_search(self) -> bool:
         """Whether the list has only tasks with some words."""
         return SEARCH in self.filters
-
-    def sorts_few(self, shape: Shape) -> bool:
-        """Whether the tasks of its finder are sorted if they are few: no index has their order."""
-        is_listed = not self.deleted and shape.start is not Start.OFFSET
-        has_no_range = shape.finder is not None and shape.finder != shape.ranged
-        return has_no_range and is_listed and not self.is_search
 
     def search(self, owner: UUID) -> Search:
         """What it searches for in the owner's tasks, if it is a search."""
@@ -239,16 +246,20 @@ class ListQuery(NamedTuple):
         latest = max(now, datetime.combine(today, time.min, UTC))
         return {"now": now, "today": today, "due_until": latest if self.filters[OVERDUE] else END}
 
+    @cached_property
     def digest(self) -> bytes:
         """A hash of the list, whatever the order of its filters."""
         filters = [
             (name, sorted(set(value)) if isinstance(value, list) else value)
             for name, value in sorted(self.filters.items())
         ]
-        return blake2b(repr((self.deleted, filters, *self[2:])).encode(), digest_size=8).digest()
+        parts = (self.deleted, filters, self.order, self.zone)
+        return blake2b(repr(parts).encode(), digest_size=8).digest()
 
     def shape(self, start: Start, *, key_is_null: bool = False) -> Shape:
         """The shape of a page with this start."""
+        if not self.filters:
+            return Shape(self.deleted, (), self.order, start, None, key_is_null)
         names = tuple(sorted(self.filters))
         with_ranges = [each for each in names if self._has_ranges(each, start)]
         ranged = next((each for each in (*FINDERS, *with_ranges) if each in with_ranges), None)
@@ -261,6 +272,12 @@ class ListQuery(NamedTuple):
             and Serves(self.order.field, self.deleted, name) in INDEXES
             and DEFAULTS.get(name) not in _listed(self.filters[name])
         )
+
+
+@lru_cache
+def _unfiltered(sort: str | None, deleted: bool) -> ListQuery:
+    """The list of all tasks: it is read most, so what is computed of it is kept."""
+    return ListQuery(deleted, {}, Order.of(sort, deleted=deleted))
 
 
 def _listed(value: Any) -> list[Any]:

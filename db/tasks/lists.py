@@ -10,9 +10,9 @@ from db.records import Records
 from db.schema.rare_fields import rare_columns
 from db.tasks import cursors
 from db.tasks.cursors import Key, key_of
-from db.tasks.dates import MOMENTS, moments_of
+from db.tasks.dates import moments_of
 from db.tasks.list_queries import ListQuery, Shape, Start
-from db.tasks.list_statements import statement_of, usual_names
+from db.tasks.page_layouts import PageLayout, layout_of
 from db.tasks.search_index import search
 from db.tasks.tasks import NO_REVISION
 
@@ -57,83 +57,86 @@ async def page(
     else:
         shape = query.shape(Start.FIRST)
     values.update(query.parameters(user_id))
+    layout = layout_of(shape)
     if query.is_search:
         found = await search(database, user_id, query, shape, values)
         if found is None:
             here = await cursors.signed(database, current or cursors.FIRST_PAGE, user_id, query)
             return TaskPage(NO_TASKS, None, here, NO_REVISION)
         shape, (revision, *columns) = found
-    elif query.sorts_few(shape):
-        shape, (revision, *columns) = await _few(database, user_id, shape, values)
+        layout = layout_of(shape)
+    elif layout.sorts_few:
+        layout, (revision, *columns) = await _few(database, user_id, shape, values)
     else:
         revision, *columns = await database.fetch_document(
-            statement_of(shape), user_id=user_id, **values
+            layout.statement, user_id=user_id, **values
         )
-    tasks, more_after = _read(str(user_id), columns, limit, shape, query)
-    previous, following = [
-        each and await cursors.signed(database, each, user_id, query)
-        for each in cursors.neighbour_cursors(tasks, more_after, current, query)
-    ]
-    for name in shape.private:
+    tasks, more_after = _read(str(user_id), columns, limit, layout, query)
+    previous, following = cursors.neighbour_cursors(tasks, more_after, current, query)
+    for name in layout.private:
         tasks = tasks.without(name)
-    return TaskPage(tasks, previous, following, revision or NO_REVISION)
+    return TaskPage(
+        tasks,
+        previous and await cursors.signed(database, previous, user_id, query),
+        following and await cursors.signed(database, following, user_id, query),
+        revision or NO_REVISION,
+    )
 
 
 async def _few(
     database: Session, user_id: UUID, shape: Shape, values: dict[str, Any]
-) -> tuple[Shape, list[Any]]:
+) -> tuple[PageLayout, list[Any]]:
     """The document of a page: the few tasks are sorted, or if they are many, scanned."""
-    found = shape._replace(is_found=True)
+    found = layout_of(shape._replace(is_found=True))
     *document, are_too_many = await database.fetch_document(
-        statement_of(found), user_id=user_id, **values
+        found.statement, user_id=user_id, **values
     )
     if not are_too_many:
         return found, document
-    return shape, await database.fetch_document(statement_of(shape), user_id=user_id, **values)
+    scanned = layout_of(shape)
+    return scanned, await database.fetch_document(scanned.statement, user_id=user_id, **values)
 
 
 def _read(
-    owner: str, columns: list[Any], limit: int, shape: Shape, query: ListQuery
+    owner: str, columns: list[Any], limit: int, layout: PageLayout, query: ListQuery
 ) -> tuple[Records, Key | None]:
     """The tasks of one array per field; and the key after which there may be more tasks."""
-    edges = columns.pop() if shape.filters_rows else None
-    tasks = _records(owner, columns, shape)
-    more_after = None
-    if edges is not None and tasks:
-        tasks, more_after = _up_to_last_row(tasks, edges, query)
-    if len(tasks) > limit:
-        more_after = key_of(tasks, limit - 1, query)
-        tasks = tasks[:limit]
-    if shape.start.is_backwards:
+    edges = columns.pop() if layout.has_edges else None
+    if columns[0] is None:
+        return NO_TASKS, None
+    tasks = _records(owner, columns, layout)
+    last, size = _last_row(edges, len(tasks))
+    if size > limit:
+        last, size = limit - 1, limit
+    more_after = None if last is None else key_of(tasks, last, query)
+    tasks.cut(size)
+    if layout.is_backwards:
         tasks = tasks[::-1]
     return tasks, more_after
 
 
-def _records(owner: str, columns: list[Any], shape: Shape) -> Records:
+def _records(owner: str, columns: list[Any], layout: PageLayout) -> Records:
     """The tasks of one array per field; a field that is empty in all of them has none."""
-    if columns[0] is None:
-        return NO_TASKS
     *usual, rare = columns
-    names = shape.names
-    varying, constants = rare_columns(rare)
+    varying = dict(zip(layout.usual, usual, strict=True))
+    varying_rare, constants = rare_columns(rare)
     constants[OWNER] = owner
-    for name, values in zip(usual_names(names), usual, strict=True):
-        if values is None:
-            constants[name] = None
-        else:
-            varying[name] = moments_of(values) if name in MOMENTS else values
-    return Records(len(columns[0]), varying, constants, names)
+    for name in layout.nullable:
+        if varying[name] is None:
+            constants[name] = varying.pop(name)
+    for name in layout.moments:
+        if name in varying:
+            varying[name] = moments_of(varying[name])
+    return Records(len(usual[0]), {**varying, **varying_rare}, constants, layout.names)
 
 
-def _up_to_last_row(
-    tasks: Records, edges: list[bool | None], query: ListQuery
-) -> tuple[Records, Key | None]:
-    """The tasks up to the last row that the statement scanned, and the key of that row.
+def _last_row(edges: list[bool | None] | None, size: int) -> tuple[int | None, int]:
+    """The place of the last row that the statement scanned, and how many tasks there are up to it.
 
     `edges` is not null for that row only: whether it matches the filters. If the statement scanned
     several ranges, each has such a row; the next page begins after the first of them.
     """
-    for index, matches in enumerate(edges):
+    for place, matches in enumerate(edges or ()):
         if matches is not None:
-            return tasks[: index + matches], key_of(tasks, index, query)
-    return tasks, None
+            return place, place + matches
+    return None, size

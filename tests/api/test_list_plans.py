@@ -95,7 +95,7 @@ SHAPES |= {
     )
     for query in [ListQuery.of(filters, sort, deleted=False)]
     for start in STARTS[:3]
-    if query.sorts_few(query.shape(start))
+    if query.shape(start).sorts_few
 }
 SHAPES |= {
     shape._replace(key_is_null=True): query

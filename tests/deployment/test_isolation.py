@@ -125,7 +125,7 @@ LISTS = {
     for deleted in (False, True)
     for query in [ListQuery.of(each, sort, deleted=deleted) for each in FILTERED]
     for start in (Start.FIRST, Start.AFTER)
-    for is_found in {False, query.is_search or query.sorts_few(query.shape(start))}
+    for is_found in {False, query.is_search or query.shape(start).sorts_few}
     for shape in [query.shape(start)._replace(is_found=is_found)]
 }
 """Some of the lists, of each kind of plan, and values by which they would find Bob's tasks."""

@@ -1,6 +1,5 @@
 """Bugs of reads: lists, the feed, waits, other users, problem documents."""
 
-import hmac
 import time
 from typing import Any
 from uuid import UUID
@@ -58,8 +57,9 @@ def _opens_every_path() -> None:
 
 def _signs_for_any_user() -> None:
     def _mac(self: Signer, content: bytes, purpose: str, _: UUID) -> bytes:
-        digest = hmac.digest(self._key, purpose.encode() + b"\0" + content, "sha256")
-        return digest[: tokens.MAC_LENGTH]
+        mac = self._mac_of_nothing.copy()
+        mac.update(purpose.encode() + b"\0" + content)
+        return mac.digest()[: tokens.MAC_LENGTH]
 
     replaced(Signer, "_mac", lambda _: _mac)
 
@@ -88,9 +88,9 @@ def _leaves_out_the_last_of_a_page() -> None:
 
 def _repeats_the_last_of_a_page() -> None:
     def made(read: Any) -> Any:
-        def overlapping(owner: Any, columns: Any, limit: int, shape: Any, query: Any) -> Any:
-            found, more_after = read(owner, columns, limit, shape, query)
-            if more_after and len(found) > 2 and not shape.start.is_backwards:
+        def overlapping(owner: Any, columns: Any, limit: int, layout: Any, query: Any) -> Any:
+            found, more_after = read(owner, columns, limit, layout, query)
+            if more_after and len(found) > 2 and not layout.is_backwards:
                 more_after = key_of(found, -2, query)
             return found, more_after
 
