@@ -79,23 +79,34 @@ class Records:
         return orjson.dumps(
             layout.read(
                 *self.columns.values(),
-                *[_joined(run, self.constants) for run in layout.runs],
+                *[run.piece(self.constants) for run in layout.runs],
             )
         )
 
 
-class Run(NamedTuple):
-    """Constants beside each other."""
+class Run:
+    """Constants beside each other: one piece of JSON, which is kept for the next page.
 
-    names: list[str]
-    values_in: Callable[[Record], tuple[Any, ...]]
-    prefix: int
-    """The length of what stands before the first value in their JSON."""
+    A field's values are of one type, so that those that are equal have the same JSON.
+    """
 
-    @classmethod
-    def of(cls, names: list[str]) -> "Run":
-        """The run of the constants with these names."""
-        return cls(names, itemgetter(*names), len(orjson.dumps(names[0])) + len("{:"))
+    def __init__(self, names: list[str]) -> None:
+        self._names = names
+        self._values_in = itemgetter(*names)
+        self._prefix = len(orjson.dumps(names[0])) + len("{:")
+        self._values: Any = None
+        self._piece: Any = None
+
+    def piece(self, constants: Record) -> Any:
+        """The value of the first field; the names and values of the others follow it."""
+        values = self._values_in(constants)
+        if len(self._names) == 1:
+            return values
+        if values != self._values:
+            written = orjson.dumps(dict(zip(self._names, values, strict=True)))
+            self._piece = orjson.Fragment(written[self._prefix : -1])
+            self._values = values
+        return self._piece
 
 
 class Layout(NamedTuple):
@@ -131,12 +142,4 @@ def _layout(names: tuple[str, ...], columns: tuple[str, ...]) -> Layout:
         f"lambda {', '.join(arguments)}:"
         f" [{{{', '.join(fields)}}} for {values}, in zip({values}, strict=True)]"
     )
-    return Layout([Run.of(run) for run in runs], read)
-
-
-def _joined(run: Run, constants: Record) -> Any:
-    """The value of the first field; the names and values of the others follow it."""
-    if len(run.names) == 1:
-        return constants[run.names[0]]
-    written = orjson.dumps(dict(zip(run.names, run.values_in(constants), strict=True)))
-    return orjson.Fragment(written[run.prefix : -1])
+    return Layout([Run(run) for run in runs], read)

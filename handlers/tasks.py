@@ -8,7 +8,8 @@ from uuid import UUID
 
 from db.errors import Refused
 from db.tasks import batches, clearing, lists, moves, occurrences, tasks, writes
-from db.tasks.list_queries import FILTERS, ListQuery
+from db.tasks.list_queries import ListQuery
+from db.tasks.list_shapes import FILTERS
 from handlers.context import Context, RefusedOperation
 from handlers.etags import (
     Returned,

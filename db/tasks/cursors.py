@@ -7,7 +7,8 @@ from db.database import Session
 from db.errors import CursorRefused
 from db.records import Records
 from db.tasks.dates import due_of
-from db.tasks.list_queries import ListQuery, Start
+from db.tasks.list_queries import ListQuery
+from db.tasks.list_shapes import Start
 from db.tasks.tokens import Forged, read_signer
 
 PURPOSE = "a page of tasks"

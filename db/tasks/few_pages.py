@@ -21,7 +21,7 @@ from sqlalchemy.sql.elements import Grouping
 
 from db.schema.clauses import ONE, param, task_tags, tasks, texts_param, this_user
 from db.tasks.list_orders import beyond, beyond_or_null, matches, of_list, order_by
-from db.tasks.list_queries import FINDERS, TAG, Shape
+from db.tasks.list_shapes import FINDERS, TAG, Shape
 
 MOST_FOUND = 1000
 

@@ -26,7 +26,7 @@ from sqlalchemy import (
 
 from db.schema.clauses import param, range_of, tasks, this_user
 from db.schema.fields import Filter
-from db.tasks.list_queries import COMPLETION, FILTERS, RELEVANCE, Order, Shape, Start
+from db.tasks.list_shapes import COMPLETION, FILTERS, RELEVANCE, Order, Shape, Start
 from db.tasks.search_statements import has_words
 
 MADE_OF = {"due": ("due", "due_on", "due_at")}

@@ -38,7 +38,8 @@ from db.schema.fields import RARE_FIELDS, Filter
 from db.tasks.dates import MOMENTS
 from db.tasks.few_pages import few_rows, has_too_many, newest_tagged
 from db.tasks.list_orders import beyond, matches, of_list, order_by, sections
-from db.tasks.list_queries import FILTERS, RELEVANCE, SEARCH, ListQuery, Shape, Start
+from db.tasks.list_queries import ListQuery
+from db.tasks.list_shapes import FILTERS, RELEVANCE, SEARCH, Shape, Start
 from db.tasks.search_pages import found_rows, ranked, rows_by_rank, skipped
 from db.tasks.search_statements import HAS_TOO_MANY_CANDIDATES, INDEXED_REVISION, relevance_of
 

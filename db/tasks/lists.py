@@ -11,7 +11,8 @@ from db.schema.rare_fields import rare_columns
 from db.tasks import cursors
 from db.tasks.cursors import Key, key_of
 from db.tasks.dates import moments_of
-from db.tasks.list_queries import ListQuery, Shape, Start
+from db.tasks.list_queries import ListQuery
+from db.tasks.list_shapes import Shape, Start
 from db.tasks.page_layouts import PageLayout, layout_of
 from db.tasks.search_index import search
 from db.tasks.tasks import NO_REVISION

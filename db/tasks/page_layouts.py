@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from db.postgres.statement import Statement
 from db.schema.clauses import tasks
+from db.schema.fields import RARE_FIELDS
 from db.tasks.dates import MOMENTS
-from db.tasks.list_queries import Shape
+from db.tasks.list_shapes import Shape
 from db.tasks.list_statements import MOST_SHAPES, statement_of, usual_names
 
 
@@ -19,7 +20,7 @@ class PageLayout(NamedTuple):
     statement: Statement
 
     names: tuple[str, ...]
-    """The fields of the tasks."""
+    """The fields of the tasks, the rare ones last: they are one piece of JSON in plain tasks."""
 
     usual: tuple[str, ...]
     """Those that have an array of their own in the document."""
@@ -47,7 +48,7 @@ def layout_of(shape: Shape) -> PageLayout:
     usual = usual_names(shape.names)
     return PageLayout(
         statement=statement_of(shape),
-        names=shape.names,
+        names=tuple(sorted(shape.names, key=RARE_FIELDS.__contains__)),
         usual=usual,
         nullable=tuple(name for name in usual if name in tasks.c and tasks.c[name].nullable),
         moments=tuple(name for name in usual if name in MOMENTS),

@@ -19,7 +19,8 @@ from db.postgres.connection import Row
 from db.postgres.statement import Access, Statement
 from db.postgres.transaction import Transaction
 from db.schema.clauses import param, range_of, tasks, this_owner, this_user, users
-from db.tasks.list_queries import ListQuery, Shape, Start
+from db.tasks.list_queries import ListQuery
+from db.tasks.list_shapes import Shape, Start
 from db.tasks.list_statements import statement_of
 from db.tasks.search_statements import task_texts
 from db.tasks.statements import LOCK_USER

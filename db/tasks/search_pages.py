@@ -27,7 +27,7 @@ from db.tasks.list_orders import (
     of_list,
     order_by,
 )
-from db.tasks.list_queries import RELEVANCE, SEARCH, Shape, Start
+from db.tasks.list_shapes import RELEVANCE, SEARCH, Shape, Start
 from db.tasks.search_statements import (
     CANDIDATES,
     HAS_TOO_MANY_CANDIDATES,

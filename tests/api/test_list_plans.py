@@ -16,7 +16,8 @@ from db.calendars import LIST_DATED, MOST_TASKS
 from db.postgres.statement import Statement
 from db.schema.models import REVISION_RANGE_BITS
 from db.tasks.feed_statements import CHANGES
-from db.tasks.list_queries import ListQuery, Shape, Start
+from db.tasks.list_queries import ListQuery
+from db.tasks.list_shapes import Shape, Start
 from db.tasks.list_statements import MOST_SCANNED, statement_of
 from db.tasks.moves import NEIGHBOURS
 from db.tasks.reminder_pages import LIST_REMINDERS

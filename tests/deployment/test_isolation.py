@@ -33,7 +33,8 @@ from db.postgres.statement import Access, Statement
 from db.schema.fields import DEFAULTS
 from db.schema.tables import OWNED_TABLES
 from db.tasks import statements
-from db.tasks.list_queries import ListQuery, Shape, Start
+from db.tasks.list_queries import ListQuery
+from db.tasks.list_shapes import Shape, Start
 from db.tasks.list_statements import statement_of
 from db.tasks.words import mark_of, vector_of
 from openapi.settings import load_settings

@@ -14,7 +14,8 @@ from db.postgres import prepared
 from db.postgres.connection import Connection
 from db.postgres.statement import Access, Statement
 from db.tasks import lists
-from db.tasks.list_queries import ListQuery, Start
+from db.tasks.list_queries import ListQuery
+from db.tasks.list_shapes import Start
 from db.tasks.list_statements import statement_of
 from openapi.settings import load_settings
 from tests.support.network import way_to
