@@ -11,8 +11,6 @@ from starlette.types import Receive
 from openapi.http.problems import TOO_LARGE, Kind, Problem
 from openapi.http.response import Response
 
-# An extension of ASGI: a whole response is one message, http.response.start with a body.
-BODY_WITH_START = "errand.body_with_start"
 # A secret of 256 bits in base64url, also percent-encoded. A UUID is shorter.
 SECRET = re.compile(rb"[A-Za-z0-9_%-]{43,}")
 
@@ -51,7 +49,6 @@ class Request:
         "path",
         "query",
         "state",
-        "takes_body_with_start",
     )
 
     def __init__(self, scope: Any, receive: Receive, request_id: str) -> None:
@@ -62,7 +59,6 @@ class Request:
         self.path: bytes = scope["raw_path"]
         self.query: bytes = scope["query_string"]
         self.state: Any = scope["state"]
-        self.takes_body_with_start = BODY_WITH_START in scope.get("extensions", ())
         client = scope.get("client")
         self.client: str | None = client[0] if client else None
         self.headers = headers = headers_of(scope["headers"])

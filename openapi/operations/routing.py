@@ -8,6 +8,9 @@ from openapi.contract.faults import Unsupported
 from openapi.operations.endpoint import Endpoint
 from openapi.operations.parameters import decoded
 
+# Possessive (`++`): a path of another route is not tried again with shorter segments.
+VARIABLE = "([^/]++)"
+
 Match = tuple["Route", dict[str, str]]
 """A path's route, and the texts of its parameters."""
 
@@ -68,7 +71,7 @@ class Paths:
         group = 0
         for path in ordered:
             route = self._routes[path]
-            segments = ["([^/]+)" if each is None else re.escape(_escaped(each)) for each in path]
+            segments = [VARIABLE if each is None else re.escape(_escaped(each)) for each in path]
             alternatives.append("".join(f"/{each}" for each in segments) + "()")
             variables = slice(group, group + len(route.names))
             group = variables.stop + 1

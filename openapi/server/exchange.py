@@ -12,17 +12,15 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
-from openapi.http.request import BODY_WITH_START, ClientDisconnected, Refusal
+from openapi.http.request import ClientDisconnected, Refusal
 from openapi.http.response import Header
 from openapi.server.parser import RequestParser
 
 CLOSE = (b"connection", b"close")
-CLOSE_LINE = b"\r\nconnection: close\r\n"
 CHUNKED = (b"transfer-encoding", b"chunked")
 LAST_CHUNK = b"0\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 ASGI = {"version": "3.0", "spec_version": "2.3"}
-EXTENSIONS: dict[str, dict[str, Any]] = {BODY_WITH_START: {}}
 # Chunks of a streamed body are written together up to this size.
 WRITE_SIZE = 32 * 1024
 LARGE = 64 * 1024
@@ -110,9 +108,7 @@ class Exchange:
             self.response_started = True
             self._expects_continue = False
             self._start = message
-            if "body" not in message:
-                return
-        if self._stream is not None or message.get("more_body", False):
+        elif self._stream is not None or message.get("more_body", False):
             await self._send_chunk(message)
         else:
             if self._connection.flow.write_paused and not self.disconnected:
@@ -168,12 +164,11 @@ class Exchange:
 
     def _head(self, *framing: Header) -> bytes:
         headers = [*self._connection.server_state.default_headers, *self._start["headers"]]
-        if not self.keep_alive and CLOSE not in headers:
-            headers.append(CLOSE)
-        head = rendered(self._start["status"], [*headers, *framing] if framing else headers)
-        if CLOSE_LINE in head:
+        if CLOSE in headers:
             self.keep_alive = False
-        return head
+        elif not self.keep_alive:
+            headers.append(CLOSE)
+        return rendered(self._start["status"], [*headers, *framing] if framing else headers)
 
     def _complete(self) -> None:
         self.response_complete = True
@@ -261,7 +256,6 @@ def scope_of(
     return {
         "type": "http",
         "asgi": ASGI,
-        "extensions": EXTENSIONS,
         "http_version": parser.version,
         "method": parser.method,
         "scheme": "http",

@@ -129,16 +129,10 @@ class ContractMiddleware:
 
     async def _send(self, request: Request, response: Response, send: Send) -> Sent:
         status, headers, body, rest = response
-        start: Message = {"type": "http.response.start", "status": status, "headers": headers}
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         if rest is not None:
-            await send(start)
             return await self._stream(request, response, rest, send)
-        if request.takes_body_with_start:
-            start["body"] = body
-            await send(start)
-        else:
-            await send(start)
-            await send({"type": "http.response.body", "body": body})
+        await send({"type": "http.response.body", "body": body})
         return status, 0 if request.method == "HEAD" else len(body)
 
     async def _stream(self, request: Request, response: Response, rest: Chunks, send: Send) -> Sent:
