@@ -3,6 +3,9 @@
 httptools accepts request lines that HTTP does not allow, and parses all bytes that it gets. So this
 module passes it one head, or one part of a body, at a time: it checks the request line itself, and
 pipelined requests are not parsed before the response is sent.
+
+Most requests of a connection have the same headers, byte for byte, and no body: these headers are
+parsed once.
 """
 
 import re
@@ -11,6 +14,8 @@ from typing import Any
 import httptools
 
 LONGEST_HEAD = 64 * 1024
+# Of headers that are kept; other clients' connections need the memory.
+LONGEST_KEPT = 4096
 HEAD_END = b"\r\n\r\n"
 LINE_BREAK = b"\r\n"
 # The target is a path with an optional query, or a whole URL, as clients send it to a proxy.
@@ -47,6 +52,8 @@ class RequestParser:
         self._in_lines = 0
         self._in_chunks = 0
         self._in_trailers = False
+        self._kept_head = ("", "", b"")
+        self._kept_headers: list[tuple[bytes, bytes]] = []
 
     @property
     def in_body(self) -> bool:
@@ -77,14 +84,10 @@ class RequestParser:
             raise NotHTTP(f"The headers are longer than {LONGEST_HEAD:,} bytes.")
         if end < 0:
             self._head = data[start:]
+            self._parse(data[start + parsed :])
         else:
             self._head = b""
-            self._read_request_line(data, start)
-        self._parse(data[start + parsed : stop])
-        if self.has_head:
-            self.expects_continue = False
-            if not self.is_complete:
-                self._expect_body()
+            self._read_head(data, start, start + parsed, stop)
         return stop - parsed
 
     def feed_body(self, data: bytes, start: int) -> int:
@@ -123,7 +126,22 @@ class RequestParser:
         """Note that the request is complete."""
         self.is_complete = True
 
-    def _read_request_line(self, data: bytes, start: int) -> None:
+    def _read_head(self, data: bytes, start: int, unparsed: int, stop: int) -> None:
+        """Read a head that has arrived; headers that are kept are not parsed again."""
+        headers_start = self._read_request_line(data, start)
+        head = self.method, self.version, data[headers_start:stop]
+        self.expects_continue = False
+        if head == self._kept_head and unparsed == start:
+            self.headers, self.keep_alive, self.has_head = self._kept_headers, True, True
+            return
+        self._parse(data[unparsed:stop])
+        if self.has_head and not self.is_complete:
+            self._expect_body()
+        elif self.has_head and self.keep_alive and stop - headers_start <= LONGEST_KEPT:
+            self._kept_head, self._kept_headers = head, self.headers
+
+    def _read_request_line(self, data: bytes, start: int) -> int:
+        """Read the request line; return where the headers begin that a later request can share."""
         match = REQUEST_LINE.match(data, start)
         if match is None:
             raise NotHTTP("A request begins with its method, its path and HTTP/1.1 or HTTP/1.0.")
@@ -131,6 +149,8 @@ class RequestParser:
         self.path, self.query = split_url(url) if url else (path, query)
         self.method = method.decode()
         self.version = version.decode()
+        # httptools may refuse a URL: it is checked together with the headers.
+        return start if url else match.end()
 
     def _parse(self, data: bytes) -> None:
         """Parse; a request for an upgrade is read again without its Upgrade header."""

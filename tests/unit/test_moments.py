@@ -12,6 +12,8 @@ WHOLE = "2026-01-31T09:26:53"
     [
         ([], []),
         ([f"{WHOLE}.589793", f"{WHOLE}.5"], [f"{WHOLE}.589793Z", f"{WHOLE}.500000Z"]),
+        ([WHOLE, WHOLE], [f"{WHOLE}.000000Z", f"{WHOLE}.000000Z"]),
+        ([f"{WHOLE}.25", WHOLE], [f"{WHOLE}.250000Z", f"{WHOLE}.000000Z"]),
         ([WHOLE, f"{WHOLE}.25"], [f"{WHOLE}.000000Z", f"{WHOLE}.250000Z"]),
         ([None, f"{WHOLE}.000001", WHOLE], [None, f"{WHOLE}.000001Z", f"{WHOLE}.000000Z"]),
     ],

@@ -74,6 +74,28 @@ def test_requests_are_parsed_the_same_in_pieces_of_any_size(
     assert parsed([sent[start : start + size] for start in range(0, len(sent), size)]) == expected
 
 
+@given(st.lists(requests(), min_size=1, max_size=3), st.data())
+def test_requests_with_the_headers_of_earlier_ones_are_parsed_the_same(
+    given_requests: list[tuple[bytes, Parsed]], data: st.DataObject
+) -> None:
+    several = data.draw(st.lists(st.sampled_from(given_requests), min_size=2, max_size=8))
+
+    assert parsed([each for each, _ in several]) == [each for _, each in several]
+
+
+@pytest.mark.parametrize("connection", [b"close", b"keep-alive"])
+def test_each_request_says_whether_the_connection_stays_open(connection: bytes) -> None:
+    parser = RequestParser()
+    usual, other = [
+        b"GET / HTTP/1.1\r\nConnection: %b\r\n\r\n" % each for each in (b"keep-alive", connection)
+    ]
+
+    for each in (usual, usual, other):
+        parser.feed_head(each, 0)
+
+    assert parser.keep_alive == (connection != b"close")
+
+
 @given(requests(), SIZES, SIZES)
 def test_what_is_not_a_request_is_refused_wherever_it_begins(
     request: tuple[bytes, Parsed], size: int, spaces: int

@@ -56,6 +56,13 @@ def test_json_of_records_has_their_fields_in_order() -> None:
     assert records_of().as_json() == b"[]"
 
 
+def test_json_of_records_has_their_own_constants() -> None:
+    pages = [records_of("a", tags=tags, due=None) for tags in ([], ["x"])]
+
+    for records in (*pages, *pages):
+        assert records.as_json() == orjson.dumps(records.as_dicts())
+
+
 def test_records_can_be_cut_and_reversed() -> None:
     records = records_of("a", "b", "c")
 
@@ -63,6 +70,10 @@ def test_records_can_be_cut_and_reversed() -> None:
     assert [each["title"] for each in records[:2].as_dicts()] == ["a", "b"]
     assert [each["title"] for each in records[::-1].as_dicts()] == ["c", "b", "a"]
     assert len(records[1:]) == 2
+    records.cut(4)
+    assert len(records) == 3
+    records.cut(1)
+    assert records.as_dicts() == [{"id": 0, "owner": None, "title": "a"}]
 
 
 def test_records_without_a_field_are_new_ones() -> None:
