@@ -87,26 +87,27 @@ class Records:
 class Run:
     """Constants beside each other: one piece of JSON, which is kept for the next page.
 
-    A field's values are of one type, so that those that are equal have the same JSON.
+    A field's values are of one type, and not changed in place: those that are equal have the same
+    JSON.
     """
 
     def __init__(self, names: list[str]) -> None:
         self._names = names
         self._values_in = itemgetter(*names)
         self._prefix = len(orjson.dumps(names[0])) + len("{:")
-        self._values: Any = None
-        self._piece: Any = None
+        self._kept: tuple[Any, Any] = None, None
 
     def piece(self, constants: Record) -> Any:
         """The value of the first field; the names and values of the others follow it."""
         values = self._values_in(constants)
         if len(self._names) == 1:
             return values
-        if values != self._values:
+        kept, piece = self._kept
+        if values != kept:
             written = orjson.dumps(dict(zip(self._names, values, strict=True)))
-            self._piece = orjson.Fragment(written[self._prefix : -1])
-            self._values = values
-        return self._piece
+            piece = orjson.Fragment(written[self._prefix : -1])
+            self._kept = values, piece
+        return piece
 
 
 class Layout(NamedTuple):

@@ -14,8 +14,8 @@ from typing import Any
 import httptools
 
 LONGEST_HEAD = 64 * 1024
-# Of headers that are kept; other clients' connections need the memory.
-LONGEST_KEPT = 4096
+# Of headers that are kept: each takes a hundred bytes of memory besides its text.
+LONGEST_KEPT, MOST_KEPT = 4096, 50
 HEAD_END = b"\r\n\r\n"
 LINE_BREAK = b"\r\n"
 # The target is a path with an optional query, or a whole URL, as clients send it to a proxy.
@@ -25,6 +25,7 @@ REQUEST_LINE = re.compile(
 # A line before a chunk costs as much as hundreds of bytes in it: the lines may have a 16th of all.
 MOST_IN_LINES = 32 * 1024
 CHUNKS_TO_LINES = 16
+MALFORMED = "This is not a well-formed HTTP request."
 
 
 class NotHTTP(Exception):
@@ -127,7 +128,10 @@ class RequestParser:
         self.is_complete = True
 
     def _read_head(self, data: bytes, start: int, unparsed: int, stop: int) -> None:
-        """Read a head that has arrived; headers that are kept are not parsed again."""
+        """Read a head that has arrived; httptools has parsed it up to `unparsed`.
+
+        If it has parsed nothing of it, headers that are kept need not be parsed again.
+        """
         headers_start = self._read_request_line(data, start)
         head = self.method, self.version, data[headers_start:stop]
         self.expects_continue = False
@@ -135,9 +139,11 @@ class RequestParser:
             self.headers, self.keep_alive, self.has_head = self._kept_headers, True, True
             return
         self._parse(data[unparsed:stop])
-        if self.has_head and not self.is_complete:
+        if not self.has_head:  # such as the preface of HTTP/2, which goes on
+            raise NotHTTP(MALFORMED)
+        if not self.is_complete:
             self._expect_body()
-        elif self.has_head and self.keep_alive and stop - headers_start <= LONGEST_KEPT:
+        elif self.keep_alive and len(head[-1]) <= LONGEST_KEPT and len(self.headers) <= MOST_KEPT:
             self._kept_head, self._kept_headers = head, self.headers
 
     def _read_request_line(self, data: bytes, start: int) -> int:
@@ -149,7 +155,7 @@ class RequestParser:
         self.path, self.query = split_url(url) if url else (path, query)
         self.method = method.decode()
         self.version = version.decode()
-        # httptools may refuse a URL: it is checked together with the headers.
+        # httptools may refuse a whole URL: one is kept, and compared, together with the headers.
         return start if url else match.end()
 
     def _parse(self, data: bytes) -> None:
@@ -162,9 +168,9 @@ class RequestParser:
             head = self._head_without_upgrade()
             # The old parser does not parse what follows an upgrade.
             self._parser = httptools.HttpRequestParser(self)
-            self._parser.feed_data(head)
+            self._parse(head)
         except httptools.HttpParserError:
-            raise NotHTTP("This is not a well-formed HTTP request.") from None
+            raise NotHTTP(MALFORMED) from None
 
     def _head_without_upgrade(self) -> bytes:
         version = self.version.encode()
@@ -203,6 +209,9 @@ class RequestParser:
             if not self._in_trailers:
                 self._expect_chunk(int(self._line.partition(b";")[0], 16))
             self._line = b""
+        if self.is_complete:
+            # The old parser minds a trailer: after `Connection: close` it refuses the next request.
+            self._parser = httptools.HttpRequestParser(self)
         return stop
 
     def _expect_chunk(self, size: int) -> None:

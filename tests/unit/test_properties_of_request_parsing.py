@@ -96,6 +96,34 @@ def test_each_request_says_whether_the_connection_stays_open(connection: bytes) 
     assert parser.keep_alive == (connection != b"close")
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"PRI /x HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: x\r\nTransfer-Encoding: gzip\r\n\r\n",
+    ],
+    ids=["the preface of HTTP/2", "an upgrade with an unknown coding"],
+)
+def test_what_is_not_a_request_is_refused_between_requests_with_equal_headers(
+    request_: bytes,
+) -> None:
+    parser = RequestParser()
+    parser.feed_head(b"GET / HTTP/1.1\r\n\r\n", 0)
+
+    with pytest.raises(NotHTTP):
+        parser.feed_head(request_, 0)
+
+
+@pytest.mark.parametrize("trailer", [b"Connection: close", b"Upgrade: x", b"A: b"])
+def test_trailers_do_not_change_how_the_next_request_is_parsed(trailer: bytes) -> None:
+    chunked = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n%b\r\n\r\n" % trailer
+    following = b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n"
+
+    requests = parsed([chunked + following, chunked, following])
+
+    assert [each.path for each in requests] == [b"/", b"/next"] * 2
+
+
 @given(requests(), SIZES, SIZES)
 def test_what_is_not_a_request_is_refused_wherever_it_begins(
     request: tuple[bytes, Parsed], size: int, spaces: int
