@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, overload
 import orjson
 
 Record = dict[str, Any]
-MOST_LAYOUTS = 1024
+MOST_ASSEMBLIES = 1024
 
 
 class Records:
@@ -75,11 +75,11 @@ class Records:
         """The records as a JSON array."""
         if not self.size:
             return b"[]"
-        layout = _layout(self.names, tuple(self.columns))
+        assembly = _assembly(self.names, tuple(self.columns))
         return orjson.dumps(
-            layout.read(
+            assembly.assemble(
                 *self.columns.values(),
-                *[run.piece(self.constants) for run in layout.runs],
+                *[run.piece(self.constants) for run in assembly.runs],
             )
         )
 
@@ -110,20 +110,20 @@ class Run:
         return piece
 
 
-class Layout(NamedTuple):
+class Assembly(NamedTuple):
     """How records are made of columns and constants."""
 
     runs: list[Run]
     """Constants beside each other are one piece of each record."""
-    read: Callable[..., list[Record]]
+    assemble: Callable[..., list[Record]]
     """Makes the records of the columns and the pieces.
 
     It is compiled from a text: a dictionary literal takes half the time of any other way.
     """
 
 
-@lru_cache(maxsize=MOST_LAYOUTS)
-def _layout(names: tuple[str, ...], columns: tuple[str, ...]) -> Layout:
+@lru_cache(maxsize=MOST_ASSEMBLIES)
+def _assembly(names: tuple[str, ...], columns: tuple[str, ...]) -> Assembly:
     variables = {name: f"field_{number}" for number, name in enumerate(columns)}
     runs: list[list[str]] = []
     fields: list[str] = []
@@ -139,8 +139,8 @@ def _layout(names: tuple[str, ...], columns: tuple[str, ...]) -> Layout:
         is_in_run = name not in variables
     values = ", ".join(variables.values())
     arguments = [*variables.values(), *(f"piece_{number}" for number, _ in enumerate(runs))]
-    read: Callable[..., list[Record]] = eval(  # noqa: S307
+    assemble: Callable[..., list[Record]] = eval(  # noqa: S307
         f"lambda {', '.join(arguments)}:"
         f" [{{{', '.join(fields)}}} for {values}, in zip({values}, strict=True)]"
     )
-    return Layout([Run(run) for run in runs], read)
+    return Assembly([Run(run) for run in runs], assemble)

@@ -7,14 +7,14 @@ from db.database import Session
 from db.errors import CursorRefused
 from db.records import Records
 from db.tasks.dates import due_of
-from db.tasks.list_queries import ListQuery
+from db.tasks.list_queries import DIGEST_SIZE, ListQuery
 from db.tasks.list_shapes import Start
 from db.tasks.tokens import Forged, read_signer
 
 PURPOSE = "a page of tasks"
+# A token has the place of its start in `STARTS`: their order must not change.
 SIDES = (Start.AFTER, Start.FROM, Start.BEFORE, Start.UNTIL)
 STARTS = (*SIDES, Start.FIRST)
-DIGEST_SIZE = 8
 # No text of a task has the NUL character.
 SEPARATOR, NULL, VALUE = b"\0", b"n", b"v"
 UNUSABLE = "This is not a cursor of this list. Begin with the first page."
@@ -55,7 +55,7 @@ def key_of(tasks: Records, place: int, query: ListQuery) -> Key:
 def neighbour_cursors(
     tasks: Records, more_after: Key | None, current: Cursor | None, query: ListQuery
 ) -> tuple[Cursor | None, Cursor | None]:
-    """The cursors of the page before and of the page behind a page with these tasks."""
+    """The cursors of the pages before and after a page with these tasks."""
     backwards = current is not None and current.start.is_backwards
     onwards = None
     if more_after is not None:

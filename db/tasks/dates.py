@@ -24,7 +24,7 @@ REPLACED = {
 """The other of two fields of which a task has a value in one at the most."""
 _CHANGING = {*WRITABLE_MOMENTS, *IDS, *REPLACED}
 
-WITH_MICROSECONDS = len("2026-01-31T09:26:53.589793")
+LENGTH_WITH_MICROSECONDS = len("2026-01-31T09:26:53.589793")
 WHOLE_SECOND = ".000000Z"
 
 
@@ -61,9 +61,9 @@ def moments_of(written: list[Any]) -> list[Any]:
     PostgreSQL leaves out zeros at the end, or the whole fraction.
     """
     if written and None not in written:
-        # A page has a hundred moments: no bytecode runs for each.
+        # A page has a hundred moments: functions in C work on all of them at once.
         if "." in written[0]:
-            padded = map(str.ljust, written, repeat(WITH_MICROSECONDS), repeat("0"))
+            padded = map(str.ljust, written, repeat(LENGTH_WITH_MICROSECONDS), repeat("0"))
             text = "Z ".join(padded) + "Z"
         else:
             text = f"{WHOLE_SECOND} ".join(written) + WHOLE_SECOND

@@ -144,7 +144,7 @@ def sections(
     """The rows of the page: those with a value in the sorted field, and those without."""
     limit = bindparam("limit", type_=Integer)
     if shape.order.field == COMPLETION:
-        with_value = scanned(shape, _completed(shape), valued=True).limit(limit)
+        with_value = scanned(shape, _completed(shape), completed_only=True).limit(limit)
     else:
         with_value = scanned(shape, _with_value(shape)).limit(limit)
     fields = MADE_OF.get(shape.order.field, (shape.order.field,))

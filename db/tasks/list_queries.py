@@ -1,4 +1,4 @@
-"""Queries for lists: the filters, the order, and the start of the page."""
+"""Queries for lists: the filters and the order."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from db.tasks.searches import Search
 from db.zones import today_in
 
 END = "infinity"
+DIGEST_SIZE = 8
 OVERDUE = "overdue"
 ONLY_SEARCHES = "Only a search, a list with `q`, is sorted by relevance."
 
@@ -82,7 +83,7 @@ class ListQuery:
             for name, value in sorted(self.filters.items())
         ]
         parts = (self.deleted, filters, self.order, self.zone)
-        return blake2b(repr(parts).encode(), digest_size=8).digest()
+        return blake2b(repr(parts).encode(), digest_size=DIGEST_SIZE).digest()
 
     def shape(self, start: Start, *, key_is_null: bool = False) -> Shape:
         """The shape of a page with this start."""

@@ -4,8 +4,9 @@ from enum import Enum
 from hashlib import blake2b
 from typing import NamedTuple
 
+from db.owner import OWNER
 from db.schema.clauses import ACTIVE_COLUMNS, TRASH_COLUMNS, task_tags, tasks
-from db.schema.fields import Filter, Serves
+from db.schema.fields import RARE_FIELDS, Filter, Serves
 
 LONGEST_NAME = 40
 SEARCH = "q"
@@ -86,7 +87,7 @@ class Shape(NamedTuple):
     """The filter whose index is read: one range of the index for each value."""
     key_is_null: bool = False
     is_found: bool = False
-    """Whether the tasks are found by the index of words, or of tags, and then sorted."""
+    """Whether the tasks that a search or the `finder` leaves are read first, and then sorted."""
 
     @property
     def descends(self) -> bool:
@@ -128,7 +129,10 @@ class Shape(NamedTuple):
 
     @property
     def is_served(self) -> bool:
-        """Whether an index has exactly the tasks of this list, in its order."""
+        """Whether an index has the tasks in this order: those in the trash, or those that are not.
+
+        Filters other than `ranged` do not count: they are compared with each row.
+        """
         field = "created_at" if self.is_by_relevance else self.order.field
         return Serves(field, self.deleted, self.ranged) in INDEXES
 
@@ -142,7 +146,7 @@ class Shape(NamedTuple):
 
     @property
     def finder(self) -> str | None:
-        """The filter that leaves few tasks, of which an index has those of each value."""
+        """The filter that leaves the fewest tasks: an index has the tasks of each of its values."""
         return next((each for each in FINDERS if each in self.filters), None)
 
     @property
@@ -163,8 +167,13 @@ class Shape(NamedTuple):
         return (*(TRASH_COLUMNS if self.deleted else ACTIVE_COLUMNS), *self.private)
 
     @property
+    def usual(self) -> tuple[str, ...]:
+        """Those of them that are returned as an array of their own."""
+        return tuple(name for name in self.names if name not in RARE_FIELDS and name != OWNER)
+
+    @property
     def private(self) -> list[str]:
-        """The others of these fields, which only the cursors have."""
+        """The fields that only cursors need: clients do not get them."""
         of_order = {RELEVANCE: [RELEVANCE], COMPLETION: [COMPLETION_REVISION]}
         return of_order.get(self.order.field, [])
 

@@ -31,10 +31,9 @@ from sqlalchemy import (
     true,
 )
 
-from db.owner import OWNER
 from db.postgres.statement import Access, Statement
 from db.schema.clauses import OWNER_REVISION, UTC, as_written, tasks, this_user
-from db.schema.fields import RARE_FIELDS, Filter
+from db.schema.fields import Filter
 from db.tasks.dates import MOMENTS
 from db.tasks.few_pages import few_rows, has_too_many, newest_tagged
 from db.tasks.list_orders import beyond, matches, of_list, order_by, sections
@@ -61,7 +60,7 @@ def statement_of(shape: Shape) -> Statement:
     page = _page(shape)
     found = page.limit(bindparam("limit", type_=Integer)).subquery("page")
     # The arrays keep the order of the page: `array_agg` reads its rows in that order.
-    arrays = [_array(name, found) for name in (*usual_names(shape.names), "rare_fields")]
+    arrays = [_array(name, found) for name in (*shape.usual, "rare_fields")]
     if shape.filters_rows:
         arrays.append(func.array_agg(found.c.edge))
     if shape.is_search:
@@ -76,12 +75,6 @@ def statement_of(shape: Shape) -> Statement:
         Access.READ,
         finds_many=True,
     )
-
-
-@lru_cache
-def usual_names(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The fields that have an array of their own."""
-    return tuple(name for name in names if name not in RARE_FIELDS and name != OWNER)
 
 
 def _array(name: str, page: FromClause) -> ColumnElement[Any]:
@@ -128,11 +121,11 @@ def _scanned(
     *,
     null_fields: Collection[str] = (),
     rank: int | None = None,
-    valued: bool = False,
+    completed_only: bool = False,
 ) -> Select[Any]:
     """The first of these rows that match the filters; only those with null in the fields.
 
-    With a rank, only those of this relevance. If `valued`, only completed ones.
+    With a rank, only those of this relevance. If `completed_only`, only completed ones.
     """
     scanned = ordered.limit(_most_scanned).subquery("scanned")
     number = func.row_number(type_=BigInteger()).over()
@@ -142,7 +135,7 @@ def _scanned(
     conditions = [
         *_unserved(shape, numbered),
         are_null,
-        *([numbered.c.completed_at.is_not(None)] if valued else []),
+        *([numbered.c.completed_at.is_not(None)] if completed_only else []),
         *([] if rank is None else [relevance_of(numbered) == literal_column(str(rank), Integer)]),
     ]
     match = and_(*(each.is_(True) for each in conditions))
@@ -152,7 +145,7 @@ def _scanned(
     }
     if null_fields:
         replaced["rare_fields"] = case((are_null, numbered.c.rare_fields))
-    if valued:
+    if completed_only:
         replaced["completed_at"] = func.coalesce(numbered.c.completed_at, numbered.c.updated_at)
     columns = [
         replaced[each.key].label(each.key) if each.key in replaced else each for each in numbered.c
@@ -172,8 +165,10 @@ def _ranges(shape: Shape, name: str) -> Select[Any]:
     wanted = values.table_valued("value").render_derived(name="wanted")
     value = literal_column("wanted.value", column.type)
     # A partial index, without the default value: the query must repeat its condition.
-    rare = column != literal_column(str(column.server_default.arg), column.type)
-    rows = _range(shape, (column == value) & rare).limit(bindparam("limit", type_=Integer))
+    is_not_default = column != literal_column(str(column.server_default.arg), column.type)
+    rows = _range(shape, (column == value) & is_not_default).limit(
+        bindparam("limit", type_=Integer)
+    )
     found = rows.lateral("found")
     return (
         select(*found.c).select_from(wanted.join(found, true())).order_by(*order_by(shape, found))

@@ -88,7 +88,7 @@ async def _few(
     database: Session, user_id: UUID, shape: Shape, values: dict[str, Any]
 ) -> tuple[PageLayout, list[Any]]:
     """The document of a page: the few tasks are sorted, or if they are many, scanned."""
-    found = layout_of(shape._replace(is_found=True))
+    found = layout_of(shape._replace(is_found=True, ranged=None))
     *document, are_too_many = await database.fetch_document(
         found.statement, user_id=user_id, **values
     )
@@ -117,7 +117,7 @@ def _read(
 
 
 def _records(owner: str, columns: list[Any], layout: PageLayout) -> Records:
-    """The tasks of one array per field; a field that is empty in all of them has none."""
+    """The tasks of one array per field; it is null for a field that is null in all of them."""
     *usual, rare = columns
     varying = dict(zip(layout.usual, usual, strict=True))
     varying_rare, constants = rare_columns(rare)

@@ -11,7 +11,7 @@ from db.schema.clauses import tasks
 from db.schema.fields import RARE_FIELDS
 from db.tasks.dates import MOMENTS
 from db.tasks.list_shapes import Shape
-from db.tasks.list_statements import MOST_SHAPES, statement_of, usual_names
+from db.tasks.list_statements import MOST_SHAPES, statement_of
 
 
 class PageLayout(NamedTuple):
@@ -31,7 +31,7 @@ class PageLayout(NamedTuple):
     moments: tuple[str, ...]
 
     private: tuple[str, ...]
-    """Those that only the cursors have."""
+    """Those that only cursors need."""
 
     has_edges: bool
     """Whether an array follows that marks the last of the scanned rows."""
@@ -45,13 +45,12 @@ class PageLayout(NamedTuple):
 @lru_cache(maxsize=MOST_SHAPES)
 def layout_of(shape: Shape) -> PageLayout:
     """The layout of a page of this shape."""
-    usual = usual_names(shape.names)
     return PageLayout(
         statement=statement_of(shape),
         names=tuple(sorted(shape.names, key=RARE_FIELDS.__contains__)),
-        usual=usual,
-        nullable=tuple(name for name in usual if name in tasks.c and tasks.c[name].nullable),
-        moments=tuple(name for name in usual if name in MOMENTS),
+        usual=shape.usual,
+        nullable=tuple(name for name in shape.usual if name in tasks.c and tasks.c[name].nullable),
+        moments=tuple(name for name in shape.usual if name in MOMENTS),
         private=tuple(shape.private),
         has_edges=shape.filters_rows,
         is_backwards=shape.start.is_backwards,

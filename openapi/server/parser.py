@@ -14,7 +14,7 @@ from typing import Any
 import httptools
 
 LONGEST_HEAD = 64 * 1024
-# Of headers that are kept: each takes a hundred bytes of memory besides its text.
+# Headers are kept up to this size and number: each takes a hundred bytes besides its text.
 LONGEST_KEPT, MOST_KEPT = 4096, 50
 HEAD_END = b"\r\n\r\n"
 LINE_BREAK = b"\r\n"
@@ -46,14 +46,14 @@ class RequestParser:
         self.has_head = False
         self.is_complete = True
         self._parser: Any = httptools.HttpRequestParser(self)
-        self._head = b""
+        self._partial_head = b""
         self._body: list[bytes] = []
         self._left = 0
         self._line = b""
         self._in_lines = 0
         self._in_chunks = 0
         self._in_trailers = False
-        self._kept_head = ("", "", b"")
+        self._kept_signature = ("", "", b"")
         self._kept_headers: list[tuple[bytes, bytes]] = []
 
     @property
@@ -64,17 +64,20 @@ class RequestParser:
     @property
     def is_idle(self) -> bool:
         """Whether no request has arrived in part."""
-        return self.is_complete and not self._head
+        return self.is_complete and not self._partial_head
 
     def release(self) -> None:
         """Break the reference cycle with httptools: no garbage collection is needed."""
         self._parser = None
 
     def feed_head(self, data: bytes, start: int) -> int:
-        """Parse to the end of a head, or of the data; return where that is."""
-        parsed = len(self._head)
+        """Parse to the end of a head, or of the data; return where that is.
+
+        A part of a head is kept until the rest arrives, with which the next data begins.
+        """
+        parsed = len(self._partial_head)
         if parsed:
-            data, start = self._head + data[start:], 0
+            data, start = self._partial_head + data[start:], 0
         else:
             self.has_head = False
             while start < len(data) and data[start] in LINE_BREAK:
@@ -84,10 +87,10 @@ class RequestParser:
         if stop - start > LONGEST_HEAD:
             raise NotHTTP(f"The headers are longer than {LONGEST_HEAD:,} bytes.")
         if end < 0:
-            self._head = data[start:]
+            self._partial_head = data[start:]
             self._parse(data[start + parsed :])
         else:
-            self._head = b""
+            self._partial_head = b""
             self._read_head(data, start, start + parsed, stop)
         return stop - parsed
 
@@ -133,9 +136,9 @@ class RequestParser:
         If it has parsed nothing of it, headers that are kept need not be parsed again.
         """
         headers_start = self._read_request_line(data, start)
-        head = self.method, self.version, data[headers_start:stop]
+        signature = self.method, self.version, data[headers_start:stop]
         self.expects_continue = False
-        if head == self._kept_head and unparsed == start:
+        if signature == self._kept_signature and unparsed == start:
             self.headers, self.keep_alive, self.has_head = self._kept_headers, True, True
             return
         self._parse(data[unparsed:stop])
@@ -143,8 +146,12 @@ class RequestParser:
             raise NotHTTP(MALFORMED)
         if not self.is_complete:
             self._expect_body()
-        elif self.keep_alive and len(head[-1]) <= LONGEST_KEPT and len(self.headers) <= MOST_KEPT:
-            self._kept_head, self._kept_headers = head, self.headers
+        elif (
+            self.keep_alive
+            and stop - headers_start <= LONGEST_KEPT
+            and len(self.headers) <= MOST_KEPT
+        ):
+            self._kept_signature, self._kept_headers = signature, self.headers
 
     def _read_request_line(self, data: bytes, start: int) -> int:
         """Read the request line; return where the headers begin that a later request can share."""
@@ -155,7 +162,7 @@ class RequestParser:
         self.path, self.query = split_url(url) if url else (path, query)
         self.method = method.decode()
         self.version = version.decode()
-        # httptools may refuse a whole URL: one is kept, and compared, together with the headers.
+        # httptools may refuse a whole URL: then the request line is compared like the headers.
         return start if url else match.end()
 
     def _parse(self, data: bytes) -> None:
