@@ -87,7 +87,7 @@ class ListQuery:
 
     def shape(self, start: Start, *, key_is_null: bool = False) -> Shape:
         """The shape of a page with this start."""
-        if not self.filters:
+        if not self.filters:  # the list that is read most
             return Shape(self.deleted, (), self.order, start, None, key_is_null)
         names = tuple(sorted(self.filters))
         with_ranges = [each for each in names if self._has_ranges(each, start)]

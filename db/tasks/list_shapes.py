@@ -30,6 +30,11 @@ INDEXES: set[Serves] = {
 }
 
 
+def is_nullable(field: str) -> bool:
+    """Whether a field of a list's tasks may be null."""
+    return field in tasks.c and bool(tasks.c[field].nullable)
+
+
 class Order(NamedTuple):
     """The field by which a list is sorted; then by id. Nulls come last."""
 
@@ -107,8 +112,7 @@ class Shape(NamedTuple):
     @property
     def has_nulls(self) -> bool:
         """Whether the sorted field of a task in the list may be null."""
-        field = self.order.field
-        return field in tasks.c and bool(tasks.c[field].nullable) and field != "deleted_at"
+        return is_nullable(self.order.field) and self.order.field != "deleted_at"
 
     @property
     def sorted_filters(self) -> list[str]:

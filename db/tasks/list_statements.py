@@ -38,7 +38,7 @@ from db.tasks.dates import MOMENTS
 from db.tasks.few_pages import few_rows, has_too_many, newest_tagged
 from db.tasks.list_orders import beyond, matches, of_list, order_by, sections
 from db.tasks.list_queries import ListQuery
-from db.tasks.list_shapes import FILTERS, RELEVANCE, SEARCH, Shape, Start
+from db.tasks.list_shapes import FILTERS, RELEVANCE, SEARCH, Shape, Start, is_nullable
 from db.tasks.search_pages import found_rows, ranked, rows_by_rank, skipped
 from db.tasks.search_statements import HAS_TOO_MANY_CANDIDATES, INDEXED_REVISION, relevance_of
 
@@ -81,8 +81,7 @@ def _array(name: str, page: FromClause) -> ColumnElement[Any]:
     column = page.c[name]
     # JSON has moments as ISO 8601. `dates.moments_of` completes them in less time than `to_char`.
     array = func.array_agg(func.timezone(UTC, column) if name in MOMENTS else as_written(column))
-    is_nullable = name in tasks.c and tasks.c[name].nullable
-    return case((func.count(column) > _zero, array)) if is_nullable else array
+    return case((func.count(column) > _zero, array)) if is_nullable(name) else array
 
 
 def _page(shape: Shape) -> Select[Any] | CompoundSelect[Any]:

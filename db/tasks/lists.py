@@ -58,20 +58,14 @@ async def page(
     else:
         shape = query.shape(Start.FIRST)
     values.update(query.parameters(user_id))
-    layout = layout_of(shape)
     if query.is_search:
         found = await search(database, user_id, query, shape, values)
         if found is None:
             here = await cursors.signed(database, current or cursors.FIRST_PAGE, user_id, query)
             return TaskPage(NO_TASKS, None, here, NO_REVISION)
-        shape, (revision, *columns) = found
-        layout = layout_of(shape)
-    elif layout.sorts_few:
-        layout, (revision, *columns) = await _few(database, user_id, shape, values)
+        layout, (revision, *columns) = layout_of(found.shape), found.columns
     else:
-        revision, *columns = await database.fetch_document(
-            layout.statement, user_id=user_id, **values
-        )
+        layout, (revision, *columns) = await _fetched(database, user_id, shape, values)
     tasks, more_after = _read(str(user_id), columns, limit, layout, query)
     previous, following = cursors.neighbour_cursors(tasks, more_after, current, query)
     for name in layout.private:
@@ -84,18 +78,19 @@ async def page(
     )
 
 
-async def _few(
+async def _fetched(
     database: Session, user_id: UUID, shape: Shape, values: dict[str, Any]
 ) -> tuple[PageLayout, list[Any]]:
-    """The document of a page: the few tasks are sorted, or if they are many, scanned."""
-    found = layout_of(shape._replace(is_found=True, ranged=None))
-    *document, are_too_many = await database.fetch_document(
-        found.statement, user_id=user_id, **values
-    )
-    if not are_too_many:
-        return found, document
-    scanned = layout_of(shape)
-    return scanned, await database.fetch_document(scanned.statement, user_id=user_id, **values)
+    """The document of a page, and its layout: few tasks of a finder are sorted, many scanned."""
+    layout = layout_of(shape)
+    if layout.sorts_few:
+        few = layout_of(shape._replace(is_found=True, ranged=None))
+        *document, are_too_many = await database.fetch_document(
+            few.statement, user_id=user_id, **values
+        )
+        if not are_too_many:
+            return few, document
+    return layout, await database.fetch_document(layout.statement, user_id=user_id, **values)
 
 
 def _read(

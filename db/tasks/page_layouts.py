@@ -7,10 +7,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from db.postgres.statement import Statement
-from db.schema.clauses import tasks
 from db.schema.fields import RARE_FIELDS
 from db.tasks.dates import MOMENTS
-from db.tasks.list_shapes import Shape
+from db.tasks.list_shapes import Shape, is_nullable
 from db.tasks.list_statements import MOST_SHAPES, statement_of
 
 
@@ -49,7 +48,7 @@ def layout_of(shape: Shape) -> PageLayout:
         statement=statement_of(shape),
         names=tuple(sorted(shape.names, key=RARE_FIELDS.__contains__)),
         usual=shape.usual,
-        nullable=tuple(name for name in shape.usual if name in tasks.c and tasks.c[name].nullable),
+        nullable=tuple(filter(is_nullable, shape.usual)),
         moments=tuple(name for name in shape.usual if name in MOMENTS),
         private=tuple(shape.private),
         has_edges=shape.filters_rows,

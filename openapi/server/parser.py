@@ -25,7 +25,7 @@ REQUEST_LINE = re.compile(
 # A line before a chunk costs as much as hundreds of bytes in it: the lines may have a 16th of all.
 MOST_IN_LINES = 32 * 1024
 CHUNKS_TO_LINES = 16
-MALFORMED = "This is not a well-formed HTTP request."
+NOT_WELL_FORMED = "This is not a well-formed HTTP request."
 
 
 class NotHTTP(Exception):
@@ -143,7 +143,7 @@ class RequestParser:
             return
         self._parse(data[unparsed:stop])
         if not self.has_head:  # such as the preface of HTTP/2, which goes on
-            raise NotHTTP(MALFORMED)
+            raise NotHTTP(NOT_WELL_FORMED)
         if not self.is_complete:
             self._expect_body()
         elif (
@@ -177,7 +177,7 @@ class RequestParser:
             self._parser = httptools.HttpRequestParser(self)
             self._parse(head)
         except httptools.HttpParserError:
-            raise NotHTTP(MALFORMED) from None
+            raise NotHTTP(NOT_WELL_FORMED) from None
 
     def _head_without_upgrade(self) -> bytes:
         version = self.version.encode()

@@ -13,18 +13,12 @@ from hypothesis import strategies as st
 from tests.support.databases import administration
 from tests.support.references import property_settings
 from tests.support.responses import assert_faults
-from tests.support.users import User
+from tests.support.users import User, followed
 
 
 def walk(user: User, start: str, relation: str = "next") -> Iterator[httpx.Response]:
     """The page and all pages that its links lead to."""
-    page = user.get(start)
-    while True:
-        assert page.status_code == 200, page.text
-        yield page
-        if relation not in page.links:
-            return
-        page = user.get(page.links[relation]["url"])
+    return followed(user, user.get(start), relation)
 
 
 def titles(page: httpx.Response) -> list[str]:

@@ -34,7 +34,7 @@ from tests.support.fields import (
     with_due,
 )
 from tests.support.responses import assert_faults
-from tests.support.users import User
+from tests.support.users import User, followed
 
 PATCH = {"Content-Type": "application/merge-patch+json"}
 
@@ -213,14 +213,9 @@ def _cycled(name: str) -> list[Any]:
 
 def walked(user: User, url: str, params: Fields) -> Iterator[httpx.Response]:
     """The page, and all those that its `next` leads to."""
-    page = user.get(url, params=params)
-    while True:
-        assert page.status_code == 200, page.text
+    for page in followed(user, user.get(url, params=params)):
         assert all(link["url"].startswith(url) for link in page.links.values())
         yield page
-        if "next" not in page.links:
-            return
-        page = user.get(page.links["next"]["url"])
 
 
 def listed(user: User, url: str, **params: Any) -> list[Fields]:
@@ -251,7 +246,7 @@ def test_a_list_is_in_the_order_that_is_asked_for(
     pages = list(walked(carol, url, {"limit": 7, "sort": sort}))
     there = [task["id"] for page in pages for task in page.json()]
     last = pages[-1].links["prev"]["url"]
-    back = [page.json() for page in _followed_back(carol, last)]
+    back = [page.json() for page in followed(carol, carol.get(last), "prev")]
 
     assert there == [task["id"] for task in expected]
     assert [task["id"] for page in reversed(back) for task in page] == there[
@@ -259,16 +254,6 @@ def test_a_list_is_in_the_order_that_is_asked_for(
     ]
     counted = carol.get(url, params={"offset": 3, "limit": 100, "sort": sort})
     assert counted.json() == expected[3:]
-
-
-def _followed_back(user: User, url: str) -> Iterator[httpx.Response]:
-    while True:
-        page = user.get(url)
-        assert page.status_code == 200, page.text
-        yield page
-        if "prev" not in page.links:
-            return
-        url = page.links["prev"]["url"]
 
 
 @for_each("sort", SORTS)
@@ -339,7 +324,7 @@ def test_a_filter_that_few_tasks_match_leads_to_them_page_by_page(
         )
 
     pages = list(walked(alice, alice.tasks, {"completed": True}))
-    back = list(_followed_back(alice, pages[-1].links["prev"]["url"]))
+    back = list(followed(alice, alice.get(pages[-1].links["prev"]["url"]), "prev"))
 
     assert [page.json() for page in pages] == [[], [], [], [oldest]]
     assert not any(page.json() for page in back)

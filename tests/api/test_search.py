@@ -15,7 +15,7 @@ from tests.support.fields import SORTS, matches, sorted_tasks
 from tests.support.references import in_this_run
 from tests.support.responses import assert_faults
 from tests.support.searching import relevance
-from tests.support.users import User, all_tasks
+from tests.support.users import User, all_tasks, followed
 
 Fields = dict[str, Any]
 
@@ -46,20 +46,10 @@ def stored(text: str) -> str:
 
 def found(user: User, q: str, url: str | None = None, **params: Any) -> list[Fields]:
     """All that the search finds, page by page, and the same on the way back."""
-    page = user.get(url or user.tasks, params={"q": q, **params})
-    pages = []
-    while True:
-        assert page.status_code == 200, page.text
-        pages.append(page.json())
-        if "next" not in page.links:
-            break
-        page = user.get(page.links["next"]["url"])
-    back = [page.json()]
-    while "prev" in page.links:
-        page = user.get(page.links["prev"]["url"])
-        back.insert(0, page.json())
-    tasks = [task for page in pages for task in page]
-    assert [task for page in back for task in page] == tasks
+    pages = list(followed(user, user.get(url or user.tasks, params={"q": q, **params})))
+    back = list(followed(user, pages[-1], "prev"))
+    tasks = [task for page in pages for task in page.json()]
+    assert [task for page in reversed(back) for task in page.json()] == tasks
     return tasks
 
 

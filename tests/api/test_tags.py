@@ -13,7 +13,7 @@ from tests.support.databases import administration, query_as_owner
 from tests.support.feed import PURGE
 from tests.support.fields import SORTS, sorted_tasks
 from tests.support.responses import assert_faults
-from tests.support.users import User
+from tests.support.users import User, followed
 from tests.support.writes import WRITES, prefix, task_in, written
 
 PAIRS_OF_EQUALS = [
@@ -155,14 +155,12 @@ def test_tasks_with_a_tag_are_listed_in_every_order(
 
 def walked(user: User, **params: Any) -> list[dict[str, Any]]:
     """The tasks of all pages, which lead back to the first one."""
-    page = user.get(user.tasks, params={"limit": 100, **params})
-    tasks: list[dict[str, Any]] = page.json()
-    while "next" in page.links:
-        page = user.get(page.links["next"]["url"])
-        tasks += page.json()
-    if "prev" in page.links:
-        before = user.get(page.links["prev"]["url"]).json()
-        end = len(tasks) - len(page.json())
+    pages = list(followed(user, user.get(user.tasks, params={"limit": 100, **params})))
+    tasks: list[dict[str, Any]] = [task for page in pages for task in page.json()]
+    last = pages[-1]
+    if "prev" in last.links:
+        before = user.get(last.links["prev"]["url"]).json()
+        end = len(tasks) - len(last.json())
         assert before == tasks[end - len(before) : end]
     return tasks
 

@@ -11,6 +11,8 @@ import httpx
 
 from tests.support.issuer import Issuer
 
+MOST_PAGES = 1000
+
 
 @dataclass
 class Task:
@@ -106,6 +108,19 @@ class User(httpx.Client):
         assert response.status_code == 201, response.text
         path: str = response.json()["path"]
         return path
+
+
+def followed(
+    user: httpx.Client, page: httpx.Response, relation: str = "next", *, most: int = MOST_PAGES
+) -> Iterator[httpx.Response]:
+    """The page, and those to which its links lead one after the other."""
+    for _ in range(most):
+        assert page.status_code == 200, page.text
+        yield page
+        if relation not in page.links:
+            return
+        page = user.get(page.links[relation]["url"])
+    raise AssertionError("the links do not end")
 
 
 def listed_in(user: User, list_id: str) -> set[str]:
